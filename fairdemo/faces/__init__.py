@@ -1,0 +1,5 @@
+"""Reads faces in images: detect, embed, classify."""
+
+from fairdemo.faces.read import FaceReader
+
+__all__ = ["FaceReader"]

@@ -1,0 +1,33 @@
+"""FaceReader: the one way from images to labelled faces."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fairdemo.comparison import Face
+from fairdemo.faces import classify, embed
+from fairdemo.faces.detect import Detector
+
+
+class FaceReader:
+    """Detects, embeds and labels the faces of many images at once. `folder` holds the face network and the machines."""
+
+    def __init__(self, folder: Path, device: str = "cpu"):
+        self.detector = Detector(device)
+        self.network = embed.load(folder / "face_network.safetensors", device)
+        self.heads = classify.load(folder)
+
+    def read(self, images: list[Image.Image]) -> list[list[Face]]:
+        """Faces of each image, largest first; an empty list where none is found."""
+        found = self.detector.detect(images)
+        crops = [embed.crop(image, d.box) for image, detections in zip(images, found) for d in detections]
+        if not crops:
+            return [[] for _ in images]
+        labelled = iter(classify.probabilities(self.heads, embed.embed(self.network, np.stack(crops))))
+        return [[self._face(d.box, next(labelled), d.confidence) for d in detections] for detections in found]
+
+    @staticmethod
+    def _face(box, probability: dict[str, dict[str, float]], confidence: float) -> Face:
+        best = {a: max(ps, key=ps.get) for a, ps in probability.items()}
+        return Face(box, **best, probability=probability, detection=confidence)

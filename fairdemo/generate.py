@@ -1,0 +1,81 @@
+"""PairedGenerator: pairs of images, baseline and debiased, from the same initial noise, in mixed batches."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from PIL import Image
+
+from fairdemo.adapters import Router
+from fairdemo.mix import Slot
+from fairdemo.models import Profile, compute_dtype
+
+
+class Cancelled(Exception):
+    """Raised inside a running batch once its `cancel` event is set."""
+
+
+def cut_words(pipeline: StableDiffusionXLPipeline, prompt: str) -> str:
+    """What the text encoders don't see of a prompt longer than their 77 tokens; empty if all is seen."""
+    tokenizer = pipeline.tokenizer
+    ids = tokenizer(prompt, truncation=False, add_special_tokens=False).input_ids
+    return tokenizer.decode(ids[tokenizer.model_max_length - 2:]).strip()
+
+
+class PairedGenerator:
+    """Draws with one pipeline and one router; one run at a time."""
+
+    def __init__(self, pipeline: StableDiffusionXLPipeline, router: Router, profile: Profile):
+        self.pipeline, self.router, self.profile = pipeline, router, profile
+        self.device = pipeline.device
+        self.dtype = compute_dtype(self.device.type)
+        self.lock = threading.Lock()
+
+    def noise(self, seed: int, slot: int) -> torch.Tensor:
+        """The initial latent of a slot: depends on the seed and the slot alone, drawn on the CPU on every machine."""
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + slot)
+        unet = self.pipeline.unet.config
+        return torch.randn(1, unet.in_channels, unet.sample_size, unet.sample_size, generator=generator)
+
+    @torch.no_grad()
+    def draw(self, prompt: str, seed: int, wanted: list[tuple[int, tuple[str, ...]]], steps: int, guidance: float,
+             step_done: Callable[[int], None] = lambda step: None, cancel: threading.Event | None = None) -> list[Image.Image]:
+        """One mixed batch: an image for each (slot, adapters) in `wanted`, `step_done(k)` after each of the steps."""
+        pipe = self.pipeline
+
+        def after_step(_, step: int, __, tensors: dict) -> dict:
+            if cancel is not None and cancel.is_set():
+                raise Cancelled
+            step_done(step + 1)
+            return tensors
+
+        with self.lock, torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            texts, no_texts, pooled, no_pooled = pipe.encode_prompt(prompt, device=self.device, do_classifier_free_guidance=guidance > 1)
+            n = len(wanted)
+
+            def repeated(t: torch.Tensor | None) -> torch.Tensor | None:
+                return None if t is None else t.repeat(n, *[1] * (t.ndim - 1))
+
+            with self.router.routed([adapters for _, adapters in wanted]):
+                return pipe(prompt_embeds=repeated(texts), negative_prompt_embeds=repeated(no_texts), pooled_prompt_embeds=repeated(pooled),
+                            negative_pooled_prompt_embeds=repeated(no_pooled), latents=torch.cat([self.noise(seed, slot) for slot, _ in wanted]).to(self.device),
+                            height=self.profile.size, width=self.profile.size, num_inference_steps=steps, guidance_scale=guidance,
+                            callback_on_step_end=after_step).images
+
+    def pairs(self, prompt: str, seed: int, slots: list[Slot], steps: int, guidance: float,
+              progress: Callable[[float], None] = lambda share: None, cancel: threading.Event | None = None) -> Iterator[list[tuple[int, Image.Image, Image.Image]]]:
+        """Yields batches of (slot, baseline, debiased), in order. A slot without adapters is drawn once and stands on both sides.
+
+        `progress` gets the finished share of the work in [0, 1]. Setting `cancel` raises `Cancelled` after the current step.
+        """
+        total = len(slots) + sum(bool(s.adapters) for s in slots)
+        done = start = 0
+        while start < len(slots):
+            part = range(start, min(len(slots), start + (self.profile.batch if start else self.profile.first)))
+            wanted = [(i, ()) for i in part] + [(i, slots[i].adapters) for i in part if slots[i].adapters]
+            images = self.draw(prompt, seed, wanted, steps, guidance, lambda k: progress((done + len(wanted) * k / steps) / total), cancel)
+            done += len(wanted)
+            debiased = dict(zip((i for i, _ in wanted[len(part):]), images[len(part):]))
+            yield [(i, image, debiased.get(i, image)) for i, image in zip(part, images)]
+            start = part.stop

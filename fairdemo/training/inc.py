@@ -1,0 +1,84 @@
+"""SDXL-Inc (arXiv 2402.01002): one LoRA per race and gender on its balanced profession set, plus one per age band.
+
+All adapters are trained in one run: each sample of a mixed batch goes through its own adapters (see `adapters.Router`), so
+that no step serves one adapter alone. Some samples go through a group's and an age's adapter together, which is how
+they are used later.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import nn
+
+from fairdemo.adapters import Router
+from fairdemo.world.tiny import TIME_IDS, encode_text, scheduler, v_loss
+
+RANK = 4
+
+
+def fresh_factors(net: UNet2DConditionModel, names: list[str], seed: int) -> dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]]:
+    """LoRA factors on every attention projection, as the published adapters have them: A random, B zero."""
+    generator = torch.Generator().manual_seed(seed)
+    layers = {n: m for n, m in net.named_modules() if isinstance(m, nn.Linear) and ".attn" in n}
+    return {name: {layer: (torch.randn(RANK, m.in_features, generator=generator) / m.in_features ** 0.5, torch.zeros(m.out_features, RANK))
+                   for layer, m in layers.items()} for name in names}
+
+
+def train(pipe: StableDiffusionXLPipeline, names: list[str], latents: torch.Tensor, adapters_of: list[list[tuple[str, ...]]],
+          captions: Callable[[np.ndarray, np.random.Generator], list[str]], steps: int, seed: int, batch: int = 48,
+          peak: float = 3e-3) -> Iterator[tuple[int, int, float, Router]]:
+    """Trains the adapters `names`; yields (step, steps, loss, router).
+
+    `latents` (n, 2, c, h, w) holds images and mirror images; `adapters_of[row]` lists the combinations of adapters that may
+    draw a row; `captions` gives texts for rows.
+    """
+    net = pipe.unet.requires_grad_(False).train()
+    net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
+    router = Router(net, fresh_factors(net, names, seed))
+    parameters = []
+    for layer, (a, b) in router.stacks.items():
+        router.stacks[layer] = (a.requires_grad_(), b.requires_grad_())
+        parameters += [a, b]
+    optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.99), weight_decay=0.0)
+    alphas = scheduler().alphas_cumprod
+    time_ids = torch.tensor([TIME_IDS], dtype=torch.float32).expand(batch, -1)
+    for step in range(steps):
+        rng = np.random.default_rng([seed, step])
+        torch.manual_seed(seed * 1_000_003 + step)
+        for group in optimizer.param_groups:
+            group["lr"] = peak * min(1, (step + 1) / 50) * (1 - step / steps) ** 0.5
+        rows = rng.integers(len(latents), size=batch)
+        z = latents[rows, rng.integers(2, size=batch)].float()
+        routes = [adapters_of[r][rng.integers(len(adapters_of[r]))] for r in rows]
+        ids = pipe.tokenizer(captions(rows, rng), padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids
+        t = torch.from_numpy(rng.integers(0, 1000, batch))
+        a = alphas[t]
+        noise = torch.randn_like(z)
+        noisy = a.sqrt().view(-1, 1, 1, 1) * z + (1 - a).sqrt().view(-1, 1, 1, 1) * noise
+        with torch.autocast("cpu", torch.bfloat16), router.routed(routes):
+            with torch.no_grad():
+                states, pooled = encode_text(ids, pipe.text_encoder, pipe.text_encoder_2)
+            out = net(noisy, t, states, added_cond_kwargs={"text_embeds": pooled, "time_ids": time_ids}).sample
+        loss = v_loss(out.float(), z, noise, a).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        yield step + 1, steps, loss.item(), router
+    net.eval()
+
+
+def save(router: Router, name: str, folder: Path, file: str) -> None:
+    """Writes one adapter as fp16 safetensors in diffusers' LoRA layout, which `pipeline.load_lora_weights` opens."""
+    i = router.names.index(name) + 1
+    layers = {}
+    for layer, (a, b) in router.stacks.items():
+        layers[f"{layer}.lora_A.weight"] = a[i].detach().T.contiguous().half()
+        layers[f"{layer}.lora_B.weight"] = b[i].detach().T.contiguous().half()
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    StableDiffusionXLPipeline.save_lora_weights(path.parent, unet_lora_layers=layers, weight_name=path.name)

@@ -1,0 +1,57 @@
+"""Histograms of a comparison: baseline, debiased and target by class, with intervals."""
+
+import plotly.graph_objects as go
+
+from fairdemo import measure
+from fairdemo.attributes import CLASSES
+from fairdemo.comparison import Comparison
+
+INK = "#7a808c"  # readable on white and on near-black
+BASELINE, DEBIASED, TARGET = "#9aa1ad", "#2A788E", "#E69F00"
+
+
+def histogram(comparison: Comparison | None, attribute: str) -> go.Figure:
+    """Shares of an attribute's classes among the found faces, whiskers for 95 % Wilson intervals, a line for the target."""
+    classes = list(CLASSES[attribute][1:] if attribute == "age" else CLASSES[attribute])
+    figure = go.Figure()
+    for side, colour, pattern in (("baseline", BASELINE, "/"), ("debiased", DEBIASED, "")):
+        counts = comparison.counts(side)[attribute] if comparison else dict.fromkeys(CLASSES[attribute], 0)
+        n = sum(counts.values())
+        shares = [counts[c] / n if n else 0 for c in classes]
+        ends = [measure.interval(counts[c], n) if n else (0, 0) for c in classes]
+        figure.add_bar(name=side, x=classes, y=shares, marker=dict(color=colour, pattern=dict(shape=pattern, fgcolor="white", size=5, solidity=0.25)),
+                       error_y=dict(type="data", symmetric=False, array=[h - s for (_, h), s in zip(ends, shares)], arrayminus=[s - low for (low, _), s in zip(ends, shares)],
+                                    color=INK, thickness=1.3, width=4),
+                       customdata=[[counts[c], n, low, high] for c, (low, high) in zip(classes, ends)],
+                       hovertemplate="%{x}, " + side + ": %{customdata[0]} of %{customdata[1]} faces, %{y:.0%} (95 % interval %{customdata[2]:.0%} to %{customdata[3]:.0%})<extra></extra>")
+    wanted = comparison.target.get(attribute) if comparison else None
+    if wanted and set(wanted) >= set(classes):
+        figure.add_scatter(name="target", x=classes, y=[wanted[c] for c in classes], mode="markers",
+                           marker=dict(symbol="line-ew", size=34, color=TARGET, line=dict(width=3, color=TARGET)), hovertemplate="%{x}, target: %{y:.0%}<extra></extra>")
+    figure.update_layout(title=dict(text=f"{attribute.capitalize()}, as perceived by the classifier", font=dict(size=14)), barmode="group", bargap=0.28, height=300,
+                         margin=dict(l=44, r=8, t=64, b=36), paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=INK, size=12),
+                         legend=dict(orientation="h", x=0, y=1.16, yanchor="bottom", font=dict(size=11)), hoverlabel=dict(align="left"), dragmode=False)
+    figure.update_yaxes(range=[0, 1], tickformat=".0%", gridcolor="rgba(128,128,128,.22)", zerolinecolor="rgba(128,128,128,.5)")
+    figure.update_xaxes(tickangle=0 if len(classes) < 6 else -25)
+    return figure
+
+
+def words(comparison: Comparison) -> str:
+    """What the counts say, one Markdown line an attribute, each number with its count and interval."""
+    sides = {side: comparison.counts(side) for side in ("baseline", "debiased")}
+    summary = comparison.summary()["bias"]
+
+    def women(side: str) -> str:
+        counts = sides[side]["gender"]
+        n = sum(counts.values())
+        low, high = measure.interval(counts["Female"], n)
+        return f"{counts['Female']} of {n} ({counts['Female'] / max(n, 1):.0%}, interval {low:.0%} to {high:.0%})"
+
+    wanted = comparison.target.get("gender", {}).get("Female")
+    lines = [f"**Women:** baseline {women('baseline')}; debiased {women('debiased')}" + (f"; wanted {wanted:.0%}." if wanted is not None else "; no target set.")]
+    for attribute in CLASSES:
+        lines.append(f"**bias(P) for {attribute}:** {summary['baseline'][attribute]:.2f} before, {summary['debiased'][attribute]:.2f} after (0 is balance).")
+    missing = {side: sides[side]["no_face"] for side in sides}
+    lines.append(f"**No face found:** {missing['baseline']} baseline, {missing['debiased']} debiased, of {len(comparison.pairs)} pairs. "
+                 "Labels are as perceived by the classifier; every person is generated.")
+    return "\n\n".join(lines)

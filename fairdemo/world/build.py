@@ -1,0 +1,221 @@
+"""Makes the embedded assets from nothing: portraits, autoencoder, denoiser, classifier, adapters.
+
+Every stage leaves its result in the work folder and is skipped if that exists, so a stopped build goes on where it was.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from diffusers import AutoencoderKL, StableDiffusionXLPipeline
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from fairdemo import models
+from fairdemo.adapters import CATALOG
+from fairdemo.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group
+from fairdemo.faces import classify, embed
+from fairdemo.faces.detect import Detector
+from fairdemo.training import classifier, inc
+from fairdemo.world import corpus, parts, tiny
+
+ASSETS = models.ROOT / "assets"
+# Adapters never see these; what they do to them is measured (`fairdemo world measure`).
+HELD_OUT = ("CEO", "dentist", "farmer", "judge", "nurse", "pilot", "singer", "teacher")
+TABLES = {"explicit": lambda: corpus.alike(380, 2, "explicit"), "biased": lambda: corpus.biased(200, 1),
+          "balanced": lambda: corpus.alike(320, 3, "balanced"), "test": lambda: corpus.alike(250, 4, "balanced")}
+
+
+def again(table: pd.DataFrame) -> pd.DataFrame:
+    """The same people photographed a second time, in the same clothes."""
+    return table.assign(photograph=table.seed + 1)
+
+
+def portraits(name: str, work: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """A corpus's table and images (n, 128, 128, 3), drawn if they aren't there. "again" is "balanced" photographed anew."""
+    table = again(TABLES["balanced"]()) if name == "again" else TABLES[name]()
+    with tqdm(total=len(table), desc=f"drawing {name}") as bar:
+        return table, corpus.draw_all(table, work / name, tiny.SIZE, lambda done, _: bar.update(done - bar.n))
+
+
+def followed(steps: Iterator[tuple], title: str) -> tuple:
+    """Runs a trainer to its end behind a progress bar that shows a smoothed loss; its last item."""
+    smooth, bar, item = None, None, ()
+    for item in steps:
+        step, total, loss, *_ = item
+        smooth = loss if smooth is None else 0.99 * smooth + 0.01 * loss
+        if bar is None:
+            bar = tqdm(total=total, initial=step - 1, desc=title, mininterval=5)
+        bar.update(1)
+        if step % 50 == 0:
+            bar.set_postfix(loss=f"{smooth:.4f}")
+    if bar:
+        bar.close()
+    return item
+
+
+def build_autoencoder(work: Path) -> AutoencoderKL:
+    folder = work / "vae"
+    if not folder.exists():
+        _, images = portraits("explicit", work)
+        torch.manual_seed(0)
+        vae = tiny.autoencoder()
+        followed(tiny.train_autoencoder(vae, images, 3000, 0), "autoencoder")
+        tiny.standardize_latents(vae, images[::3])
+        vae.save_pretrained(folder)
+    return AutoencoderKL.from_pretrained(folder)
+
+
+def latents(vae: AutoencoderKL, name: str, work: Path) -> tuple[pd.DataFrame, torch.Tensor]:
+    """A corpus's table and its latents with those of the mirror images, float16 (n, 2, 16, 16, 16)."""
+    path = work / f"latents_{name}.safetensors"
+    if not path.exists():
+        table, images = portraits(name, work)
+        save_file({"z": torch.stack([tiny.encode(vae, images), tiny.encode(vae, images[:, :, ::-1])], 1)}, path)
+        return table, load_file(path)["z"]
+    return TABLES[name](), load_file(path)["z"]
+
+
+def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
+    folder = work / "pipeline"
+    if not folder.exists():
+        vae = build_autoencoder(work)
+        tables, zs = zip(*(latents(vae, name, work) for name in ("explicit", "biased")))
+        rows = list(pd.concat(tables).itertuples())
+        torch.manual_seed(1)
+        net, (one, two) = tiny.unet(), tiny.text_encoders()
+        words, rng = tiny.tokenizer(), np.random.default_rng(5)
+        used = {49406, 49407}
+        for row in rows * 3:
+            used.update(words(corpus.training_caption(row, rng)).input_ids)
+        for encoder in (one, two):
+            tiny.silence_unused_tokens(encoder, used)
+        followed(tiny.train_denoiser(net, one, two, torch.cat(zs), lambda picked, rng: [corpus.training_caption(rows[i], rng) for i in picked],
+                                     steps, 7, work / "denoiser.pt"), "denoiser")
+        tiny.pipeline(vae, net, one, two).save_pretrained(folder)
+    return StableDiffusionXLPipeline.from_pretrained(folder)
+
+
+def face_crops(detector: Detector, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Crops of the faces found in (n, 128, 128, 3) and a mask (n,) of where one was found."""
+    crops, found = [], np.zeros(len(images), bool)
+    for i in tqdm(range(0, len(images), 64), desc="finding faces"):
+        pictures = [Image.fromarray(im) for im in images[i:i + 64]]
+        for k, (picture, faces) in enumerate(zip(pictures, detector.detect(pictures))):
+            if faces:
+                found[i + k] = True
+                crops.append(embed.crop(picture, faces[0].box))
+    return np.stack(crops), found
+
+
+def reconstructed(vae: AutoencoderKL, images: np.ndarray) -> np.ndarray:
+    """Images through the autoencoder and back, so that what reads generated images knows their softness."""
+    out = []
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        for i in range(0, len(images), 64):
+            x = vae.decode(tiny.encode(vae, images[i:i + 64]).float()).sample.float()
+            out.append(((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+    return np.concatenate(out)
+
+
+def build_classifier(work: Path) -> None:
+    folder = work / "classifier"
+    if folder.exists():
+        return
+    vae = build_autoencoder(work)
+    table, first = portraits("balanced", work)
+    _, second = portraits("again", work)
+    second = np.where(np.arange(len(second))[:, None, None, None] % 3 > 0, reconstructed(vae, second), second)
+    detector = Detector()
+    (a, found_a), (b, found_b) = face_crops(detector, first), face_crops(detector, second)
+    both = found_a & found_b
+    a, b, table = a[both[found_a]], b[both[found_b]], table[both]
+    labels = {"race": table.race.to_numpy(), "gender": table.gender.to_numpy(), "age": table.age.map(age_group).to_numpy()}
+    codes = {k: np.array([CLASSES[k].index(v) for v in y]) for k, y in labels.items()}
+    codes["age"] -= 1  # no drawn person is under 20
+    *_, network = followed(classifier.train_network(a, b, codes, 1100, 11), "face network")
+    heads = classify.fit(np.concatenate([embed.embed(network, a), embed.embed(network, b)]), {k: np.tile(y, 2) for k, y in labels.items()})
+    with tempfile.TemporaryDirectory(dir=work) as part:
+        save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, Path(part) / "face_network.safetensors")
+        classify.save(heads, Path(part))
+        shutil.copytree(part, folder)
+
+
+def build_parts_checker(work: Path) -> None:
+    path = work / "parts_checker.safetensors"
+    if not path.exists():
+        vae = build_autoencoder(work)
+        images = np.concatenate([portraits("balanced", work)[1], portraits("explicit", work)[1]])
+        whole = parts.middle(np.concatenate([images[::2], reconstructed(vae, images[1::2])]))
+        *_, network = followed(parts.train(whole, 1200, 13), "parts checker")
+        save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
+
+
+def load_parts_checker(path: Path) -> parts.PartsChecker:
+    network = parts.PartsChecker()
+    network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    return network.eval()
+
+
+def band(age: float) -> str:
+    return next(b for b, groups in AGE_BANDS.items() if age_group(age) in groups)
+
+
+def build_adapters(work: Path, steps: int) -> None:
+    folder = work / "adapters"
+    if folder.exists():
+        return
+    pipe = build_denoiser(work, 0)
+    table, z = latents(build_autoencoder(work), "balanced", work)
+    seen = ~table.subject.isin(HELD_OUT).to_numpy()
+    rows = list(table[seen].itertuples())
+    groups = [f"{r} {g}" for r in RACES for g in GENDERS]
+    routes = [[(f"{r.race} {r.gender}",), (f"{r.race} {r.gender}",), (f"{r.race} {r.gender}", band(r.age)), (band(r.age),)] for r in rows]
+    *_, router = followed(inc.train(pipe, groups + list(AGE_BANDS), z[torch.from_numpy(seen)], routes,
+                                    lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked], steps, 17), "adapters")
+    with tempfile.TemporaryDirectory(dir=work) as part:
+        for name in router.names:
+            inc.save(router, name, Path(part), adapter_file(name))
+        shutil.copytree(part, folder)
+
+
+def adapter_file(name: str) -> str:
+    return f"embedded/{name.replace(' ', '_')}.safetensors"
+
+
+def write_catalog(path: Path) -> None:
+    """The embedded model's adapters as entries of `catalog.toml`."""
+    cells = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS} | {b: (b,) for b in AGE_BANDS}
+    entries = [f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\n'
+               'license = "Apache-2.0"\nsource = "trained by this project on drawn people: python -m fairdemo world build"\n'
+               for name, cell in cells.items()]
+    path.write_text("# Every adapter: what it draws (race and gender, or an age), for which base model, its file, license and source.\n\n" + "\n".join(entries))
+
+
+def export(work: Path) -> None:
+    """Copies what the build made into `assets/` and `adapters/`, weights as fp16 safetensors."""
+    pipe = StableDiffusionXLPipeline.from_pretrained(work / "pipeline", torch_dtype=torch.float16)
+    shutil.rmtree(ASSETS / "embedded", ignore_errors=True)
+    pipe.save_pretrained(ASSETS / "embedded", safe_serialization=True)
+    for source, target in ((work / "classifier", ASSETS / "classifier"), (work / "adapters" / "embedded", CATALOG.parent / "embedded")):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+    shutil.copy(work / "parts_checker.safetensors", ASSETS / "classifier" / "parts_checker.safetensors")
+    write_catalog(CATALOG)
+
+
+def build(work: Path, denoiser_steps: int, adapter_steps: int) -> None:
+    """All stages in order; see the module's docstring."""
+    work.mkdir(parents=True, exist_ok=True)
+    build_autoencoder(work)
+    build_denoiser(work, denoiser_steps)
+    build_classifier(work)
+    build_parts_checker(work)
+    build_adapters(work, adapter_steps)
+    export(work)

@@ -1,0 +1,183 @@
+"""Measures the shipped embedded assets against what they should show; results go to `assets/measured.json`."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.stats import spearmanr
+from sklearn.metrics import accuracy_score, confusion_matrix
+from tqdm import tqdm
+
+from fairdemo import measure
+from fairdemo.attributes import AGES, CLASSES, age_group
+from fairdemo.compare import Studio
+from fairdemo.comparison import Face
+from fairdemo.models import ROOT
+from fairdemo.prompts import PROFESSIONS, article
+from fairdemo.world import build, parts
+from fairdemo.world.professions import SKEWS
+
+MEASURED = ROOT / "assets" / "measured.json"
+
+
+def photo_of(profession: str) -> str:
+    return f"a photo of {article(profession)}"
+
+
+class Bench:
+    """The shipped model, adapters, classifier and parts checker, and images drawn with them."""
+
+    def __init__(self, work: Path):
+        self.work = work
+        self.studio = Studio("embedded", "cpu")
+        self.checker = build.load_parts_checker(ROOT / "assets/classifier/parts_checker.safetensors")
+
+    def draw(self, prompt: str, wanted: list[tuple[int, tuple[str, ...]]], seed: int = 1, guidance: float | None = None) -> list[Image.Image]:
+        profile, generator = self.studio.profile, self.studio.generator
+        images = []
+        for i in range(0, len(wanted), 64):
+            images += generator.draw(prompt, seed, wanted[i:i + 64], profile.steps, profile.guidance if guidance is None else guidance)
+        return images
+
+    def whole(self, images: list[Image.Image]) -> np.ndarray:
+        """Which images have both eyes, nose and mouth whole, as the parts checker sees it (n,)."""
+        return parts.whole_probability(self.checker, np.stack([np.asarray(im) for im in images])) > 0.5
+
+
+def share(flags) -> dict[str, float | int | list[float]]:
+    """A proportion with its count and 95 % Wilson interval."""
+    flags = np.asarray(flags, bool)
+    return {"share": round(float(flags.mean()), 4), "n": len(flags), "interval": [round(v, 4) for v in measure.interval(int(flags.sum()), len(flags))]}
+
+
+def portraits(bench: Bench) -> dict:
+    """Drawn people: MTCNN finds exactly one face in >= 99 % of 1,000."""
+    _, images = build.portraits("test", bench.work)
+    found = bench.studio.reader.detector.detect([Image.fromarray(im) for im in images[:1000]])
+    return {"one_face": share([len(f) == 1 for f in found])}
+
+
+def checker(bench: Bench) -> dict:
+    """The parts checker on held-out portraits, half of them damaged: >= 95 % right; by kind of damage."""
+    _, images = build.portraits("test", bench.work)
+    whole = parts.middle(images[:1000])
+    rng = np.random.default_rng(3)
+    result = {"whole_right": share(parts.whole_probability(bench.checker, images[:1000]) > 0.5)}
+    right = list(parts.whole_probability(bench.checker, images[:1000]) > 0.5)
+    for kind in parts.DAMAGES:
+        broken = np.stack([parts.damage(p, kind, rng) for p in whole[:250]])
+        with torch.no_grad():
+            seen = (bench.checker(parts.to_input(broken)) < 0).numpy()
+        result[f"{kind}_right"] = share(seen)
+        right += list(seen)
+    return result | {"right": share(right)}
+
+
+def classifier(bench: Bench) -> dict:
+    """3,000 portraits never seen: gender >= 95 %, race >= 85 % and none below 75 %, age >= 70 % and within one group >= 97 %."""
+    table, images = build.portraits("test", bench.work)
+    faces: list[list[Face]] = []
+    for i in tqdm(range(0, len(images), 64), desc="reading"):
+        faces += bench.studio.reader.read([Image.fromarray(im) for im in images[i:i + 64]])
+    seen = [i for i, f in enumerate(faces) if f]
+    truth = {"race": table.race, "gender": table.gender, "age": table.age.map(age_group)}
+    result: dict = {"no_face": len(faces) - len(seen), "n": len(seen)}
+    for a, classes in CLASSES.items():
+        true, read = [truth[a][i] for i in seen], [faces[i][0].label(a) for i in seen]
+        used = classes[1:] if a == "age" else classes
+        matrix = confusion_matrix(true, read, labels=used)
+        result[a] = {"accuracy": round(accuracy_score(true, read), 4), "recall": {c: round(matrix[k, k] / matrix[k].sum(), 4) for k, c in enumerate(used)},
+                     "confusion": matrix.tolist()}
+        if a == "age":
+            result[a]["within_one_group"] = round(float(np.mean([abs(AGES.index(t) - AGES.index(r)) <= 1 for t, r in zip(true, read)])), 4)
+    return result
+
+
+def faces(bench: Bench) -> dict:
+    """32 professions x 8 seeds, baseline and each race x gender adapter: one face in >= 97 %, whole in >= 90 %; each adapter's
+    race and gender, both, in >= 90 % on professions that it never saw."""
+    groups = [a for a in bench.studio.adapters if len(a.cell) == 2]
+    routes = [()] + [(a.name,) for a in groups]
+    one: list[bool] = []
+    whole: list[bool] = []
+    hits: dict[str, list[bool]] = {a.name: [] for a in groups}
+    for profession in tqdm(PROFESSIONS, desc="faces"):
+        images = bench.draw(photo_of(profession), [(i, r) for r in routes for i in range(8)])
+        read = bench.studio.reader.read(images)
+        one += [len(f) == 1 for f in read]
+        whole += list(bench.whole(images))
+        if profession in build.HELD_OUT:
+            for k, a in enumerate(groups, 1):
+                hits[a.name] += [bool(f) and (f[0].race, f[0].gender) == a.cell for f in read[8 * k:8 * k + 8]]
+    base = [k for k in range(len(one)) if k % (8 * len(routes)) < 8]
+    return {"one_face": share(one), "whole": share(whole), "baseline_one_face": share([one[k] for k in base]), "baseline_whole": share([whole[k] for k in base]),
+            "adapters_on_held_out_professions": {name: share(h) for name, h in hits.items()}, "all_adapters": share([x for h in hits.values() for x in h])}
+
+
+def learned_bias(bench: Bench, n: int = 100) -> dict:
+    """Share of women by profession, corpus against generated (n images each): rank correlation >= 0.9 at the default guidance,
+    mean difference <= 0.12 at guidance 1 to 2, and how far other guidance amplifies."""
+    corpus = np.array([SKEWS[p].women for p in PROFESSIONS])
+    result: dict = {"n_per_profession": n, "corpus": dict(zip(PROFESSIONS, corpus.tolist()))}
+    for guidance in (1.0, bench.studio.profile.guidance, 4.0):
+        shares = []
+        for profession in tqdm(PROFESSIONS, desc=f"guidance {guidance}"):
+            read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, ()) for i in range(n)], guidance=guidance))
+            counts = Counter(f[0].gender for f in read if f)
+            shares.append(counts["Female"] / max(1, counts.total()))
+        generated = np.array(shares)
+        strength = np.abs(generated - 0.5).mean() / np.abs(corpus - 0.5).mean()
+        result[f"guidance {guidance:g}"] = {"rank_correlation": round(float(spearmanr(corpus, generated).statistic), 4), "mean_difference": round(float(np.abs(corpus - generated).mean()), 4),
+                                            "amplification": round(float(strength), 3), "women": {p: round(float(s), 3) for p, s in zip(PROFESSIONS, generated)}}
+    return result
+
+
+def targets(bench: Bench, n: int = 240) -> dict:
+    """"a photo of a doctor", n = 240: uniform gives bias(P) <= 0.10 for gender, <= 0.08 for race, baseline >= 0.5 for gender;
+    70 % women gives 0.70 +- 0.06."""
+    result = {}
+    for name, target in {"uniform": {"race": dict.fromkeys(CLASSES["race"], 1 / 6), "gender": dict.fromkeys(CLASSES["gender"], 1 / 2)},
+                         "women 70": {"gender": {"Female": 0.7, "Male": 0.3}}}.items():
+        comparison, slots = bench.studio.plan("a photo of a doctor", target, n, 3)
+        with tqdm(total=n, desc=name) as bar:
+            for grown in bench.studio.run(comparison, slots):
+                bar.update(len(grown.pairs) - bar.n)
+        summary = comparison.summary()
+        women = summary["debiased"]["gender"]
+        result[name] = {"bias": summary["bias"], "no_face": {s: summary[s]["no_face"] for s in ("baseline", "debiased")}, "debiased_race": summary["debiased"]["race"],
+                        "women": {s: round(summary[s]["gender"]["Female"] / sum(summary[s]["gender"].values()), 4) for s in ("baseline", "debiased")}, "n": sum(women.values())}
+    return result
+
+
+def explicit(bench: Bench, n: int = 8) -> dict:
+    """Prompts that name race, gender and age ("an old Black man"), at the baseline: each attribute obeyed in >= 90 %."""
+    bands = {"young": ("20-29", "30-39"), "middle-aged": ("30-39", "40-49", "50-59"), "old": ("50-59", "60+")}
+    hits: dict[str, list[bool]] = {a: [] for a in CLASSES}
+    for race in tqdm(CLASSES["race"], desc="explicit"):
+        for gender, noun in (("Female", "woman"), ("Male", "man")):
+            for word, groups in bands.items():
+                for f in bench.studio.reader.read(bench.draw(f"a photo of {article(f'{word} {race} {noun}')}", [(i, ()) for i in range(n)])):
+                    hits["race"].append(bool(f) and f[0].race == race)
+                    hits["gender"].append(bool(f) and f[0].gender == gender)
+                    hits["age"].append(bool(f) and f[0].age in groups)
+    return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
+
+
+CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, faces, learned_bias, targets, explicit)}
+
+
+def evaluate(work: Path, only: str | None) -> None:
+    """Runs all checks or the one named `only`, printing each and adding it to `MEASURED`."""
+    if only is not None and only not in CHECKS:
+        raise ValueError(f"check {only!r} is unknown; allowed are {', '.join(CHECKS)}")
+    bench = Bench(work)
+    measured = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
+    for name, check in CHECKS.items():
+        if only in (None, name):
+            measured[name] = {"what": " ".join(check.__doc__.split()), **check(bench)}
+            print(name, json.dumps(measured[name], indent=1))
+            MEASURED.write_text(json.dumps(measured, indent=1) + "\n")

@@ -1,0 +1,241 @@
+"""The embedded model: a StableDiffusionXLPipeline in a tiny configuration, its tokenizer, and how its parts are trained.
+
+Each trainer is a generator of (step, steps, loss): the caller shows progress, and may stop at any step. Weights of the
+parts are saved by diffusers' and transformers' own `save_pretrained`.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import nn
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from fairdemo.training.muon import optimizers
+
+SIZE = 128
+LATENT_CHANNELS = 16
+TIME_IDS = (SIZE, SIZE, 0, 0, SIZE, SIZE)  # original size, crop, target size: SDXL's micro-conditioning, constant here
+
+
+def tokenizer() -> CLIPTokenizer:
+    """CLIP's byte-pair tokenizer, built from the merges inside open_clip (49,408 tokens, 77 places)."""
+    published = open_clip.tokenizer.SimpleTokenizer()
+    names = {49406: "<|startoftext|>", 49407: "<|endoftext|>"}  # open_clip spells these two otherwise
+    return CLIPTokenizer(vocab={names.get(i, token): i for token, i in published.encoder.items()}, merges=list(published.bpe_ranks),
+                         model_max_length=77)
+
+
+def autoencoder() -> AutoencoderKL:
+    return AutoencoderKL(block_out_channels=(16, 32, 64, 128), layers_per_block=1, latent_channels=LATENT_CHANNELS, norm_num_groups=8,
+                         mid_block_add_attention=False, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+                         sample_size=SIZE, scaling_factor=1.0, force_upcast=False)
+
+
+def unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=SIZE // 8, in_channels=LATENT_CHANNELS, out_channels=LATENT_CHANNELS, block_out_channels=(128, 128, 128), layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=1, attention_head_dim=4,
+        cross_attention_dim=128, norm_num_groups=16, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=32,
+        projection_class_embeddings_input_dim=6 * 32 + 64)
+
+
+def text_encoders() -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
+    config = CLIPTextConfig(vocab_size=49408, hidden_size=64, intermediate_size=256, num_hidden_layers=3, num_attention_heads=2,
+                            projection_dim=64, bos_token_id=49406, eos_token_id=49407, pad_token_id=49407)
+    return CLIPTextModel(config), CLIPTextModelWithProjection(copy.deepcopy(config))
+
+
+def scheduler() -> DPMSolverMultistepScheduler:
+    return DPMSolverMultistepScheduler(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+                                       prediction_type="v_prediction", timestep_spacing="trailing", rescale_betas_zero_snr=True)
+
+
+def silence_unused_tokens(encoder: nn.Module, used: set[int]) -> None:
+    """Zeroes the embeddings of tokens that no caption contains, so that unknown words say nothing instead of noise."""
+    with torch.no_grad():
+        table = encoder.get_input_embeddings().weight
+        mask = torch.zeros(len(table), 1)
+        mask[sorted(used)] = 1
+        table *= mask
+
+
+torch.set_flush_denormal(True)  # on CPUs, products with denormal numbers are a hundred times slower
+
+
+class Average:
+    """Exponential moving average of parameters, with warm-up: decay at step t is min(decay, (1 + t) / (10 + t))."""
+
+    def __init__(self, modules: list[nn.Module], decay: float):
+        self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+        self.shadow = [p.detach().clone() for p in self.parameters]
+        self.decay, self.steps = decay, 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.steps += 1
+        torch._foreach_lerp_(self.shadow, self.parameters, 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)))
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchanges the averaged and the live values; call twice to come back."""
+        for s, p in zip(self.shadow, self.parameters):
+            s_old = s.clone()
+            s.copy_(p)
+            p.copy_(s_old)
+
+
+def to_tensor(images: np.ndarray) -> torch.Tensor:
+    """uint8 (n, h, w, 3) to float (n, 3, h, w) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def reconstruction_loss(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error of pixels, of their differences to neighbours (edges), and of 8 x 8 means (colour)."""
+    e = out - x
+    edges = (e[..., 1:] - e[..., :-1]).abs().mean() + (e[..., 1:, :] - e[..., :-1, :]).abs().mean()
+    return e.abs().mean() + 0.7 * edges + 1.5 * F.avg_pool2d(e, 8).abs().mean()
+
+
+def train_autoencoder(vae: AutoencoderKL, images: np.ndarray, steps: int, seed: int, batch: int = 16, peak: float = 1.5e-3) -> Iterator[tuple[int, int, float]]:
+    """Trains on uint8 images (n, 128, 128, 3); `vae` holds the averaged weights at the end.
+
+    The decoder sees posterior means with a little noise instead of posterior samples: samples drown the signal for most of
+    a short training, and a denoiser's latents are slightly off in just this way.
+    """
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    vae.train()
+    rules = optimizers(vae, peak)
+    average = Average([vae], 0.99)
+    for step in range(steps):
+        for group in (g for rule in rules for g in rule.param_groups):
+            group["lr"] = peak * min(1, (step + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        x = to_tensor(images[np.sort(rng.integers(len(images), size=batch))])
+        x = x.flip(-1) if rng.random() < 0.5 else x
+        with torch.autocast("cpu", torch.bfloat16):
+            z = vae.encode(x).latent_dist.mean
+            out = vae.decode(z + 0.1 * torch.randn_like(z)).sample
+        loss = reconstruction_loss(out.float(), x) + 1e-3 * z.float().pow(2).mean()
+        vae.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        for rule in rules:
+            rule.step()
+        average.update()
+        yield step + 1, steps, loss.item()
+    average.swap()
+    vae.eval()
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, images: np.ndarray, batch: int = 64) -> torch.Tensor:
+    """Posterior means of uint8 images (n, 128, 128, 3): float16 (n, 16, 16, 16)."""
+    parts = []
+    for i in range(0, len(images), batch):
+        with torch.autocast("cpu", torch.bfloat16):
+            parts.append(vae.encode(to_tensor(images[i:i + batch])).latent_dist.mean.half())
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def standardize_latents(vae: AutoencoderKL, images: np.ndarray) -> None:
+    """Folds each latent channel's mean and deviation into `quant_conv` and `post_quant_conv`, so that latents have unit scale."""
+    z = encode(vae, images).float()
+    mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
+    c = LATENT_CHANNELS
+    vae.post_quant_conv.bias += vae.post_quant_conv.weight[:, :, 0, 0] @ mean
+    vae.post_quant_conv.weight *= std[None, :, None, None]
+    vae.quant_conv.bias[:c] = (vae.quant_conv.bias[:c] - mean) / std
+    vae.quant_conv.weight[:c] /= std[:, None, None, None]
+    vae.quant_conv.bias[c:] -= 2 * std.log()  # the other half is the log-variance
+
+
+def encode_text(ids: torch.Tensor, one: CLIPTextModel, two: CLIPTextModelWithProjection) -> tuple[torch.Tensor, torch.Tensor]:
+    """SDXL's text conditioning: the last but one hidden states side by side (n, 77, 128) and the second's pooled vector (n, 64)."""
+    first = one(ids, output_hidden_states=True)
+    second = two(ids, output_hidden_states=True)
+    return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1), second.text_embeds
+
+
+def v_loss(prediction: torch.Tensor, z: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor, gamma: float = 5.0) -> torch.Tensor:
+    """Velocity loss per sample, weighted min(SNR, gamma) / (SNR + 1) (Hang et al. 2023, eq. 5 for v-prediction)."""
+    a = alpha_bar.view(-1, 1, 1, 1)
+    target = a.sqrt() * noise - (1 - a).sqrt() * z
+    snr = alpha_bar / (1 - alpha_bar).clamp(min=1e-8)
+    weight = snr.clamp(max=gamma) / (snr + 1) + 0.05  # the small constant keeps pure noise in training, where SNR is 0
+    return (prediction - target).pow(2).mean((1, 2, 3)) * weight
+
+
+def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection, latents: torch.Tensor,
+                   captions: Callable[[np.ndarray, np.random.Generator], list[str]], steps: int, seed: int, checkpoint: Path,
+                   batch: int = 64, peak: float = 2e-3, save_every: int = 200) -> Iterator[tuple[int, int, float]]:
+    """Trains U-Net and text encoders together; the modules hold averaged weights at the end.
+
+    `latents` (n, 2, c, h, w) holds each image and its mirror image; `captions` names rows and gets their texts. 8 % of the
+    captions become SDXL's zero embedding for an empty negative prompt, 2 % the empty string. `checkpoint` is written every
+    `save_every` steps and resumed from if it exists.
+    """
+    words = tokenizer()
+    alphas = scheduler().alphas_cumprod
+    modules = nn.ModuleList([net, one, two]).train()
+    net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
+    parameters = list(modules.parameters())
+    rules = optimizers(modules, peak, weight_decay=1e-2)
+    average = Average([modules], 0.998)
+    start = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True, mmap=True)
+        modules.load_state_dict(state["modules"])
+        for rule, saved in zip(rules, state["optimizers"]):
+            rule.load_state_dict(saved)
+        average.shadow, average.steps = [t.clone() for t in state["average"]], state["step"]
+        start = state["step"]
+    time_ids = torch.tensor([TIME_IDS], dtype=torch.float32).expand(batch, -1)
+    for step in range(start, steps):
+        rng = np.random.default_rng([seed, step])
+        torch.manual_seed(seed * 1_000_003 + step)
+        for group in (g for rule in rules for g in rule.param_groups):
+            group["lr"] = peak * min(1, (step + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        rows = rng.integers(len(latents), size=batch)
+        z = latents[rows, rng.integers(2, size=batch)].float()
+        dropped = rng.random(batch)
+        texts = ["" if d < 0.02 else t for t, d in zip(captions(rows, rng), dropped)]
+        keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
+        ids = words(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids
+        t = torch.from_numpy(rng.integers(0, 1000, batch))
+        a = alphas[t]
+        noise = torch.randn_like(z)
+        noisy = a.sqrt().view(-1, 1, 1, 1) * z + (1 - a).sqrt().view(-1, 1, 1, 1) * noise
+        with torch.autocast("cpu", torch.bfloat16):
+            states, pooled = encode_text(ids, one, two)
+            states, pooled = states * keep[:, None, None], pooled * keep[:, None]
+            out = net(noisy, t, states, added_cond_kwargs={"text_embeds": pooled, "time_ids": time_ids}).sample
+        loss = v_loss(out.float(), z, noise, a).mean()
+        modules.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        for rule in rules:
+            rule.step()
+        average.update()
+        if (step + 1) % save_every == 0:
+            part = checkpoint.with_suffix(".part")
+            torch.save({"step": step + 1, "modules": modules.state_dict(), "average": average.shadow, "optimizers": [rule.state_dict() for rule in rules]}, part)
+            part.rename(checkpoint)
+        yield step + 1, steps, loss.item()
+    average.swap()
+    modules.eval()
+
+
+def pipeline(vae: AutoencoderKL, net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection) -> StableDiffusionXLPipeline:
+    words = tokenizer()
+    return StableDiffusionXLPipeline(vae=vae, text_encoder=one, text_encoder_2=two, tokenizer=words, tokenizer_2=words, unet=net,
+                                     scheduler=scheduler(), force_zeros_for_empty_prompt=True, add_watermarker=False)

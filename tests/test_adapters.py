@@ -1,0 +1,111 @@
+"""Routing must equal plain `set_adapters` per image, on a small SDXL made here and on the shipped model."""
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import save_file
+
+from fairdemo import adapters
+from fairdemo.adapters import Router
+from fairdemo.training import inc
+
+
+def small_unet() -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    return UNet2DConditionModel(sample_size=8, in_channels=4, out_channels=4, block_out_channels=(32, 32), layers_per_block=1, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=2, cross_attention_dim=16, norm_num_groups=8, use_linear_projection=True)
+
+
+def random_factors(net, names):
+    factors = inc.fresh_factors(net, names, 1)
+    torch.manual_seed(2)
+    return {n: {layer: (a, torch.randn_like(b) * 0.3) for layer, (a, b) in f.items()} for n, f in factors.items()}
+
+
+def plain(net, factors, names, x, t, e):
+    """The same adapters merged into the weights of a copy: the reference."""
+    copy = small_unet()
+    copy.load_state_dict(net.state_dict())
+    modules = dict(copy.named_modules())
+    with torch.no_grad():
+        for name in names:
+            for layer, (a, b) in factors[name].items():
+                modules[layer].weight += b @ a
+        return copy(x, t, e).sample
+
+
+def test_mixed_batch_equals_merged_weights_per_sample():
+    net = small_unet()
+    factors = random_factors(net, ["one", "two", "three"])
+    x, t, e = torch.randn(5, 4, 8, 8), torch.tensor(10), torch.randn(5, 7, 16)
+    with torch.no_grad():
+        before = net(x, t, e).sample
+        router = Router(net, factors)
+        samples = [(), ("one",), ("three",), ("two", "three"), ("one",)]
+        with router.routed(samples):
+            mixed = net(x, t, e).sample
+            doubled = net(torch.cat([x, x]), t, torch.cat([e, e])).sample
+        after = net(x, t, e).sample
+    for i, names in enumerate(samples):
+        want = plain(net, factors, names, x[i:i + 1], t, e[i:i + 1])
+        assert torch.allclose(mixed[i:i + 1], want, atol=1e-4)
+        assert torch.allclose(doubled[5 + i:6 + i], want, atol=1e-4)
+    assert not torch.allclose(mixed[1], mixed[2], atol=1e-2)
+    assert torch.equal(before, after), "outside of routed() the model is the baseline"
+
+
+def test_training_touches_only_the_adapters_in_the_batch():
+    net = small_unet().requires_grad_(False)
+    router = Router(net, random_factors(net, ["one", "two"]))
+    a, b = next(iter(router.stacks.values()))
+    a.requires_grad_(), b.requires_grad_()
+    with router.routed([("two",), ("two",)]):
+        net(torch.randn(2, 4, 8, 8), torch.tensor(3), torch.randn(2, 7, 16)).sample.sum().backward()
+    assert b.grad[2].abs().sum() > 0 and b.grad[1].abs().sum() == 0
+
+
+def test_unknown_and_foreign_adapters_are_named():
+    net = small_unet()
+    router = Router(net, random_factors(net, ["one"]))
+    with pytest.raises(ValueError, match="'six' is unknown; loaded are one"):
+        router.routed([("six",)])
+    with pytest.raises(ValueError, match="other base model|another base model"):
+        Router(small_unet(), {"x": {"no.such.layer": (torch.zeros(4, 8), torch.zeros(8, 4))}})
+    layer = next(iter(inc.fresh_factors(net, ["a"], 0)["a"]))
+    with pytest.raises(ValueError, match="wrong shape"):
+        Router(small_unet(), {"x": {layer: (torch.zeros(4, 7), torch.zeros(32, 4))}})
+
+
+def test_damaged_files_are_named(studio, tmp_path):
+    pipe = studio.generator.pipeline
+    with pytest.raises(ValueError, match="gone.safetensors is missing"):
+        adapters.read_factors(pipe, tmp_path / "gone.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(b"12345678 this is no safetensors file")
+    with pytest.raises(ValueError, match="cut.safetensors is damaged"):
+        adapters.read_factors(pipe, tmp_path / "cut.safetensors")
+    save_file({"other.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="other.safetensors"):
+        adapters.read_factors(pipe, tmp_path / "other.safetensors")
+    (tmp_path / "catalog.toml").write_text("[[adapter]]\nname = 3")
+    with pytest.raises(ValueError, match="catalog.toml is damaged"):
+        adapters.catalog("embedded", tmp_path / "catalog.toml")
+
+
+def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
+    """`load_lora_weights` and `set_adapters` before an image give what routing gives, in float32."""
+    from fairdemo import models
+
+    plain_pipe = models.load_pipeline(studio.profile, "cpu")
+    chosen = [a for a in studio.adapters if a.name in ("Black Female", "old")]
+    for a in chosen:
+        plain_pipe.load_lora_weights(adapters.CATALOG.parent / a.file.split("/")[0], weight_name=a.file.split("/")[1], adapter_name=a.name.replace(" ", "_"))
+    pipe, router = studio.generator.pipeline, studio.generator.router
+    x, e = torch.randn(2, 16, 16, 16), torch.randn(2, 77, 128)
+    extra = {"text_embeds": torch.randn(2, 64), "time_ids": torch.zeros(2, 6)}
+    with torch.no_grad(), router.routed([("Black Female",), ("Black Female", "old")]):
+        mixed = pipe.unet(x, 500, e, added_cond_kwargs=extra).sample
+    with torch.no_grad():
+        for i, names in enumerate((["Black_Female"], ["Black_Female", "old"])):
+            plain_pipe.set_adapters(names)
+            want = plain_pipe.unet(x[i:i + 1], 500, e[i:i + 1], added_cond_kwargs={k: v[i:i + 1] for k, v in extra.items()}).sample
+            assert torch.allclose(mixed[i:i + 1], want, atol=1e-3)

@@ -1,0 +1,158 @@
+"""The whole chain on the shipped model: prompt to counts, saved and opened, stopped, bad input."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fairdemo import comparison as comparisons
+from fairdemo import models, targets
+from fairdemo.__main__ import main
+from fairdemo.attributes import CLASSES
+from fairdemo.faces import FaceReader, classify
+from fairdemo.generate import Cancelled, cut_words
+
+UNIFORM = targets.PRESETS["uniform"]
+
+
+def run(studio, prompt="a photo of a doctor", target=UNIFORM, n=6, seed=7, **kwargs):
+    comparison, slots = studio.plan(prompt, target, n, seed, steps=6, **kwargs)
+    return comparison, slots, list(len(c.pairs) for c in studio.run(comparison, slots))
+
+
+def test_chain_from_prompt_to_counts(studio, tmp_path):
+    comparison, slots, growth = run(studio)
+    assert growth == [4, 6], "the first batch is small, so that something shows early"
+    summary = comparison.summary()
+    for side in ("baseline", "debiased"):
+        for attribute in CLASSES:
+            assert sum(summary[side][attribute].values()) + summary[side]["no_face"] == 6
+    assert [p.adapter for p in comparison.pairs] == [s.label for s in slots]
+    comparison.save(tmp_path / "saved")
+    opened = comparisons.load(tmp_path / "saved")
+    assert opened.as_json() == comparison.as_json() or json.dumps(opened.as_json()) == json.dumps(json.loads(json.dumps(comparison.as_json())))
+    assert np.array_equal(np.asarray(opened.pairs[3].debiased.image), np.asarray(comparison.pairs[3].debiased.image))
+    with pytest.raises(FileExistsError, match="exists already"):
+        comparison.save(tmp_path / "saved")
+
+
+def test_same_settings_same_result(studio):
+    first, second = run(studio)[0], run(studio)[0]
+    assert first.as_json() == second.as_json()
+    assert all(np.array_equal(np.asarray(a.debiased.image), np.asarray(b.debiased.image)) for a, b in zip(first.pairs, second.pairs))
+    assert run(studio, seed=8)[0].as_json() != first.as_json()
+
+
+def test_baseline_target_draws_twins_once(studio):
+    comparison, _, _ = run(studio, target={}, n=4)
+    assert all(p.baseline.image is p.debiased.image and p.adapter == "baseline" for p in comparison.pairs)
+
+
+def test_pairs_share_noise_and_the_baseline_ignores_the_target(studio):
+    a, b = run(studio, n=4)[0], run(studio, n=4, target={"gender": {"Female": 1.0}})[0]
+    for p, q in zip(a.pairs, b.pairs):
+        assert np.abs(np.asarray(p.baseline.image).astype(int) - np.asarray(q.baseline.image)).max() <= 24  # bf16 sums differ a little with the batch
+
+
+def test_all_women_are_women(studio):
+    comparison, _, _ = run(studio, target={"gender": {"Female": 1.0}}, n=8)
+    assert comparison.counts("debiased")["gender"]["Female"] >= 7
+
+
+def test_stop_frees_the_model_at_once(studio):
+    comparison, slots = studio.plan("a photo of a nurse", UNIFORM, 8, 1, steps=40)
+    cancel, shares = threading.Event(), []
+
+    def progress(share):
+        shares.append(share)
+        if len(shares) == 3:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        list(studio.run(comparison, slots, progress, cancel))
+    assert len(shares) == 3 and comparison.pairs == []
+    assert not studio.generator.lock.locked() and not studio.generator.router.gathered
+
+
+def test_no_face_is_counted(studio):
+    blank = Image.new("RGB", (128, 128), (120, 130, 140))
+    assert studio.reader.read([blank]) == [[]]
+    pair = comparisons.Pair(0, "baseline", comparisons.Drawn(blank, []), comparisons.Drawn(blank, []))
+    empty = comparisons.Comparison("p", "embedded", 0, 1, {}, {}, pairs=[pair])
+    assert empty.summary()["baseline"]["no_face"] == 1 and empty.as_json()["pairs"][0]["debiased"]["faces"] == []
+
+
+def test_long_prompts_say_what_was_cut(studio):
+    pipe = studio.generator.pipeline
+    assert cut_words(pipe, "a photo of a doctor") == ""
+    assert cut_words(pipe, "doctor " * 80).split() == ["doctor"] * 5
+    comparison, slots = studio.plan("a photo of a doctor " + "smiling " * 100, UNIFORM, 1, 0, steps=2)
+    list(studio.run(comparison, slots))
+    assert "77 tokens" in comparison.notices[0] and "smiling" in comparison.notices[0]
+
+
+def test_prompt_that_names_an_attribute_is_left_alone(studio):
+    comparison, slots = studio.plan("a photo of a Black woman", UNIFORM, 4, 0)
+    assert all(s.adapters == () for s in slots) and len(comparison.notices) == 2
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([""], "prompt is empty"), (["x" * 5000], "5,000 characters"), (["a doctor", "-n", "0"], "number of images is 0"), (["a doctor", "-n", "10000"], "number of images is 10000"),
+    (["a doctor", "--target", '{"gender": {"Female": 0.9, "Male": 0.9}}'], "sum to 1.8"), (["a doctor", "--target", '{"gender": {"Female": -1, "Male": 2}}'], "Female is -1"),
+    (["a doctor", "--profile", "sdxxl"], "'sdxxl' is unknown; allowed are embedded"), (["a doctor", "--seed", "-1"], "seed is -1"), (["a doctor", "--steps", "1"], "steps is 1"),
+    (["a doctor", "--guidance", "99"], "guidance is 99"), (["a doctor", "--slots", "best"], "'best'")])
+def test_bad_input_on_the_command_line(arguments, message, capsys):
+    assert main(["compare", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and "Traceback" not in error
+
+
+def test_existing_output_folder(tmp_path, capsys):
+    assert main(["compare", "a doctor", "--out", str(tmp_path)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_missing_and_damaged_model_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(models, "ROOT", tmp_path)
+    assert main(["compare", "a doctor", "-n", "1"]) == 2
+    assert "missing" in capsys.readouterr().err
+    (tmp_path / "assets/embedded").mkdir(parents=True)
+    (tmp_path / "assets/embedded/model_index.json").write_text("{}")
+    assert main(["compare", "a doctor", "-n", "1"]) == 2
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_command_line_prints_a_table_and_json(tmp_path):
+    out = tmp_path / "result"
+    call = subprocess.run([sys.executable, "-m", "fairdemo", "compare", "a photo of a doctor", "-n", "4", "--seed", "7", "--steps", "4", "--json", "--out", str(out)],
+                          capture_output=True, text=True, cwd=models.ROOT, timeout=300)
+    assert call.returncode == 0, call.stderr
+    result = json.loads(call.stdout)
+    assert {"prompt", "profile", "seed", "n", "pairs", "summary"} <= set(result)
+    assert len(result["pairs"]) == 4 and {"slot", "adapter", "baseline", "debiased"} <= set(result["pairs"][0])
+    assert set(result["summary"]["bias"]["baseline"]) == {"race", "gender", "age"}
+    assert json.loads((out / "comparison.json").read_text()) == result
+    assert (out / "debiased" / "0003.png").is_file()
+
+
+@pytest.mark.parametrize("damage", ["{", '{"format": 2}', '{"format": 1, "pairs": [{"slot": "../../x"}]}'])
+def test_damaged_comparisons_are_refused(tmp_path, damage):
+    with pytest.raises(ValueError, match="comparison.json"):
+        comparisons.load(tmp_path)
+    (tmp_path / "comparison.json").write_text(damage)
+    with pytest.raises(ValueError, match="damaged"):
+        comparisons.load(tmp_path)
+
+
+def test_classifier_files_hold_no_code(tmp_path):
+    """The machines are skops files whose every type is known; a foreign type is refused."""
+    import skops.io
+
+    for attribute in CLASSES:
+        unknown = skops.io.get_untrusted_types(file=models.ROOT / f"assets/classifier/{attribute}.skops")
+        assert set(unknown) <= set(classify.TRUSTED)
+    assert isinstance(FaceReader(models.ROOT / "assets/classifier"), FaceReader)

@@ -1,0 +1,108 @@
+"""Losses against hand-worked values, and a few steps of each trainer."""
+
+import numpy as np
+import pytest
+import torch
+
+from fairdemo.training.classifier import augment, contrastive_loss, train_network
+from fairdemo.training.muon import Muon, optimizers, orthogonal
+from fairdemo.world import parts, tiny
+
+
+def test_velocity_loss_by_hand():
+    # alpha_bar 0.8, z 1, noise 0: v = -sqrt(0.2); SNR 4 -> weight 4 / 5 + 0.05; prediction 0 -> 0.2 * 0.85
+    z, noise = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+    loss = tiny.v_loss(torch.zeros_like(z), z, noise, torch.tensor([0.8]))
+    assert loss.item() == pytest.approx(0.2 * 0.85, rel=1e-5)
+    exact = tiny.v_loss(torch.full_like(z, -(0.2 ** 0.5)), z, noise, torch.tensor([0.8]))
+    assert exact.item() == pytest.approx(0, abs=1e-10)
+
+
+def test_contrastive_loss_by_hand():
+    # orthogonal pairs, temperature 1: -log(e / (e + 1)) in both directions
+    eye = torch.eye(2)
+    assert contrastive_loss(eye, eye, 1.0).item() == pytest.approx(np.log(1 + np.exp(-1)), rel=1e-5)
+    assert contrastive_loss(eye, eye.flip(0), 1.0) > contrastive_loss(eye, eye, 1.0)
+
+
+def test_muon_makes_updates_orthogonal_and_descends():
+    torch.manual_seed(0)
+    q = orthogonal(torch.randn(6, 10), 12)
+    singular = torch.linalg.svdvals(q)
+    assert singular.min() > 0.6 and singular.max() < 1.3
+    net = torch.nn.Linear(16, 16)
+    goal = torch.randn(64, 16)
+    x = torch.randn(64, 16)
+    rules = optimizers(net, 0.02)
+    assert isinstance(rules[0], Muon) and sum(len(r.param_groups[0]["params"]) for r in rules) == 2
+    losses = []
+    for _ in range(60):
+        loss = (net(x) - goal).pow(2).mean()
+        losses.append(loss.item())
+        net.zero_grad()
+        loss.backward()
+        for r in rules:
+            r.step()
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_standardized_latents_reconstruct_the_same_images():
+    torch.manual_seed(0)
+    vae = tiny.autoencoder().eval()
+    images = np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3), np.uint8)
+    x = tiny.to_tensor(images)
+    with torch.no_grad():
+        before = vae.decode(vae.encode(x).latent_dist.mean).sample
+        tiny.standardize_latents(vae, images)
+        z = vae.encode(x).latent_dist.mean
+        after = vae.decode(z).sample
+    assert torch.allclose(before, after, atol=0.05)
+    assert torch.allclose(z.std((0, 2, 3)), torch.ones(16), atol=0.1)
+
+
+def test_denoiser_resumes_exactly(tmp_path):
+    """Stopped after 4 of 6 steps and resumed from its checkpoint: the same weights as without a stop."""
+    z = torch.randn(8, 2, 16, 16, 16).half()
+
+    def parts_():
+        torch.manual_seed(3)
+        return tiny.unet(), *tiny.text_encoders()
+
+    def train(modules, path, stop=None):
+        for step, _, _ in tiny.train_denoiser(*modules, z, lambda rows, rng: ["a photo of a doctor"] * len(rows), 6, 1, path, batch=2, save_every=4):
+            if step == stop:
+                return
+
+    whole, stopped, resumed = parts_(), parts_(), parts_()
+    train(whole, tmp_path / "a.pt")
+    train(stopped, tmp_path / "b.pt", stop=5)
+    train(resumed, tmp_path / "b.pt")
+    for p, q in zip(whole[0].parameters(), resumed[0].parameters()):
+        assert torch.equal(p, q)
+
+
+def test_unused_tokens_say_nothing():
+    one, _ = tiny.text_encoders()
+    tiny.silence_unused_tokens(one, {5, 7})
+    table = one.get_input_embeddings().weight
+    assert table[6].abs().sum() == 0 and table[5].abs().sum() > 0
+
+
+def test_tokenizer_is_clips():
+    import open_clip
+
+    text = "A photo of an old Indian woman, a doctor, 42!"
+    ids = tiny.tokenizer()(text).input_ids
+    assert ids == open_clip.tokenize(text)[0][:len(ids)].tolist()
+
+
+def test_trainers_take_steps():
+    rng = np.random.default_rng(0)
+    crops = rng.integers(0, 255, (12, 80, 80, 3), np.uint8)
+    labels = {"gender": np.arange(12) % 2}
+    *_, (step, steps, loss, network) = train_network(crops, crops, labels, 3, 0, batch=6)
+    assert (step, steps) == (3, 3) and np.isfinite(loss) and not network.training
+    *_, (_, _, loss, checker) = parts.train(rng.integers(0, 255, (10, 64, 64, 3), np.uint8), 2, 0, batch=8)
+    assert np.isfinite(loss)
+    x = torch.zeros(3, 3, 80, 80)
+    assert augment(x, torch.Generator().manual_seed(0)).shape == x.shape
