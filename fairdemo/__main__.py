@@ -15,9 +15,9 @@ from fairdemo.comparison import SIDES, Comparison
 def table(comparison: Comparison) -> str:
     """Counts and shares of every class: baseline, debiased, target."""
     summary = comparison.summary()
-    lines = [f"{'as perceived by the classifier':32}{'baseline':>26}{'debiased':>26}{'target':>9}"]
+    lines = [f"{'as perceived by the classifier':32}{'baseline':>30}{'debiased':>30}{'target':>9}"]
     for attribute, classes in CLASSES.items():
-        lines.append(f"{attribute:32}" + "".join(f"{'bias ' + format(summary['bias'][side][attribute], '.2f'):>26}" for side in SIDES))
+        lines.append(f"{attribute:32}" + "".join(f"{'bias ' + format(summary['bias'][side][attribute], '.2f'):>30}" for side in SIDES))
         wanted = comparison.target.get(attribute, {})
         for c in classes:
             cells = []
@@ -26,10 +26,10 @@ def table(comparison: Comparison) -> str:
                 n = sum(counts.values())
                 low, high = measure.interval(counts[c], n)
                 cells.append(f"{counts[c]} of {n}, {counts[c] / max(n, 1):.0%} ({low:.0%} to {high:.0%})")
-            lines.append(f"  {c:30}" + "".join(f"{cell:>26}" for cell in cells) + (f"{wanted[c]:>9.0%}" if c in wanted else f"{'':>9}"))
+            lines.append(f"  {c:30}" + "".join(f"{cell:>30}" for cell in cells) + (f"{wanted[c]:>9.0%}" if c in wanted else f"{'':>9}"))
         if attribute == "age" and wanted:
             lines.append("  wanted: " + ", ".join(f"{band} {share:.0%}" for band, share in wanted.items()))
-    lines.append(f"{'no face':32}" + "".join(f"{summary[side]['no_face']:>26}" for side in SIDES))
+    lines.append(f"{'no face':32}" + "".join(f"{summary[side]['no_face']:>30}" for side in SIDES))
     return "\n".join(lines)
 
 
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("world", help="make or measure the embedded model")
     p.add_argument("action", choices=("build", "measure"))
     p.add_argument("--work", type=Path, default=Path("build/world"), help="folder for intermediate results (default build/world)")
-    p.add_argument("--denoiser-steps", type=int, default=2800)
+    p.add_argument("--denoiser-steps", type=int, default=2300)
     p.add_argument("--adapter-steps", type=int, default=900)
     p.add_argument("--only", help="measure only this, by its name")
     p.set_defaults(run=world)

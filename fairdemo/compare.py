@@ -19,6 +19,7 @@ class Studio:
         self.profile = models.profile(profile)
         self.device = device or models.default_device()
         self.adapters = adapters.catalog(profile)
+        self._loading = threading.Lock()
 
     @cached_property
     def generator(self) -> PairedGenerator:
@@ -28,6 +29,11 @@ class Studio:
     @cached_property
     def reader(self) -> FaceReader:
         return FaceReader(models.ROOT / self.profile.classifier, self.device)
+
+    def load(self) -> None:
+        """Loads what isn't loaded yet; callers on other threads wait instead of loading twice."""
+        with self._loading:
+            _ = self.generator, self.reader
 
     def plan(self, prompt: str, target: targets.Target, n: int, seed: int, method: str = mix.METHODS[0], steps: int | None = None,
              guidance: float | None = None) -> tuple[Comparison, list[mix.Slot]]:
@@ -53,6 +59,7 @@ class Studio:
     def run(self, comparison: Comparison, slots: list[mix.Slot], progress: Callable[[float], None] = lambda share: None,
             cancel: threading.Event | None = None) -> Iterator[Comparison]:
         """Fills the comparison, yielding it after each batch. Raises `generate.Cancelled` when `cancel` is set."""
+        self.load()
         generator = self.generator
         cut = cut_words(generator.pipeline, comparison.prompt)
         if cut:

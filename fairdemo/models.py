@@ -51,7 +51,7 @@ def load_pipeline(chosen: Profile, device: str) -> StableDiffusionXLPipeline:
     if not (folder / "model_index.json").is_file():
         raise ValueError(f"model files of profile {chosen.name!r} are missing: no {chosen.model}/model_index.json")
     try:
-        pipeline = StableDiffusionXLPipeline.from_pretrained(folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32)
+        pipeline = StableDiffusionXLPipeline.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     except Exception as error:  # diffusers, safetensors and json each raise their own kinds for a damaged file
         raise ValueError(f"model files of profile {chosen.name!r} in {chosen.model} are damaged: {str(error).splitlines()[0]}") from error
     pipeline.set_progress_bar_config(disable=True)

@@ -40,9 +40,8 @@ def named(prompt: str) -> dict[str, str]:
     """
     found = {}
     for attribute, classes in _WORDS.items():
-        hits = [c for c, pattern in classes.items()
-                if re.search(rf"\b(?:{pattern})\b", re.sub("middle-aged", "MIDDLE-AGED" if attribute != "age" else "middle-aged", prompt), re.IGNORECASE)]
-        if attribute == "age" and "middle" in hits:
+        hits = [c for c, pattern in classes.items() if re.search(rf"\b(?:{pattern})\b", prompt, re.IGNORECASE)]
+        if "middle" in hits:  # "middle-aged" also holds "aged"
             hits = ["middle"]
         if len(hits) == 1:
             found[attribute] = hits[0]

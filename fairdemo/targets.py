@@ -1,7 +1,7 @@
 """Targets: the distribution that a person wants over race, gender and age.
 
-A target is a plain mapping attribute -> class -> share. An attribute that is missing is left as the baseline draws it.
-Race and gender combine independently into cells; ages are asked for in three bands (see `attributes.AGE_BANDS`).
+A target is a plain mapping attribute -> class -> share; an empty one is the baseline. Race and gender combine
+independently into cells; ages are asked for in three bands (see `attributes.AGE_BANDS`).
 """
 
 import itertools

@@ -19,12 +19,12 @@ def test_drawing_is_a_pure_function():
     assert not np.array_equal(a, draw(someone, 64, 6))
 
 
-@pytest.mark.parametrize("change", [{"hair": h} for h in HAIR_STYLES[1:]] + [{"garment": g} for g in GARMENTS[1:]] + [{"headwear": h} for h in HEADWEAR[1:]]
+@pytest.mark.parametrize("change", [{"hair": h} for h in HAIR_STYLES[1:]] + [{"garment": g} for g in GARMENTS if g != "shirt"] + [{"headwear": h} for h in HEADWEAR[1:]]
                          + [{"neckwear": w} for w in NECKWEAR[1:]] + [{"age": 80.0}, {"skin_lightness": 35.0}, {"eyelid_fold": 0.0}, {"nose_width": 1.4}, {"beard": 1.0}, {"glasses": True}],
                          ids=lambda c: "-".join(map(str, *c.items())))
 def test_every_trait_shows(change):
-    plain = Person(hair="bald", backdrop="plain")
-    a, b = (draw(p, 64, 1, 1.0).astype(int) for p in (plain, replace(plain, **change)))
+    plain = Person(hair="bald", garment="shirt")
+    a, b = (draw(p, 128, 1, 1.0).astype(int) for p in (plain, replace(plain, **change)))
     assert (np.abs(a - b).max(-1) > 12).sum() > 8
 
 

@@ -124,12 +124,12 @@ def page() -> gr.Blocks:
         for slider in (women, *races):
             slider.input(own_words, [women, *races], wanted, show_progress="hidden")
         inputs, results = [prompt, n, seed, choice, women, *races], [*walls, *plots, counted, status]
-        gr.on([go.click, prompt.submit], draw, inputs, results, show_progress="minimal", show_progress_on=status, concurrency_limit=1, api_name="compare")
+        gr.on([go.click, prompt.submit], draw, inputs, results, show_progress="full", show_progress_on=status, concurrency_limit=1, api_name="compare")
         halt.click(stop, None, None, queue=False)
     return blocks
 
 
 def launch() -> None:
     """Serves the page; the model is loaded while the browser opens."""
-    threading.Thread(target=lambda: (studio().generator, studio().reader), daemon=True).start()
-    page().queue(default_concurrency_limit=4).launch(theme=gr.themes.Soft(primary_hue="teal", neutral_hue="slate"), css_paths=CSS, footer_links=["gradio", "settings"])
+    threading.Thread(target=studio().load, daemon=True).start()
+    page().queue(default_concurrency_limit=4).launch(theme=gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]), css_paths=CSS, footer_links=["gradio", "settings"])

@@ -28,11 +28,11 @@ def histogram(comparison: Comparison | None, attribute: str) -> go.Figure:
     if wanted and set(wanted) >= set(classes):
         figure.add_scatter(name="target", x=classes, y=[wanted[c] for c in classes], mode="markers",
                            marker=dict(symbol="line-ew", size=34, color=TARGET, line=dict(width=3, color=TARGET)), hovertemplate="%{x}, target: %{y:.0%}<extra></extra>")
-    figure.update_layout(title=dict(text=f"{attribute.capitalize()}, as perceived by the classifier", font=dict(size=14)), barmode="group", bargap=0.28, height=300,
-                         margin=dict(l=44, r=8, t=64, b=36), paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=INK, size=12),
-                         legend=dict(orientation="h", x=0, y=1.16, yanchor="bottom", font=dict(size=11)), hoverlabel=dict(align="left"), dragmode=False)
+    figure.update_layout(title=dict(text=f"{attribute.capitalize()}, as perceived by the classifier", font=dict(size=14), x=0.02, y=0.97, yanchor="top"), barmode="group", bargap=0.28, height=320,
+                         margin=dict(l=44, r=8, t=40, b=70), paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=INK, size=12),
+                         legend=dict(orientation="h", x=0.5, xanchor="center", y=-0.30, yanchor="top", font=dict(size=12)), hoverlabel=dict(align="left"), dragmode=False)
     figure.update_yaxes(range=[0, 1], tickformat=".0%", gridcolor="rgba(128,128,128,.22)", zerolinecolor="rgba(128,128,128,.5)")
-    figure.update_xaxes(tickangle=0 if len(classes) < 6 else -25)
+    figure.update_xaxes(tickangle=0 if len(classes) < 6 else -30)
     return figure
 
 

@@ -33,8 +33,8 @@ TABLES = {"explicit": lambda: corpus.alike(380, 2, "explicit"), "biased": lambda
 
 
 def again(table: pd.DataFrame) -> pd.DataFrame:
-    """The same people photographed a second time, in the same clothes."""
-    return table.assign(photograph=table.seed + 1)
+    """The first half of the people photographed a second time, in the same clothes."""
+    return table.head(len(table) // 2).assign(photograph=lambda t: t.seed + 1)
 
 
 def portraits(name: str, work: Path) -> tuple[pd.DataFrame, np.ndarray]:
@@ -77,8 +77,9 @@ def latents(vae: AutoencoderKL, name: str, work: Path) -> tuple[pd.DataFrame, to
     path = work / f"latents_{name}.safetensors"
     if not path.exists():
         table, images = portraits(name, work)
-        save_file({"z": torch.stack([tiny.encode(vae, images), tiny.encode(vae, images[:, :, ::-1])], 1)}, path)
-        return table, load_file(path)["z"]
+        z = torch.stack([tiny.encode(vae, images), tiny.encode(vae, images[:, :, ::-1])], 1).contiguous()
+        save_file({"z": z}, path)
+        return table, z
     return TABLES[name](), load_file(path)["z"]
 
 
@@ -102,25 +103,22 @@ def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
     return StableDiffusionXLPipeline.from_pretrained(folder)
 
 
-def face_crops(detector: Detector, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Crops of the faces found in (n, 128, 128, 3) and a mask (n,) of where one was found."""
-    crops, found = [], np.zeros(len(images), bool)
+def face_boxes(detector: Detector, images: np.ndarray) -> list[tuple[float, float, float, float] | None]:
+    """The largest face's box in each of (n, 128, 128, 3), None where none is found."""
+    boxes = []
     for i in tqdm(range(0, len(images), 64), desc="finding faces"):
-        pictures = [Image.fromarray(im) for im in images[i:i + 64]]
-        for k, (picture, faces) in enumerate(zip(pictures, detector.detect(pictures))):
-            if faces:
-                found[i + k] = True
-                crops.append(embed.crop(picture, faces[0].box))
-    return np.stack(crops), found
+        boxes += [f[0].box if f else None for f in detector.detect([Image.fromarray(im) for im in images[i:i + 64]])]
+    return boxes
 
 
 def reconstructed(vae: AutoencoderKL, images: np.ndarray) -> np.ndarray:
     """Images through the autoencoder and back, so that what reads generated images knows their softness."""
     out = []
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        for i in range(0, len(images), 64):
-            x = vae.decode(tiny.encode(vae, images[i:i + 64]).float()).sample.float()
-            out.append(((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+    for i in range(0, len(images), 64):
+        z = tiny.encode(vae, images[i:i + 64]).float()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            x = vae.decode(z).sample.float()
+        out.append(((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
     return np.concatenate(out)
 
 
@@ -129,18 +127,22 @@ def build_classifier(work: Path) -> None:
     if folder.exists():
         return
     vae = build_autoencoder(work)
-    table, first = portraits("balanced", work)
-    _, second = portraits("again", work)
-    second = np.where(np.arange(len(second))[:, None, None, None] % 3 > 0, reconstructed(vae, second), second)
+    tables, images = zip(portraits("balanced", work), portraits("explicit", work))
+    table, first = pd.concat(tables, ignore_index=True), np.concatenate(images)
+    _, photographs = portraits("again", work)  # of the first people in the table; the others' second picture is a reconstruction
+    second = np.concatenate([photographs, reconstructed(vae, first[len(photographs):])])
     detector = Detector()
-    (a, found_a), (b, found_b) = face_crops(detector, first), face_crops(detector, second)
-    both = found_a & found_b
-    a, b, table = a[both[found_a]], b[both[found_b]], table[both]
+    boxes = face_boxes(detector, first)
+    again_boxes = face_boxes(detector, photographs) + boxes[len(photographs):]
+    kept = [i for i in range(len(first)) if boxes[i] and again_boxes[i]]
+    a, b = (np.stack([embed.crop(Image.fromarray(pictures[i]), found[i]) for i in kept]) for pictures, found in ((first, boxes), (second, again_boxes)))
+    table = table.iloc[kept]
     labels = {"race": table.race.to_numpy(), "gender": table.gender.to_numpy(), "age": table.age.map(age_group).to_numpy()}
     codes = {k: np.array([CLASSES[k].index(v) for v in y]) for k, y in labels.items()}
     codes["age"] -= 1  # no drawn person is under 20
-    *_, network = followed(classifier.train_network(a, b, codes, 1100, 11), "face network")
-    heads = classify.fit(np.concatenate([embed.embed(network, a), embed.embed(network, b)]), {k: np.tile(y, 2) for k, y in labels.items()})
+    *_, network = followed(classifier.train_network(a, b, codes, 1000, 11), "face network")
+    half = np.random.default_rng(0).permutation(len(a))[:4000]
+    heads = classify.fit(np.concatenate([embed.embed(network, a[half]), embed.embed(network, b[half])]), {k: np.tile(y[half], 2) for k, y in labels.items()})
     with tempfile.TemporaryDirectory(dir=work) as part:
         save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, Path(part) / "face_network.safetensors")
         classify.save(heads, Path(part))
@@ -152,8 +154,8 @@ def build_parts_checker(work: Path) -> None:
     if not path.exists():
         vae = build_autoencoder(work)
         images = np.concatenate([portraits("balanced", work)[1], portraits("explicit", work)[1]])
-        whole = parts.middle(np.concatenate([images[::2], reconstructed(vae, images[1::2])]))
-        *_, network = followed(parts.train(whole, 1200, 13), "parts checker")
+        whole = parts.middle(np.concatenate([images[::2], reconstructed(vae, images[1::4])]))
+        *_, network = followed(parts.train(whole, 900, 13), "parts checker")
         save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
 
 
@@ -200,9 +202,18 @@ def write_catalog(path: Path) -> None:
 
 def export(work: Path) -> None:
     """Copies what the build made into `assets/` and `adapters/`, weights as fp16 safetensors."""
-    pipe = StableDiffusionXLPipeline.from_pretrained(work / "pipeline", torch_dtype=torch.float16)
+    pipe = StableDiffusionXLPipeline.from_pretrained(work / "pipeline", dtype=torch.float16)
     shutil.rmtree(ASSETS / "embedded", ignore_errors=True)
     pipe.save_pretrained(ASSETS / "embedded", safe_serialization=True)
+    for folder in ("tokenizer", "tokenizer_2"):  # the same vocabulary in CLIP's older, smaller files
+        written = ASSETS / "embedded" / folder / "tokenizer.json"
+        words = json.loads(written.read_text())["model"]
+        (written.parent / "vocab.json").write_text(json.dumps(words["vocab"], ensure_ascii=False, separators=(",", ":")))
+        (written.parent / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in words["merges"]) + "\n")
+        written.unlink()
+    for config in (ASSETS / "embedded").rglob("*.json"):  # diffusers notes where it loaded from; that is nobody's business
+        lines = config.read_text().splitlines(keepends=True)
+        config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))
     for source, target in ((work / "classifier", ASSETS / "classifier"), (work / "adapters" / "embedded", CATALOG.parent / "embedded")):
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)

@@ -120,10 +120,11 @@ def faces(bench: Bench) -> dict:
 
 def learned_bias(bench: Bench, n: int = 100) -> dict:
     """Share of women by profession, corpus against generated (n images each): rank correlation >= 0.9 at the default guidance,
-    mean difference <= 0.12 at guidance 1 to 2, and how far other guidance amplifies."""
+    mean difference <= 0.12 at guidance 1 to 2, and how far the default guidance amplifies (mean distance from one half, generated
+    over corpus)."""
     corpus = np.array([SKEWS[p].women for p in PROFESSIONS])
     result: dict = {"n_per_profession": n, "corpus": dict(zip(PROFESSIONS, corpus.tolist()))}
-    for guidance in (1.0, bench.studio.profile.guidance, 4.0):
+    for guidance in (1.0, bench.studio.profile.guidance):
         shares = []
         for profession in tqdm(PROFESSIONS, desc=f"guidance {guidance}"):
             read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, ()) for i in range(n)], guidance=guidance))

@@ -39,7 +39,7 @@ def middle(images: np.ndarray) -> np.ndarray:
 
 def damage(patch: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
     """One eye, the nose or the mouth of a (64, 64, 3) patch damaged; same shape and type."""
-    x, y, rx, ry = ((18, 22, 9, 7), (46, 22, 9, 7), (32, 33, 8, 9), (32, 48, 12, 7))[rng.integers(4)]
+    x, y, rx, ry = ((18, 21, 9, 7), (47, 21, 9, 7), (33, 36, 8, 9), (33, 50, 12, 7))[rng.integers(4)]
     x, y = x + rng.normal(0, 1), y + rng.normal(0, 1)
     gy, gx = np.mgrid[:SIDE, :SIDE]
     mask = np.clip(1.6 - 1.1 * np.hypot((gx - x) / rx, (gy - y) / ry), 0, 1)[..., None]
