@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("action", choices=("build", "measure"))
     p.add_argument("--work", type=Path, default=Path("build/world"), help="folder for intermediate results (default build/world)")
     p.add_argument("--denoiser-steps", type=int, default=2300)
-    p.add_argument("--adapter-steps", type=int, default=900)
+    p.add_argument("--adapter-steps", type=int, default=800)
     p.add_argument("--only", help="measure only this, by its name")
     p.set_defaults(run=world)
     p = commands.add_parser("bench", help="time the chain against the naive ways")

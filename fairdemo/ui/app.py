@@ -51,9 +51,10 @@ def outputs(comparison, n: int, status: str) -> list:
             charts.words(comparison) if comparison and comparison.pairs else "", status]
 
 
-def draw(prompt: str, n: float, seed: float, choice: str, women: float, *races: float, request: gr.Request, progress=gr.Progress()) -> Iterator[list]:
-    """Draws n pairs and streams walls, histograms and words as batches finish."""
-    target = own_target(women, *races) if CHOICES[choice] == "own" else PRESETS[CHOICES[choice]]
+def draw(prompt: str, n: float, seed: float, choice: str, women: float, asian: float, black: float, indian: float, latinx: float, middle_eastern: float,
+         white: float, request: gr.Request, progress=gr.Progress()) -> Iterator[list]:
+    """Draws n pairs and streams walls, histograms and words as batches finish. Shares in percent; they count for "My own"."""
+    target = own_target(women, asian, black, indian, latinx, middle_eastern, white) if CHOICES[choice] == "own" else PRESETS[CHOICES[choice]]
     try:
         comparison, slots = studio().plan(prompt, target, int(n or 0), int(seed or 0))
     except ValueError as error:

@@ -820,7 +820,9 @@ def paint_cloth(x, y, z, s):
     elif k == 19:  # overall: straps of the garment over a shirt in the accent colour
         strap = step(0.085, 0.07, abs(ax - 0.30))
         q = 1.0 - max(strap, step(-1.30, -1.33, y) * step(0.40, 0.37, ax))
-    elif k == 9 or k == 1:
+    elif k == 9:  # robe: pleats
+        dark -= 0.35 * step(0.2, 0.9, math.sin(ax * 34)) * step(0.10, 0.16, ax)
+    elif k == 1:
         dark -= 0.16 * math.exp(-(x / 0.012) ** 2)
     r = mix(r, ar, q) * dark
     g = mix(g, ag, q) * dark
