@@ -6,7 +6,7 @@ from fairdemo import measure
 from fairdemo.attributes import CLASSES
 from fairdemo.comparison import Comparison
 
-INK = "#7a808c"  # readable on white and on near-black
+INK = "#7a808c"  # lines; the theme colours the text, since no one grey is readable on both white and near-black
 BASELINE, DEBIASED, TARGET = "#9aa1ad", "#2A788E", "#E69F00"
 
 
