@@ -6,6 +6,7 @@ import torch
 
 from fairdemo.training.classifier import augment, contrastive_loss, train_network
 from fairdemo.training.muon import Muon, optimizers, orthogonal
+from fairdemo.training.subject import train as train_subject
 from fairdemo.world import parts, tiny
 
 
@@ -79,6 +80,9 @@ def test_denoiser_resumes_exactly(tmp_path):
     train(resumed, tmp_path / "b.pt")
     for p, q in zip(whole[0].parameters(), resumed[0].parameters()):
         assert torch.equal(p, q)
+    candidate = parts_()
+    assert list(tiny.candidates(tmp_path / "a.pt", *candidate)) == [6], "only the last fifth is kept to choose from"
+    assert all(torch.allclose(p, q, atol=1e-3) for p, q in zip(whole[0].parameters(), candidate[0].parameters()))
 
 
 def test_unused_tokens_say_nothing():
@@ -106,3 +110,23 @@ def test_trainers_take_steps():
     assert np.isfinite(loss)
     x = torch.zeros(3, 3, 80, 80)
     assert augment(x, torch.Generator().manual_seed(0)).shape == x.shape
+
+
+def test_training_the_decoder_leaves_the_encoder_alone():
+    torch.manual_seed(0)
+    vae = tiny.autoencoder()
+    images = np.random.default_rng(0).integers(0, 255, (16, 128, 128, 3), np.uint8)
+    z = torch.stack([tiny.encode(vae, images), tiny.encode(vae, images[:, :, ::-1])], 1)
+    encoder = [p.clone() for p in (*vae.encoder.parameters(), *vae.quant_conv.parameters())]
+    losses = [loss for *_, loss in tiny.train_decoder(vae, z, images, 12, 0, batch=4)]
+    assert all(torch.equal(a, b) for a, b in zip(encoder, (*vae.encoder.parameters(), *vae.quant_conv.parameters())))
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_subject_reader_learns_what_colour_says():
+    images = np.zeros((64, 3, 64, 64), np.float32)
+    labels = np.arange(64) % 2
+    images[labels == 1] = 0.8
+    *_, (_, _, last, network) = train_subject(torch.from_numpy(images), labels, 25, 0, batch=16)
+    look, logits = network(torch.from_numpy(images[:4]))
+    assert (logits.argmax(1).numpy() == labels[:4]).all() and torch.allclose(look.norm(dim=1), torch.ones(4), atol=1e-5)

@@ -15,21 +15,26 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-from fairdemo import models
-from fairdemo.adapters import CATALOG
-from fairdemo.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group
-from fairdemo.faces import classify, embed
+from fairdemo import models, subject
+from fairdemo.adapters import CATALOG, Router
+from fairdemo.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group, band
+from fairdemo.faces import FaceReader, classify, embed
 from fairdemo.faces.detect import Detector
+from fairdemo.generate import PairedGenerator
+from fairdemo.prompts import PROFESSIONS, article
 from fairdemo.training import classifier, inc
+from fairdemo.training import subject as subject_training
 from fairdemo.world import corpus, parts, tiny
 
 ASSETS = models.ROOT / "assets"
 # Adapters never see these; what they do to them is measured (`fairdemo world measure`).
 HELD_OUT = ("CEO", "dentist", "farmer", "judge", "nurse", "pilot", "singer", "teacher")
 TABLES = {"explicit": lambda: corpus.alike(380, 2, "explicit"), "biased": lambda: corpus.biased(200, 1),
-          "balanced": lambda: corpus.alike(320, 3, "balanced"), "test": lambda: corpus.alike(250, 4, "balanced")}
+          "balanced": lambda: corpus.alike(320, 3, "balanced"), "test": lambda: corpus.alike(250, 4, "balanced"),
+          "walls": lambda: corpus.alike(250, 6, "balanced")}  # the last for `fairdemo validate`
 
 
 def again(table: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +91,7 @@ def latents(vae: AutoencoderKL, name: str, work: Path) -> tuple[pd.DataFrame, to
 def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
     folder = work / "pipeline"
     if not folder.exists():
-        vae = build_autoencoder(work)
+        vae = build_decoder(work)
         tables, zs = zip(*(latents(vae, name, work) for name in ("explicit", "biased")))
         rows = list(pd.concat(tables).itertuples())
         torch.manual_seed(1)
@@ -99,8 +104,38 @@ def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
             tiny.silence_unused_tokens(encoder, used)
         followed(tiny.train_denoiser(net, one, two, torch.cat(zs), lambda picked, rng: [corpus.training_caption(rows[i], rng) for i in picked],
                                      steps, 7, work / "denoiser.pt"), "denoiser")
+        choose_candidate(tiny.pipeline(vae, net, one, two), work)
         tiny.pipeline(vae, net, one, two).save_pretrained(folder)
     return StableDiffusionXLPipeline.from_pretrained(folder)
+
+
+def choose_candidate(pipe: StableDiffusionXLPipeline, work: Path) -> None:
+    """Leaves in the pipeline the candidate whose faces the parts checker finds whole most often: 4 images of each profession, the same
+    noise for all candidates."""
+    checker = load_parts_checker(work / "parts_checker.safetensors")
+    generator = PairedGenerator(pipe, Router(pipe.unet, {}), models.profile("embedded"))
+    pipe.set_progress_bar_config(disable=True)
+    whole = {}
+    for step in tiny.candidates(work / "denoiser.pt", pipe.unet.eval(), pipe.text_encoder.eval(), pipe.text_encoder_2.eval()):
+        images = [im for p in PROFESSIONS for im in generator.draw(f"a photo of {article(p)}", 900, [(i, ()) for i in range(4)], 16, 2.0)]
+        whole[step] = float((parts.whole_probability(checker, np.stack([np.asarray(im) for im in images])) > 0.5).mean())
+        print(f"candidate {step}: {whole[step]:.1%} of {len(images)} faces whole")
+    best = max(whole, key=whole.get)
+    for step in tiny.candidates(work / "denoiser.pt", pipe.unet, pipe.text_encoder, pipe.text_encoder_2):
+        if step == best:
+            break
+
+
+def build_decoder(work: Path) -> AutoencoderKL:
+    """The autoencoder with its decoder trained on; latents stay what they are."""
+    folder = work / "vae_final"
+    if not folder.exists():
+        vae = build_autoencoder(work)
+        images = [portraits(name, work)[1] for name in ("explicit", "biased")]
+        z = torch.cat([latents(vae, name, work)[1] for name in ("explicit", "biased")])
+        followed(tiny.train_decoder(vae, z, np.concatenate(images), 900, 29), "decoder")
+        vae.save_pretrained(folder)
+    return AutoencoderKL.from_pretrained(folder)
 
 
 def face_boxes(detector: Detector, images: np.ndarray) -> list[tuple[float, float, float, float] | None]:
@@ -111,11 +146,14 @@ def face_boxes(detector: Detector, images: np.ndarray) -> list[tuple[float, floa
     return boxes
 
 
-def reconstructed(vae: AutoencoderKL, images: np.ndarray) -> np.ndarray:
-    """Images through the autoencoder and back, so that what reads generated images knows their softness."""
+def reconstructed(vae: AutoencoderKL, images: np.ndarray, noise: float = 0.0) -> np.ndarray:
+    """Images through the autoencoder and back, so that what reads generated images knows their softness. `noise` (latents have
+    deviation 1) is for a generator's small errors."""
     out = []
+    generator = torch.Generator().manual_seed(23)
     for i in range(0, len(images), 64):
         z = tiny.encode(vae, images[i:i + 64]).float()
+        z += noise * torch.randn(z.shape, generator=generator)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             x = vae.decode(z).sample.float()
         out.append(((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
@@ -126,7 +164,7 @@ def build_classifier(work: Path) -> None:
     folder = work / "classifier"
     if folder.exists():
         return
-    vae = build_autoencoder(work)
+    vae = build_decoder(work)
     tables, images = zip(portraits("balanced", work), portraits("explicit", work))
     table, first = pd.concat(tables, ignore_index=True), np.concatenate(images)
     _, photographs = portraits("again", work)  # of the first people in the table; the others' second picture is a reconstruction
@@ -152,10 +190,41 @@ def build_classifier(work: Path) -> None:
 def build_parts_checker(work: Path) -> None:
     path = work / "parts_checker.safetensors"
     if not path.exists():
-        vae = build_autoencoder(work)
+        vae = build_decoder(work)
         images = np.concatenate([portraits("balanced", work)[1], portraits("explicit", work)[1]])
-        whole = parts.middle(np.concatenate([images[::2], reconstructed(vae, images[1::4])]))
-        *_, network = followed(parts.train(whole, 900, 13), "parts checker")
+        whole = parts.middle(np.concatenate([images[::4], *(reconstructed(vae, images[k::4], noise) for k, noise in ((1, 0.0), (2, 0.15), (3, 0.3)))]))
+        *_, network = followed(parts.train(whole, 2000, 13), "parts checker")
+        save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
+
+
+def read_labels(reader: FaceReader, images: np.ndarray) -> list[dict[str, str] | None]:
+    """Race, gender and age as read in the largest face of each portrait, None where no face is found."""
+    labels = []
+    for i in tqdm(range(0, len(images), 64), desc="reading"):
+        labels += [{a: f[0].label(a) for a in CLASSES} if f else None for f in reader.read([Image.fromarray(im) for im in images[i:i + 64]])]
+    return labels
+
+
+def build_confusion(work: Path) -> None:
+    """Counts of read against true classes on the test portraits, which no other part was trained on: `confusion.json` beside the machines."""
+    path = work / "classifier" / "confusion.json"
+    if not path.exists():
+        table, images = portraits("test", work)
+        read = read_labels(FaceReader(work / "classifier"), images)
+        truth = {"race": table.race, "gender": table.gender, "age": table.age.map(age_group)}
+        kept = [i for i, labels in enumerate(read) if labels]
+        path.write_text(json.dumps({a: confusion_matrix([truth[a][i] for i in kept], [read[i][a] for i in kept], labels=classes).tolist() for a, classes in CLASSES.items()}) + "\n")
+
+
+def build_subject_reader(work: Path) -> None:
+    path = work / "classifier" / "subject.safetensors"
+    if not path.exists():
+        vae = build_decoder(work)
+        tables, images = zip(portraits("balanced", work), portraits("explicit", work))
+        table, sharp = pd.concat(tables, ignore_index=True), np.concatenate(images)
+        labels = np.array([subject.SUBJECTS.index(s) if s in subject.SUBJECTS else subject.SUBJECTS.index("person") for s in table.subject])
+        inputs = torch.cat([subject.to_input(sharp), subject.to_input(reconstructed(vae, sharp[::2]))])
+        *_, network = followed(subject_training.train(inputs, np.concatenate([labels, labels[::2]]), 1200, 19), "subject reader")
         save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
 
 
@@ -163,10 +232,6 @@ def load_parts_checker(path: Path) -> parts.PartsChecker:
     network = parts.PartsChecker()
     network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     return network.eval()
-
-
-def band(age: float) -> str:
-    return next(b for b, groups in AGE_BANDS.items() if age_group(age) in groups)
 
 
 def build_adapters(work: Path, steps: int) -> None:
@@ -178,7 +243,7 @@ def build_adapters(work: Path, steps: int) -> None:
     seen = ~table.subject.isin(HELD_OUT).to_numpy()
     rows = list(table[seen].itertuples())
     groups = [f"{r} {g}" for r in RACES for g in GENDERS]
-    routes = [[(f"{r.race} {r.gender}",), (f"{r.race} {r.gender}",), (f"{r.race} {r.gender}", band(r.age)), (band(r.age),)] for r in rows]
+    routes = [[(f"{r.race} {r.gender}",), (f"{r.race} {r.gender}",), (f"{r.race} {r.gender}", band(age_group(r.age))), (band(age_group(r.age)),)] for r in rows]
     *_, router = followed(inc.train(pipe, groups + list(AGE_BANDS), z[torch.from_numpy(seen)], routes,
                                     lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked], steps, 17), "adapters")
     with tempfile.TemporaryDirectory(dir=work) as part:
@@ -224,9 +289,11 @@ def export(work: Path) -> None:
 def build(work: Path, denoiser_steps: int, adapter_steps: int) -> None:
     """All stages in order; see the module's docstring."""
     work.mkdir(parents=True, exist_ok=True)
-    build_autoencoder(work)
+    build_decoder(work)
+    build_parts_checker(work)
     build_denoiser(work, denoiser_steps)
     build_classifier(work)
-    build_parts_checker(work)
+    build_confusion(work)
+    build_subject_reader(work)
     build_adapters(work, adapter_steps)
     export(work)

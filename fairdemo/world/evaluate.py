@@ -15,7 +15,6 @@ from tqdm import tqdm
 from fairdemo import measure
 from fairdemo.attributes import AGES, CLASSES, age_group
 from fairdemo.compare import Studio
-from fairdemo.comparison import Face
 from fairdemo.models import ROOT
 from fairdemo.prompts import PROFESSIONS, article
 from fairdemo.world import build, parts
@@ -36,11 +35,11 @@ class Bench:
         self.studio = Studio("embedded", "cpu")
         self.checker = build.load_parts_checker(ROOT / "assets/classifier/parts_checker.safetensors")
 
-    def draw(self, prompt: str, wanted: list[tuple[int, tuple[str, ...]]], seed: int = 1, guidance: float | None = None) -> list[Image.Image]:
+    def draw(self, prompt: str, wanted: list[tuple[int, tuple[str, ...]]], seed: int = 1) -> list[Image.Image]:
         profile, generator = self.studio.profile, self.studio.generator
         images = []
         for i in range(0, len(wanted), 64):
-            images += generator.draw(prompt, seed, wanted[i:i + 64], profile.steps, profile.guidance if guidance is None else guidance)
+            images += generator.draw(prompt, seed, wanted[i:i + 64], profile.steps, profile.guidance)
         return images
 
     def whole(self, images: list[Image.Image]) -> np.ndarray:
@@ -49,7 +48,7 @@ class Bench:
 
 
 def share(flags) -> dict[str, float | int | list[float]]:
-    """A proportion with its count and 95 % Wilson interval."""
+    """A proportion with its count and 95 % interval."""
     flags = np.asarray(flags, bool)
     return {"share": round(float(flags.mean()), 4), "n": len(flags), "interval": [round(v, 4) for v in measure.interval(int(flags.sum()), len(flags))]}
 
@@ -68,32 +67,42 @@ def checker(bench: Bench) -> dict:
     rng = np.random.default_rng(3)
     result = {"whole_right": share(parts.whole_probability(bench.checker, images[:1000]) > 0.5)}
     right = list(parts.whole_probability(bench.checker, images[:1000]) > 0.5)
+    soft = build.reconstructed(bench.studio.generator.pipeline.vae, images[:1000])
+    result["whole_right_through_autoencoder"] = share(parts.whole_probability(bench.checker, soft) > 0.5)
     for kind in parts.DAMAGES:
         broken = np.stack([parts.damage(p, kind, rng) for p in whole[:250]])
         with torch.no_grad():
             seen = (bench.checker(parts.to_input(broken)) < 0).numpy()
         result[f"{kind}_right"] = share(seen)
         right += list(seen)
+    broken = parts.to_input(parts.spoiled(parts.middle(soft), 5))
+    with torch.no_grad():
+        result["damage_right_through_autoencoder"] = share((bench.checker(broken) < 0).numpy())
     return result | {"right": share(right)}
+
+
+def subjects(bench: Bench) -> dict:
+    """The subject reader on 1,000 portraits never seen: is the profession (or "person") the right one?"""
+    table, images = build.portraits("test", bench.work)
+    read = bench.studio.subjects.read([Image.fromarray(im) for im in images[:1000]])
+    return {"right": share([s == t for (s, _), t in zip(read, table.subject)])}
 
 
 def classifier(bench: Bench) -> dict:
     """3,000 portraits never seen: gender >= 95 %, race >= 85 % and none below 75 %, age >= 70 % and within one group >= 97 %."""
     table, images = build.portraits("test", bench.work)
-    faces: list[list[Face]] = []
-    for i in tqdm(range(0, len(images), 64), desc="reading"):
-        faces += bench.studio.reader.read([Image.fromarray(im) for im in images[i:i + 64]])
-    seen = [i for i, f in enumerate(faces) if f]
+    read = build.read_labels(bench.studio.reader, images)
+    seen = [i for i, labels in enumerate(read) if labels]
     truth = {"race": table.race, "gender": table.gender, "age": table.age.map(age_group)}
-    result: dict = {"no_face": len(faces) - len(seen), "n": len(seen)}
+    result: dict = {"no_face": len(read) - len(seen), "n": len(seen)}
     for a, classes in CLASSES.items():
-        true, read = [truth[a][i] for i in seen], [faces[i][0].label(a) for i in seen]
+        true, said = [truth[a][i] for i in seen], [read[i][a] for i in seen]
         used = classes[1:] if a == "age" else classes
-        matrix = confusion_matrix(true, read, labels=used)
-        result[a] = {"accuracy": round(accuracy_score(true, read), 4), "recall": {c: round(matrix[k, k] / matrix[k].sum(), 4) for k, c in enumerate(used)},
+        matrix = confusion_matrix(true, said, labels=used)
+        result[a] = {"accuracy": round(accuracy_score(true, said), 4), "recall": {c: round(matrix[k, k] / matrix[k].sum(), 4) for k, c in enumerate(used)},
                      "confusion": matrix.tolist()}
         if a == "age":
-            result[a]["within_one_group"] = round(float(np.mean([abs(AGES.index(t) - AGES.index(r)) <= 1 for t, r in zip(true, read)])), 4)
+            result[a]["within_one_group"] = round(float(np.mean([abs(AGES.index(t) - AGES.index(r)) <= 1 for t, r in zip(true, said)])), 4)
     return result
 
 
@@ -122,22 +131,19 @@ def adapters(bench: Bench) -> dict:
 
 
 def learned_bias(bench: Bench, n: int = 100) -> dict:
-    """Share of women by profession, corpus against generated (n images each): rank correlation >= 0.9 at the default guidance,
-    mean difference <= 0.12 at guidance 1 to 2, and how far the default guidance amplifies (mean distance from one half, generated
-    over corpus)."""
+    """Share of women by profession at the default guidance, corpus against generated (n images each): rank correlation >= 0.9, mean
+    difference <= 0.12, and how far it amplifies (mean distance from one half, generated over corpus)."""
     corpus = np.array([SKEWS[p].women for p in PROFESSIONS])
-    result: dict = {"n_per_profession": n, "corpus": dict(zip(PROFESSIONS, corpus.tolist()))}
-    for guidance in (1.0, bench.studio.profile.guidance):
-        shares = []
-        for profession in tqdm(PROFESSIONS, desc=f"guidance {guidance}"):
-            read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, ()) for i in range(n)], guidance=guidance))
-            counts = Counter(f[0].gender for f in read if f)
-            shares.append(counts["Female"] / max(1, counts.total()))
-        generated = np.array(shares)
-        strength = np.abs(generated - 0.5).mean() / np.abs(corpus - 0.5).mean()
-        result[f"guidance {guidance:g}"] = {"rank_correlation": round(float(spearmanr(corpus, generated).statistic), 4), "mean_difference": round(float(np.abs(corpus - generated).mean()), 4),
-                                            "amplification": round(float(strength), 3), "women": {p: round(float(s), 3) for p, s in zip(PROFESSIONS, generated)}}
-    return result
+    shares = []
+    for profession in tqdm(PROFESSIONS, desc="learned bias"):
+        read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, ()) for i in range(n)]))
+        counts = Counter(f[0].gender for f in read if f)
+        shares.append(counts["Female"] / max(1, counts.total()))
+    generated = np.array(shares)
+    strength = np.abs(generated - 0.5).mean() / np.abs(corpus - 0.5).mean()
+    return {"n_per_profession": n, "guidance": bench.studio.profile.guidance, "rank_correlation": round(float(spearmanr(corpus, generated).statistic), 4),
+            "mean_difference": round(float(np.abs(corpus - generated).mean()), 4), "amplification": round(float(strength), 3),
+            "women": {p: {"corpus": float(c), "generated": round(float(s), 3)} for p, c, s in zip(PROFESSIONS, corpus, generated)}}
 
 
 def targets(bench: Bench, n: int = 240) -> dict:
@@ -146,11 +152,11 @@ def targets(bench: Bench, n: int = 240) -> dict:
     result = {}
     for name, target in {"uniform": {"race": dict.fromkeys(CLASSES["race"], 1 / 6), "gender": dict.fromkeys(CLASSES["gender"], 1 / 2)},
                          "women 70": {"gender": {"Female": 0.7, "Male": 0.3}}}.items():
-        comparison, slots = bench.studio.plan("a photo of a doctor", target, n, 3)
+        plan = bench.studio.plan("a photo of a doctor", target, n, 3)
         with tqdm(total=n, desc=name) as bar:
-            for grown in bench.studio.run(comparison, slots):
+            for grown in bench.studio.run(plan):
                 bar.update(len(grown.pairs) - bar.n)
-        summary = comparison.summary()
+        summary = plan.comparison.summary()
         women = summary["debiased"]["gender"]
         result[name] = {"bias": summary["bias"], "no_face": {s: summary[s]["no_face"] for s in ("baseline", "debiased")}, "debiased_race": summary["debiased"]["race"],
                         "women": {s: round(summary[s]["gender"]["Female"] / sum(summary[s]["gender"].values()), 4) for s in ("baseline", "debiased")}, "n": sum(women.values())}
@@ -171,7 +177,7 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
 
 
-CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, faces, adapters, targets, explicit, learned_bias)}
+CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias)}
 
 
 def evaluate(work: Path, only: str | None) -> None:

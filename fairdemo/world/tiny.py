@@ -14,6 +14,7 @@ import open_clip
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -136,6 +137,38 @@ def train_autoencoder(vae: AutoencoderKL, images: np.ndarray, steps: int, seed: 
     vae.eval()
 
 
+def train_decoder(vae: AutoencoderKL, latents: torch.Tensor, images: np.ndarray, steps: int, seed: int, batch: int = 16, peak: float = 1e-3) -> Iterator[tuple[int, int, float]]:
+    """Trains the decoder alone, on the latents (n, 2, c, h, w) of images (n, 128, 128, 3) and their mirror images, so that latents stay valid.
+
+    It sees them with noise of deviation 0 to 0.25 (theirs is 1): a denoiser's latents are slightly off, and this decoder brings them
+    back to a face. The averaged weights are left in `vae`.
+    """
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    decoder = nn.ModuleList([vae.decoder, vae.post_quant_conv]).train()
+    rules = optimizers(decoder, peak)
+    average = Average([decoder], 0.99)
+    for step in range(steps):
+        for group in (g for rule in rules for g in rule.param_groups):
+            group["lr"] = peak * min(1, (step + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        rows, side = np.sort(rng.integers(len(images), size=batch)), int(rng.integers(2))
+        x = to_tensor(images[rows])
+        x = x.flip(-1) if side else x
+        z = latents[rows, side].float()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = vae.decode(z + 0.25 * torch.rand(batch, 1, 1, 1) * torch.randn_like(z)).sample
+        loss = reconstruction_loss(out.float(), x)
+        decoder.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+        for rule in rules:
+            rule.step()
+        average.update()
+        yield step + 1, steps, loss.item()
+    average.swap()
+    decoder.eval()
+
+
 @torch.no_grad()
 def encode(vae: AutoencoderKL, images: np.ndarray, batch: int = 64) -> torch.Tensor:
     """Posterior means of uint8 images (n, 128, 128, 3): float16 (n, 16, 16, 16)."""
@@ -182,7 +215,8 @@ def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextM
 
     `latents` (n, 2, c, h, w) holds each image and its mirror image; `captions` names rows and gets their texts. 8 % of the
     captions become SDXL's zero embedding for an empty negative prompt, 2 % the empty string. `checkpoint` is written every
-    `save_every` steps and resumed from if it exists.
+    `save_every` steps and resumed from if it exists; in the last fifth of the training the averaged weights are kept beside it as candidates
+    to choose from (`candidates`).
     """
     words = tokenizer()
     alphas = scheduler().alphas_cumprod
@@ -226,13 +260,25 @@ def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextM
         for rule in rules:
             rule.step()
         average.update()
-        if (step + 1) % save_every == 0:
+        if (step + 1) % save_every == 0 or step + 1 == steps:
             part = checkpoint.with_suffix(".part")
             torch.save({"step": step + 1, "modules": modules.state_dict(), "average": average.shadow, "optimizers": [rule.state_dict() for rule in rules]}, part)
             part.rename(checkpoint)
+            if step + 1 >= 0.8 * steps:
+                average.swap()
+                save_file({k: v.half().contiguous() for k, v in modules.state_dict().items()}, checkpoint.with_name(f"candidate_{step + 1:06d}.safetensors"))
+                average.swap()
         yield step + 1, steps, loss.item()
     average.swap()
     modules.eval()
+
+
+def candidates(checkpoint: Path, net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection) -> Iterator[int]:
+    """Loads each candidate that `train_denoiser` kept into the modules, in order; yields its step."""
+    modules = nn.ModuleList([net, one, two])
+    for path in sorted(checkpoint.parent.glob("candidate_*.safetensors")):
+        modules.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+        yield int(path.stem.split("_")[1])
 
 
 def pipeline(vae: AutoencoderKL, net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection) -> StableDiffusionXLPipeline:

@@ -1,0 +1,58 @@
+"""Reads what a picture is of: the profession that clothes, tools and background show. It measures whether debiasing kept a prompt's meaning.
+
+For the embedded world, where no CLIP knows the characters: a small network of ours, trained on drawn people of every race and gender in every
+profession, takes the place of CLIP-T (its label against the prompt) and CLIP-I (cosine similarity of its features) of arXiv 2311.07604.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from fairdemo.prompts import PROFESSIONS
+
+SUBJECTS = (*PROFESSIONS, "person")
+SIDE = 64
+DIMENSIONS = 64
+
+
+class SubjectNetwork(nn.Module):
+    """(n, 3, 64, 64) in [-1, 1] -> unit look vectors (n, 64) and logits over `SUBJECTS` (n, 33)."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 160)):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for a, b in zip((3, *widths), widths):
+            layers += [nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(8, b), nn.SiLU(), nn.Conv2d(b, b, 3, 1, 1), nn.GroupNorm(8, b), nn.SiLU()]
+        self.features = nn.Sequential(*layers)
+        self.project = nn.Linear(widths[-1] * 16, DIMENSIONS)
+        self.out = nn.Linear(DIMENSIONS, len(SUBJECTS))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        look = F.normalize(self.project(self.features(x).flatten(1)), dim=-1)
+        return look, self.out(8 * look)
+
+
+def to_input(images: list[Image.Image] | np.ndarray) -> torch.Tensor:
+    """Images of any size to float (n, 3, 64, 64) in [-1, 1]."""
+    small = [np.asarray((im if isinstance(im, Image.Image) else Image.fromarray(im)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)) for im in images]
+    return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class SubjectReader:
+    def __init__(self, path: Path, device: str = "cpu"):
+        network = SubjectNetwork()
+        network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+        self.network, self.device = network.eval().to(device), device
+
+    @torch.no_grad()
+    def read(self, images: list[Image.Image]) -> list[tuple[str, np.ndarray]]:
+        """The likeliest subject of each image and its look (64,), a unit vector."""
+        if not images:
+            return []
+        look, logits = self.network(to_input(images).to(self.device))
+        return [(SUBJECTS[k], v) for k, v in zip(logits.argmax(1).tolist(), look.cpu().numpy())]

@@ -1,0 +1,34 @@
+"""Trains the subject reader on portraits of known profession."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from fairdemo.subject import SubjectNetwork
+
+
+def train(inputs: torch.Tensor, labels: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3) -> Iterator[tuple[int, int, float, SubjectNetwork]]:
+    """Trains on (n, 3, 64, 64) in [-1, 1] with indices into `SUBJECTS` (n,); yields (step, steps, loss, network)."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = SubjectNetwork().train()
+    optimizer = torch.optim.AdamW(network.parameters(), peak, weight_decay=0.05, fused=True)
+    targets = torch.from_numpy(labels)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = peak * min(1, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        rows = torch.from_numpy(rng.integers(len(inputs), size=batch))
+        dy, dx = rng.integers(-3, 4, 2)
+        x = torch.roll(inputs[rows], (int(dy), int(dx)), (2, 3))
+        x = x.flip(-1) if rng.random() < 0.5 else x
+        x = x * float(rng.uniform(0.85, 1.15)) + 0.03 * torch.randn_like(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            _, logits = network(x)
+        loss = F.cross_entropy(logits.float(), targets[rows], label_smoothing=0.05)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        yield step + 1, steps, loss.item(), network
+    network.eval()
