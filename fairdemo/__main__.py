@@ -1,35 +1,58 @@
-"""Command line: python -m fairdemo compare | bench | world build | world measure."""
+"""Command line: python -m fairdemo compare | calibrate | validate | bench | world build | world measure."""
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
-from fairdemo import measure, mix, targets
+from fairdemo import measure, mix, response, targets
 from fairdemo.attributes import CLASSES
-from fairdemo.comparison import SIDES, Comparison
+from fairdemo.comparison import SIDES, Comparison, measures
+from fairdemo.prompts import profession
+from fairdemo.workforce import workforce
+
+
+def percent(share: float, interval: list[float]) -> str:
+    return f"{share:.0%} ({interval[0]:.0%} to {interval[1]:.0%})"
 
 
 def table(comparison: Comparison) -> str:
-    """Counts and shares of every class: baseline, debiased, target."""
-    summary = comparison.summary()
-    lines = [f"{'as perceived by the classifier':32}{'baseline':>30}{'debiased':>30}{'target':>9}"]
+    """Every class of every attribute: count, share and interval as observed, the corrected share beside it, and the target."""
+    found = measures(comparison)
+
+    def line(title: str, cells: dict[str, tuple[str, str]], last: str = "") -> str:
+        return (f"{title:26}" + "".join(f"{observed:>26}{corrected:>22}" for observed, corrected in cells.values()) + f"{last:>9}").rstrip()
+
+    def alone(title: str, text: Callable[[dict], str]) -> str:
+        return line(title, {side: (text(found[side]), "") for side in SIDES})
+
+    lines = [line("as perceived by the", {side: (side, "corrected") for side in SIDES}, "target"), "classifier"]
     for attribute, classes in CLASSES.items():
-        lines.append(f"{attribute:32}" + "".join(f"{'bias ' + format(summary['bias'][side][attribute], '.2f'):>30}" for side in SIDES))
+        lines.append(alone(attribute, lambda side: f"bias {side[attribute]['bias']:.2f}"))
         wanted = comparison.target.get(attribute, {})
         for c in classes:
-            cells = []
+            cells = {}
             for side in SIDES:
-                counts = summary[side][attribute]
-                n = sum(counts.values())
-                low, high = measure.interval(counts[c], n)
-                cells.append(f"{counts[c]} of {n}, {counts[c] / max(n, 1):.0%} ({low:.0%} to {high:.0%})")
-            lines.append(f"  {c:30}" + "".join(f"{cell:>30}" for cell in cells) + (f"{wanted[c]:>9.0%}" if c in wanted else f"{'':>9}"))
+                row = found[side][attribute]["classes"][c]
+                cells[side] = (f"{row['count']} of {found[side][attribute]['n']}, " + percent(row["share"], row["interval"]),
+                               percent(row["corrected"], row["corrected_interval"]) if "corrected" in row else "")
+            lines.append(line(f"  {c}", cells, f"{wanted[c]:.0%}" if c in wanted else ""))
         if attribute == "age" and wanted:
-            lines.append("  wanted: " + ", ".join(f"{band} {share:.0%}" for band, share in wanted.items()))
-    lines.append(f"{'no face':32}" + "".join(f"{summary[side]['no_face']:>30}" for side in SIDES))
+            lines.append("  wanted: " + ", ".join(f"{name} {share:.0%}" for name, share in wanted.items()))
+        if "to_target" in found["debiased"][attribute]:
+            lines.append(alone("  distance to target", lambda side: f"{side[attribute]['to_target']['total_variation']:.2f}"))
+    lines.append(alone("no face", lambda side: str(side["no_face"])))
+    if comparison.subject:
+        lines.append(alone(f"shows a {comparison.subject}", lambda side: "{count} of {n}".format(**side["subject_kept"])))
+    n = found["debiased"]["gender"]["n"]
+    low, high = measure.interval(round(n / 2), n)
+    lines.append(f"{n} faces: a share near one half is known to about ± {50 * (high - low):.0f} points; ± 10 points need {measure.images_for_width(0.1)} faces, "
+                 f"and telling 50 % from 60 % needs {measure.images_to_tell(0.5, 0.6)} on each side.")
+    lines.append("mix: " + ", ".join(f"{name} {weight:.0%}" for name, weight in comparison.mix["weights"].items() if weight >= 0.005))
+    lines.append("Intervals are 95 %. Corrected: an estimate with the classifier's known confusion taken out. Every person is generated.")
     return "\n".join(lines)
 
 
@@ -39,15 +62,36 @@ def compare(args: argparse.Namespace) -> None:
     if args.out is not None and args.out.exists():
         raise FileExistsError(f"output folder {str(args.out)!r} exists already; name one that doesn't")
     studio = Studio(args.profile)
-    comparison, slots = studio.plan(args.prompt, targets.parse(args.target), args.n, args.seed, args.slots, args.steps, args.guidance)
+    target = workforce(profession(args.prompt)).target if args.target == "workforce" else targets.parse(args.target)
+    plan = studio.plan(args.prompt, target, args.n, args.seed, args.slots, args.steps, args.guidance, args.steer, args.dependence)
+    comparison = plan.comparison
     with tqdm(total=100, desc="drawing", unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}", file=sys.stderr) as bar:
-        for _ in studio.run(comparison, slots, lambda share: bar.update(round(100 * share) - bar.n)):
+        for _ in studio.run(plan, lambda share: bar.update(round(100 * share) - bar.n)):
             pass
     for notice in comparison.notices:
         print(notice, file=sys.stderr)
     if args.out is not None:
         comparison.save(args.out)
     print(json.dumps(comparison.as_json()) if args.json else table(comparison))
+
+
+def calibrate(args: argparse.Namespace) -> None:
+    from fairdemo.calibrate import calibrate as run
+    from fairdemo.compare import Studio
+
+    studio = Studio(args.profile)
+    with tqdm(desc="calibrating, professions") as bar:
+        for done, total in run(studio, args.images, args.baseline_images):
+            bar.total = total
+            bar.update(done - bar.n)
+    print("\n".join(response.report(response.load(studio.response_file), mix.sources({a.cell: a.name for a in studio.adapters}), studio.confusion)))
+    print(f"Counts are in {studio.response_file.name}, beside the catalog of adapters. As perceived by the classifier, on generated faces; corrected is an estimate.")
+
+
+def validate(args: argparse.Namespace) -> None:
+    from fairdemo.validate import validate as run
+
+    run(args.only, args.work)
 
 
 def world(args: argparse.Namespace) -> None:
@@ -74,19 +118,31 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("prompt")
     p.add_argument("-n", type=int, default=16, help="number of pairs (default 16)")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--target", default="uniform", help="uniform, baseline, 'women 70', or JSON (default uniform)")
+    p.add_argument("--target", default="uniform", help=f"{', '.join(targets.PRESETS)}, workforce (of the prompt's profession), shares like 'race:Black=0.3;gender:Female=0.6', or JSON (default uniform); "
+                   "what isn't named stays as the baseline has it")
     p.add_argument("--out", type=Path, help="new folder for comparison.json and the images")
     p.add_argument("--json", action="store_true", help="print JSON instead of a table")
     p.add_argument("--profile", default="embedded")
     p.add_argument("--slots", default=mix.METHODS[0], help=f"how slots are chosen: {' or '.join(mix.METHODS)}")
+    p.add_argument("--steer", action=argparse.BooleanOptionalAction, default=True, help="let what was classified so far change the remaining slots (default)")
+    p.add_argument("--dependence", default=targets.DEPENDENCES[0], help=f"how the target's attributes go together: {' or '.join(targets.DEPENDENCES)}")
     p.add_argument("--steps", type=int)
     p.add_argument("--guidance", type=float)
     p.set_defaults(run=compare)
+    p = commands.add_parser("calibrate", help="measure what each adapter's images are classified as; resumable")
+    p.add_argument("--profile", default="embedded")
+    p.add_argument("--images", type=int, default=2, help="images for each adapter and profession (default 2)")
+    p.add_argument("--baseline-images", type=int, default=24, help="images of the baseline for each profession (default 24)")
+    p.set_defaults(run=calibrate)
+    p = commands.add_parser("validate", help="check intervals, corrections, mix and steering against known truth")
+    p.add_argument("--only", help="check only this, by its name")
+    p.add_argument("--work", type=Path, default=Path("build/world"), help="folder for drawn portraits (default build/world)")
+    p.set_defaults(run=validate)
     p = commands.add_parser("world", help="make or measure the embedded model")
     p.add_argument("action", choices=("build", "measure"))
     p.add_argument("--work", type=Path, default=Path("build/world"), help="folder for intermediate results (default build/world)")
-    p.add_argument("--denoiser-steps", type=int, default=2300)
-    p.add_argument("--adapter-steps", type=int, default=800)
+    p.add_argument("--denoiser-steps", type=int, default=6500)
+    p.add_argument("--adapter-steps", type=int, default=2500)
     p.add_argument("--only", help="measure only this, by its name")
     p.set_defaults(run=world)
     p = commands.add_parser("bench", help="time the chain against the naive ways")

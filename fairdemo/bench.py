@@ -1,5 +1,7 @@
 """Times the chain against the naive ways, in one run on one machine; ratios are what counts."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -77,6 +79,11 @@ def bench(profile: str) -> None:
         for name, s in seconds.items():
             print(f"  {name:56}{s:8.2f} s {s / first:7.2f}x")
 
+    print("\nimport of the science, of numpy alone")
+    for module in ("fairdemo.mix, fairdemo.measure, fairdemo.targets, fairdemo.response", "numpy"):
+        code = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
+        seconds = min(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(3))
+        print(f"  {module:72}{seconds:8.2f} s")
     rows(f"drawing {IMAGES} images through {len(groups)} adapters", {"mixed batch": mixed, "one adapter for the whole batch": one_adapter, "one pass per adapter": by_group,
          "published way: set_adapters before each image": one_by_one})
     rows(f"reading {READ} images", {"FaceReader, detection and labels": lambda: reader.read(pictures), "detector alone": lambda: reader.detector.detect(pictures),

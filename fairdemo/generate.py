@@ -1,5 +1,6 @@
 """PairedGenerator: pairs of images, baseline and debiased, from the same initial noise, in mixed batches."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 
@@ -63,16 +64,19 @@ class PairedGenerator:
                             height=self.profile.size, width=self.profile.size, num_inference_steps=steps, guidance_scale=guidance,
                             callback_on_step_end=after_step).images
 
-    def pairs(self, prompt: str, seed: int, slots: list[Slot], steps: int, guidance: float,
+    def pairs(self, prompt: str, seed: int, slots: list[Slot], steps: int, guidance: float, steered: bool = False,
               progress: Callable[[float], None] = lambda share: None, cancel: threading.Event | None = None) -> Iterator[list[tuple[int, Image.Image, Image.Image]]]:
         """Yields batches of (slot, baseline, debiased), in order. A slot without adapters is drawn once and stands on both sides.
 
-        `progress` gets the finished share of the work in [0, 1]. Setting `cancel` raises `Cancelled` after the current step.
+        `slots` may change between batches; when they are `steered`, batches get smaller towards the end, so that the last images can make up
+        for what went otherwise. `progress` gets the finished share of the work in [0, 1]. Setting `cancel` raises `Cancelled`
+        after the current step.
         """
-        total = len(slots) + sum(bool(s.adapters) for s in slots)
         done = start = 0
         while start < len(slots):
-            part = range(start, min(len(slots), start + (self.profile.batch if start else self.profile.first)))
+            total = done + len(slots) - start + sum(bool(s.adapters) for s in slots[start:])
+            size = self.profile.batch if start else self.profile.first
+            part = range(start, min(len(slots), start + (min(size, math.ceil((len(slots) - start) / 2)) if steered else size)))
             wanted = [(i, ()) for i in part] + [(i, slots[i].adapters) for i in part if slots[i].adapters]
             images = self.draw(prompt, seed, wanted, steps, guidance, lambda k: progress((done + len(wanted) * k / steps) / total), cancel)
             done += len(wanted)

@@ -1,18 +1,28 @@
-"""From a target to slots: which adapters draw each of n images."""
+"""From a target to slots: which adapters draw each of n images, and how the rest is steered while images arrive.
 
-import itertools
+Everything rests on a response: for each source (the baseline, an adapter, or a race and gender adapter with an age adapter) the
+distribution over cells that its images are classified as. `solve` finds weights over sources whose mixed response is nearest
+to what is wanted, `allot` makes whole slots of them, `rearrange` keeps a moved slider from redrawing more than it must, and `steer` solves
+again for what is left after each batch.
+"""
+
+import heapq
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from fairdemo.targets import TARGET_CLASSES, Target, cells
+from fairdemo.attributes import CELLS, TARGET_CLASSES
+from fairdemo.targets import Target, marginals
 
 METHODS = ("largest remainder", "random")
+SHAPE = tuple(map(len, TARGET_CLASSES.values()))
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What one image is drawn with: names of adapters (none = baseline) and the cell that they stand for."""
+    """What one image is drawn with: names of adapters (none = baseline) and the classes that they stand for."""
 
     adapters: tuple[str, ...]
     cell: tuple[str, ...]
@@ -21,73 +31,220 @@ class Slot:
     def label(self) -> str:
         return " + ".join(self.adapters) or "baseline"
 
+    def named(self, attribute: str) -> str | None:
+        """The class of an attribute that the adapters stand for, None if they leave it to the model."""
+        return next((c for c in self.cell if c in TARGET_CLASSES[attribute]), None)
 
-def largest_remainder(shares: dict[tuple[str, ...], float], n: int) -> dict[tuple[str, ...], int]:
-    """Counts that sum to n, each share * n rounded down or up (Hamilton's method).
 
-    Equal remainders go to the cell whose classes are furthest below their marginal shares, so that a small n stays
-    balanced in each attribute too.
+def sources(adapters: dict[tuple[str, ...], str]) -> list[Slot]:
+    """Everything that can draw: the baseline first, then each adapter, then each race and gender adapter with each age adapter.
+
+    `adapters` maps cells, (race, gender) or (age band,), to adapters' names.
     """
-    quota = {c: s * n for c, s in shares.items()}
-    counts = {c: int(q + 1e-9) for c, q in quota.items()}
-    open_ = {c: quota[c] - counts[c] for c in shares if quota[c] - counts[c] > 1e-9}
-
-    def marginal_deficit(cell: tuple[str, ...]) -> float:
-        return sum(sum(quota[c] - counts[c] for c in shares if c[i] == name) for i, name in enumerate(cell))
-
-    for _ in range(n - sum(counts.values())):
-        best = max(open_, key=lambda c: (round(open_[c], 9), round(marginal_deficit(c), 9)))
-        counts[best] += 1
-        del open_[best]
-    return counts
+    groups, ages = ([c for c in adapters if len(c) == k] for k in (2, 1))
+    return [Slot((), ()), *(Slot((adapters[c],), c) for c in (*groups, *ages)), *(Slot((adapters[g], adapters[a]), g + a) for g in groups for a in ages)]
 
 
-def interleave(counts: dict[tuple[str, ...], int]) -> list[tuple[str, ...]]:
-    """The cells in an order whose every prefix is close to the shares: each next cell has the largest deficit, in itself
-    and in its classes."""
-    n = sum(counts.values())
-    left, order = dict(counts), []
+def allowed(choice: list[Slot], named: dict[str, str]) -> list[int]:
+    """The sources that leave alone what the prompt itself names (`prompts.named`): indices into `choice`."""
+    return [i for i, s in enumerate(choice) if all(s.named(a) in (None, c) for a, c in named.items())]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a mix is solved for. `response` (S, 36): how each source's images are classified, rows sum to 1. `wanted` (36,): the joint distribution wanted; `wished`: the attributes that the target names, others are only kept if that
+    costs the wished ones nothing."""
+
+    choice: list[Slot]
+    response: np.ndarray
+    wanted: np.ndarray
+    wished: tuple[str, ...]
+
+    @property
+    def baseline(self) -> np.ndarray:
+        """1.0 for the sources that are the baseline, 0.0 for the others (S,)."""
+        return np.array([float(not s.adapters) for s in self.choice])
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Weights over a task's sources (S,), summing to 1, and what they are expected to give (36,)."""
+
+    task: Task
+    weights: np.ndarray
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        return self.weights @ self.task.response
+
+    @property
+    def distance(self) -> float:
+        """Euclidean distance between expected and wanted over `features` of the wished attributes."""
+        view = features(self.task.wished)
+        return float(np.linalg.norm(view @ (self.expected - self.task.wanted)))
+
+    def short(self, tolerance: float = 0.01) -> dict[str, dict[str, float]]:
+        """What can't be reached: expected minus wanted share of each wished class where they differ by more than `tolerance`."""
+        have, want = (marginals(v.reshape(SHAPE)) for v in (self.expected, self.task.wanted))
+        gaps = {a: {c: have[a][c] - want[a][c] for c in have[a] if abs(have[a][c] - want[a][c]) > tolerance} for a in self.task.wished}
+        return {a: g for a, g in gaps.items() if g}
+
+
+def features(attributes: tuple[str, ...]) -> np.ndarray:
+    """What the distance of a mix looks at, as sums of cells (F, 36): every class of each attribute, and every joint cell of the attributes."""
+    axes = [i for i, a in enumerate(TARGET_CLASSES) if a in attributes]
+    cells = np.eye(len(CELLS)).reshape(len(CELLS), *SHAPE)
+    views = [*([i] for i in axes), *([axes] if len(axes) > 1 else [])]
+    sums = [cells.sum(tuple(1 + k for k in range(3) if k not in view)).reshape(len(CELLS), -1).T for view in views]
+    return np.concatenate(sums) if sums else np.zeros((0, len(CELLS)))
+
+
+def _nearest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The weights w on the simplex that minimise |a w - b|, by non-negative least squares with the sum as a heavy last row."""
+    from scipy.optimize import nnls
+
+    heavy = 1e3 * max(1.0, np.abs(a).max())
+    w = nnls(np.vstack([a, np.full(a.shape[1], heavy)]), np.append(b, heavy))[0]
+    return w / w.sum()
+
+
+def solve(task: Task, keep: np.ndarray | None = None) -> Mix:
+    """The mix whose expected result is nearest to the wanted one: first in what was wished (`features`), then, at no cost to that, in all cells.
+
+    Of the mixes with the same expected result the one with the most baseline images is taken, or, where `keep` gives the shares (S,) of a wall that
+    exists, rather the one that changes least of it. `task.wanted` may have negative cells, as happens while steering.
+    """
+    from scipy.optimize import linprog
+
+    if not task.wished:
+        return Mix(task, task.baseline)
+    view = features(task.wished)
+    first = view @ task.response.T
+    w = _nearest(first, view @ task.wanted)
+    w = _nearest(np.vstack([3000 * first, task.response.T]), np.concatenate([3000 * first @ w, task.wanted]))
+    s = len(w)
+    # Variables: weights, and how much of each stays within `keep`. What was wished is held to a millionth, single cells to half a thousandth.
+    goal = np.concatenate([-task.baseline, np.full(s, 0.0 if keep is None else -4.0)])
+    rows = np.vstack([first, task.response.T])
+    slack = np.concatenate([np.full(len(first), 1e-6), np.full(len(CELLS), 5e-4)])
+    held = np.hstack([rows, np.zeros_like(rows)])
+    result = linprog(goal, A_ub=np.vstack([held, -held, np.hstack([-np.eye(s), np.eye(s)])]), b_ub=np.concatenate([slack + rows @ w, slack - rows @ w, np.zeros(s)]),
+                     A_eq=np.concatenate([np.ones(s), np.zeros(s)])[None], b_eq=[1], bounds=[(0, 1)] * s + [(0, k) for k in (np.zeros(s) if keep is None else keep)])
+    if result.status == 0:
+        w = np.where(result.x[:s] > 1e-9, result.x[:s], 0)
+    return Mix(task, w / w.sum())
+
+
+def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
+    """Whole numbers of slots (S,) that sum to n: each weight times n rounded down or up.
+
+    What is rounded up is chosen by a small integer program: the totals of every race, gender and age come first (else 60 % women of 24 could
+    end as 12), then fewest changes against the counts `keep`, then the largest remainders.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    quota = n * mix.weights
+    base = np.floor(quota + 1e-6)
+    rest = np.clip(quota - base, 0, None)
+    open_ = np.flatnonzero(rest > 1e-6)
+    more = n - int(base.sum())
+    if not more:
+        return base.astype(int)
+    classes = [(a, c) for a, names in TARGET_CLASSES.items() for c in (*names, None)]
+    member = np.array([[s.named(a) == c for s in mix.task.choice] for a, c in classes], float)
+    member = member[(member @ quota) > 0]
+    k, m = len(open_), len(member)
+    changes = np.zeros(k) if keep is None else np.maximum(0, base[open_] + 1 - keep[open_]) - np.maximum(0, base[open_] - keep[open_])
+    goal = np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(2 * m)])  # then how far each total is above and below its quota
+    gap = member @ (quota - base)
+    result = milp(goal, integrality=np.concatenate([np.ones(k), np.zeros(2 * m)]), bounds=Bounds(0, np.concatenate([np.ones(k), np.full(2 * m, n)])),
+                  constraints=[LinearConstraint(np.hstack([member[:, open_], -np.eye(m), np.eye(m)]), gap, gap),
+                               LinearConstraint(np.concatenate([np.ones(k), np.zeros(2 * m)])[None], more, more)], options={"mip_rel_gap": 1e-4})
+    base[open_] += np.round(result.x[:k])
+    return base.astype(int)
+
+
+def ordered(mix: Mix, numbers: np.ndarray) -> list[int]:
+    """Sources in an order whose every prefix of k slots holds each one within 1 of k times its weight.
+
+    The j-th slot of a source with weight w may come no earlier than (j - 1) / w and no later than one after j / w; earliest deadline first
+    finds such an order (as for the chairman assignment problem, Tijdeman 1980). Ties go to the source whose classes are furthest
+    behind, so that every prefix is balanced in each attribute as well.
+    """
+    n = int(numbers.sum())
+    labels = [[s.named(a) for a in TARGET_CLASSES] for s in mix.task.choice]
+    weights = np.where(numbers > 0, np.maximum(mix.weights, 1e-12), 0)
+    total: dict[tuple[int, str | None], float] = {}
+    for i, names in enumerate(labels):
+        for key in enumerate(names):
+            total[key] = total.get(key, 0) + numbers[i] / n
+    waiting = [(0, i) for i in np.flatnonzero(numbers)]  # (first place, source)
+    heapq.heapify(waiting)
+    ready: list[int] = []
+    done = np.zeros(len(numbers), int)
+    placed: dict[tuple[int, str | None], int] = {}
+    order: list[int] = []
     for step in range(1, n + 1):
-        def deficit(cell: tuple[str, ...]) -> float:
-            own = counts[cell] * step / n - (counts[cell] - left[cell])
-            for i, name in enumerate(cell):
-                same = [c for c in counts if c[i] == name]
-                own += sum(counts[c] for c in same) * step / n - sum(counts[c] - left[c] for c in same)
-            return round(own, 9)
+        while waiting and waiting[0][0] <= step:
+            ready.append(heapq.heappop(waiting)[1])
+        if not ready:
+            ready.append(heapq.heappop(waiting)[1])
 
-        best = max((c for c in left if left[c]), key=deficit)
-        left[best] -= 1
+        def urgency(i: int) -> tuple[float, float, int]:
+            due = min(n, math.floor((done[i] + 1) / weights[i] + 1e-9) + 1)
+            behind = sum(total[key] * step - placed.get(key, 0) for key in enumerate(labels[i]))
+            return due, -round(behind, 9), i
+
+        best = min(ready, key=urgency)
+        ready.remove(best)
+        done[best] += 1
+        for key in enumerate(labels[best]):
+            placed[key] = placed.get(key, 0) + 1
         order.append(best)
+        if done[best] < numbers[best]:
+            heapq.heappush(waiting, (math.ceil(done[best] / weights[best] - 1e-9), best))
     return order
 
 
-def slots(target: Target, n: int, adapters: dict[tuple[str, ...], str], named: dict[str, str], method: str, seed: int) -> list[Slot]:
-    """The n slots for a target.
+def rearrange(before: list[Slot], after: list[Slot]) -> list[Slot]:
+    """The slots `after`, in the order that changes fewest of those `before` and otherwise strays least from their own: an assignment problem."""
+    from scipy.optimize import linear_sum_assignment
 
-    `adapters` maps cells, (race, gender) and (age band,), to adapter names. Attributes that the prompt names itself
-    (`named`, see `prompts.named`) are left to the prompt; so are attributes that the target doesn't set. When only one of
-    race and gender is to be steered the other is held at what the prompt says, or spread evenly if it says nothing,
-    since each adapter stands for a race and a gender. ValueError if an adapter for a wanted cell is missing.
+    place = np.arange(len(after))
+    cost = np.array([[old != new for new in after] for old in before], float) + 1e-6 * np.abs(place[:, None] - place)
+    return [after[j] for j in linear_sum_assignment(cost)[1]]
+
+
+def allot(mix: Mix, n: int, method: str = METHODS[0], seed: int = 0, before: list[Slot] | None = None) -> list[Slot]:
+    """The n slots of a mix: by largest remainder in low-discrepancy order, or each at random by weight, as published.
+
+    `before` are slots drawn or planned already: as few as possible of them change. ValueError if `method` is unknown.
     """
     if method not in METHODS:
         raise ValueError(f"method of choosing slots is {method!r}; allowed are {', '.join(METHODS)}")
-    steered = {a: shares for a, shares in target.items() if a not in named}
-    rows: list[list[tuple[str, ...]]] = []
-    for group in (("race", "gender"), ("age",)):
-        if not any(a in steered for a in group):
-            continue
-        full = {a: steered.get(a) or {c: float(c == named[a]) if a in named else 1 / len(TARGET_CLASSES[a]) for c in TARGET_CLASSES[a]} for a in group}
-        shares = {c: s for c, s in cells(full, group).items() if s > 0}
-        missing = [c for c in shares if c not in adapters]
-        if missing:
-            raise ValueError(f"no adapter in the catalog draws {' '.join(missing[0])}; it has {', '.join(sorted(adapters.values())) or 'none'}")
-        rng = np.random.default_rng([seed, len(rows)])
-        if method == "random":
-            names = list(shares)
-            picked = [names[i] for i in rng.choice(len(names), size=n, p=list(shares.values()))]
-        else:
-            picked = interleave(largest_remainder(shares, n))
-            if rows:  # the second group is shuffled against the first, so that age is independent of race and gender
-                picked = [picked[i] for i in rng.permutation(n)]
-        rows.append(picked)
-    return [Slot(tuple(adapters[c] for c in parts), tuple(itertools.chain(*parts))) for parts in zip(*rows)] if rows else [Slot((), ())] * n
+    choice = mix.task.choice
+    if method == "random":
+        return [choice[i] for i in np.random.default_rng(seed).choice(len(choice), size=n, p=mix.weights)]
+    keep = None if before is None else np.array([before.count(s) for s in choice])
+    slots = [choice[i] for i in ordered(mix, counts(mix, n, keep))]
+    return slots if before is None else rearrange(before, slots)
+
+
+def remix(task: Task, n: int, before: list[Slot]) -> tuple[Mix, list[Slot]]:
+    """The mix and slots for a moved target: of equally good mixes the one nearest to the slots `before`, with as few changes as possible."""
+    shares = np.array([before.count(s) for s in task.choice]) / max(1, len(before))
+    mix = solve(task, shares)
+    return mix, allot(mix, n, before=before if len(before) == n else None)
+
+
+def steer(task: Task, seen: np.ndarray, planned: list[Slot]) -> list[Slot]:
+    """New slots for the ones still `planned`, now that faces were classified as `seen` (36,) counts: what is left makes up for what went
+    otherwise, so that the finished wall is as near to the target as it can be."""
+    n = seen.sum() + len(planned)
+    left = Task(task.choice, task.response, (n * task.wanted - seen) / len(planned), task.wished)
+    return remix(left, len(planned), planned)[1]
+
+
+def expected_target(mix: Mix) -> Target:
+    """The shares of every class that the mix is expected to give, as classified."""
+    return marginals(mix.expected.reshape(SHAPE))

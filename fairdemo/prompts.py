@@ -48,6 +48,12 @@ def named(prompt: str) -> dict[str, str]:
     return found
 
 
+def profession(prompt: str) -> str | None:
+    """The one profession of `PROFESSIONS` that a prompt names, None if it names none or several."""
+    hits = [p for p in PROFESSIONS if re.search(rf"\b{re.escape(p)}s?\b", prompt, re.IGNORECASE)]
+    return hits[0] if len(hits) == 1 else None
+
+
 def check(prompt: str) -> str:
     """The prompt, stripped; ValueError if it is empty or longer than `MAX_CHARACTERS`."""
     prompt = prompt.strip()

@@ -64,6 +64,11 @@ def set_number(page, n: int) -> None:
     field.press("Tab")
 
 
+def choose(page, title: str) -> None:
+    page.click("#target input")
+    page.click(f"#target [role=option]:has-text('{title}')")
+
+
 def test_draws_pairs_with_labels_and_histograms(page):
     set_number(page, 8)
     page.click("#draw")
@@ -95,9 +100,23 @@ def test_bad_input_is_a_notice(page):
 
 
 def test_own_target_sliders(page):
-    page.click("text=My own")
-    page.wait_for_selector("#wanted", timeout=10_000)
-    assert "Wanted: 50 % women" in page.locator("#wanted").inner_text()
+    choose(page, "My own")
+    field = page.locator("#race-1 input[type=number]")
+    field.fill("50")
+    field.press("Tab")
+    page.wait_for_function("[...Array(6).keys()].map(i => +document.querySelector(`#race-${i} input[type=number]`).value).every((v, i) => Math.abs(v - (i === 1 ? 50 : 10)) < 0.2)", timeout=10_000)
+    page.wait_for_function("document.querySelector('#foreseen').innerText.includes('Black 5') || document.querySelector('#foreseen').innerText.includes('Black 4')", timeout=10_000)
+
+
+def test_the_mix_is_foreseen_before_drawing(page):
+    page.wait_for_selector("#foreseen .bar span", timeout=20_000)
+    assert "Expected of the debiased wall" in page.locator("#foreseen").inner_text()
+    choose(page, "As in the US workforce")
+    page.wait_for_function("document.querySelector('#origin').innerText.includes('Bureau of Labor Statistics')", timeout=10_000)
+    page.fill("#prompt textarea, #prompt input", "a photo of a soldier")
+    page.wait_for_function("document.querySelector('#origin').innerText.includes('no US labour statistic')", timeout=10_000)
+    page.click("#draw")
+    page.wait_for_selector("text=needs a profession with a US labour statistic", timeout=20_000)
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -13,19 +13,21 @@ from fairdemo import comparison as comparisons
 from fairdemo import models, targets
 from fairdemo.__main__ import main
 from fairdemo.attributes import CLASSES
+from fairdemo.compare import Studio
+from fairdemo.comparison import measures
 from fairdemo.faces import FaceReader, classify
 from fairdemo.generate import Cancelled, cut_words
 
-UNIFORM = targets.PRESETS["uniform"]
+UNIFORM = targets.PRESETS["uniform"].target
 
 
 def run(studio, prompt="a photo of a doctor", target=UNIFORM, n=6, seed=7, **kwargs):
-    comparison, slots = studio.plan(prompt, target, n, seed, steps=6, **kwargs)
-    return comparison, slots, list(len(c.pairs) for c in studio.run(comparison, slots))
+    plan = studio.plan(prompt, target, n, seed, steps=6, **kwargs)
+    return plan.comparison, plan.slots, list(len(c.pairs) for c in studio.run(plan))
 
 
 def test_chain_from_prompt_to_counts(studio, tmp_path):
-    comparison, slots, growth = run(studio)
+    comparison, slots, growth = run(studio, steer=False)
     assert growth == [4, 6], "the first batch is small, so that something shows early"
     summary = comparison.summary()
     for side in ("baseline", "debiased"):
@@ -58,13 +60,60 @@ def test_pairs_share_noise_and_the_baseline_ignores_the_target(studio):
         assert np.abs(np.asarray(p.baseline.image).astype(int) - np.asarray(q.baseline.image)).max() <= 24  # bf16 sums differ a little with the batch
 
 
+def test_steered_walls_draw_the_end_in_small_steps(studio):
+    comparison, slots, growth = run(studio, n=16, steer=True)
+    assert growth == [4, 10, 13, 15, 16]
+    assert [p.adapter for p in comparison.pairs] == [s.label for s in slots]
+    found = measures(comparison)
+    assert found["debiased"]["gender"]["to_target"]["total_variation"] < found["baseline"]["gender"]["to_target"]["total_variation"]
+    assert abs(comparison.counts("debiased")["gender"]["Female"] - 8) <= 2
+
+
+def test_measures_hold_counts_intervals_and_corrections(studio):
+    comparison, _, _ = run(studio, n=6)
+    found = measures(comparison)
+    for side in ("baseline", "debiased"):
+        for attribute, classes in CLASSES.items():
+            rows = found[side][attribute]["classes"]
+            assert set(rows) == set(classes)
+            for c, row in rows.items():
+                assert row["simultaneous"][0] <= row["interval"][0] <= row["share"] <= row["interval"][1] <= row["simultaneous"][1]
+                assert ("corrected" in row) == (c != "0-19"), "no drawn person is under 20, so that class has no known confusion"
+        assert found[side]["subject_kept"]["n"] == 6 and found[side]["distinct_faces"] <= 6
+    assert found["twins"]["n"] <= 6 and -1 <= found["twins"]["same_look"]["value"] <= 1
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_partial_wish_leaves_race_alone(studio):
+    plan = studio.plan("a photo of a doctor", targets.parse("gender:Female=0.6"), 24, 0)
+    assert plan.comparison.target == {"gender": {"Female": pytest.approx(0.6), "Male": pytest.approx(0.4)}}
+    expected, before = plan.comparison.mix["expected"], targets.marginals(plan.mix.task.response[0].reshape(6, 2, 3))
+    assert expected["gender"]["Female"] == pytest.approx(0.6, abs=0.02)
+    assert all(abs(expected["race"][r] - before["race"][r]) < 0.05 for r in CLASSES["race"])
+
+
+def test_a_profile_never_measured_takes_adapters_at_their_word():
+    fresh = Studio("embedded", "cpu")
+    fresh.__dict__["counts"] = None
+    plan = fresh.plan("a photo of a doctor", UNIFORM, 24, 0)
+    assert "baseline" not in plan.comparison.mix["weights"] and any("never measured" in notice for notice in plan.comparison.notices)
+    assert 11 <= sum(s.named("gender") == "Female" for s in plan.slots) <= 13
+    assert fresh.plan("a photo of a doctor", {}, 4, 0).comparison.mix["weights"] == {"baseline": 1}
+
+
+def test_a_moved_target_keeps_most_slots(studio):
+    first = studio.plan("a photo of a doctor", UNIFORM, 24, 0)
+    moved = studio.plan("a photo of a doctor", {**UNIFORM, "gender": {"Female": 0.6, "Male": 0.4}}, 24, 0, before=first.slots)
+    assert 1 <= sum(a != b for a, b in zip(first.slots, moved.slots)) <= 6
+
+
 def test_all_women_are_women(studio):
     comparison, _, _ = run(studio, target={"gender": {"Female": 1.0}}, n=8)
     assert comparison.counts("debiased")["gender"]["Female"] >= 7
 
 
 def test_stop_frees_the_model_at_once(studio):
-    comparison, slots = studio.plan("a photo of a nurse", UNIFORM, 8, 1, steps=40)
+    plan = studio.plan("a photo of a nurse", UNIFORM, 8, 1, steps=40)
     cancel, shares = threading.Event(), []
 
     def progress(share):
@@ -73,15 +122,16 @@ def test_stop_frees_the_model_at_once(studio):
             cancel.set()
 
     with pytest.raises(Cancelled):
-        list(studio.run(comparison, slots, progress, cancel))
-    assert len(shares) == 3 and comparison.pairs == []
+        list(studio.run(plan, progress, cancel))
+    assert len(shares) == 3 and plan.comparison.pairs == []
     assert not studio.generator.lock.locked() and not studio.generator.router.gathered
 
 
 def test_no_face_is_counted(studio):
     blank = Image.new("RGB", (128, 128), (120, 130, 140))
     assert studio.reader.read([blank]) == [[]]
-    pair = comparisons.Pair(0, "baseline", comparisons.Drawn(blank, []), comparisons.Drawn(blank, []))
+    drawn = comparisons.Drawn(blank, [], "person", np.ones(64) / 8)
+    pair = comparisons.Pair(0, "baseline", drawn, drawn)
     empty = comparisons.Comparison("p", "embedded", 0, 1, {}, {}, pairs=[pair])
     assert empty.summary()["baseline"]["no_face"] == 1 and empty.as_json()["pairs"][0]["debiased"]["faces"] == []
 
@@ -90,21 +140,22 @@ def test_long_prompts_say_what_was_cut(studio):
     pipe = studio.generator.pipeline
     assert cut_words(pipe, "a photo of a doctor") == ""
     assert cut_words(pipe, "doctor " * 80).split() == ["doctor"] * 5
-    comparison, slots = studio.plan("a photo of a doctor " + "smiling " * 100, UNIFORM, 1, 0, steps=2)
-    list(studio.run(comparison, slots))
-    assert "77 tokens" in comparison.notices[0] and "smiling" in comparison.notices[0]
+    plan = studio.plan("a photo of a doctor " + "smiling " * 100, UNIFORM, 1, 0, steps=2)
+    list(studio.run(plan))
+    assert "77 tokens" in plan.comparison.notices[-1] and "smiling" in plan.comparison.notices[-1]
 
 
 def test_prompt_that_names_an_attribute_is_left_alone(studio):
-    comparison, slots = studio.plan("a photo of a Black woman", UNIFORM, 4, 0)
-    assert all(s.adapters == () for s in slots) and len(comparison.notices) == 2
+    plan = studio.plan("a photo of a Black woman", UNIFORM, 4, 0)
+    assert all(s.adapters == () for s in plan.slots) and len(plan.comparison.notices) == 2
 
 
 @pytest.mark.parametrize("arguments, message", [
     ([""], "prompt is empty"), (["x" * 5000], "5,000 characters"), (["a doctor", "-n", "0"], "number of images is 0"), (["a doctor", "-n", "10000"], "number of images is 10000"),
     (["a doctor", "--target", '{"gender": {"Female": 0.9, "Male": 0.9}}'], "sum to 1.8"), (["a doctor", "--target", '{"gender": {"Female": -1, "Male": 2}}'], "Female is -1"),
     (["a doctor", "--profile", "sdxxl"], "'sdxxl' is unknown; allowed are embedded"), (["a doctor", "--seed", "-1"], "seed is -1"), (["a doctor", "--steps", "1"], "steps is 1"),
-    (["a doctor", "--guidance", "99"], "guidance is 99"), (["a doctor", "--slots", "best"], "'best'")])
+    (["a doctor", "--guidance", "99"], "guidance is 99"), (["a doctor", "--slots", "best"], "'best'"),
+    (["a doctor", "--dependence", "loose"], "'loose'"), (["a doctor", "--target", "gender:Female=lots"], "'lots'")])
 def test_bad_input_on_the_command_line(arguments, message, capsys):
     assert main(["compare", *arguments]) == 2
     error = capsys.readouterr().err
@@ -132,14 +183,14 @@ def test_command_line_prints_a_table_and_json(tmp_path):
                           capture_output=True, text=True, cwd=models.ROOT, timeout=300)
     assert call.returncode == 0, call.stderr
     result = json.loads(call.stdout)
-    assert {"prompt", "profile", "seed", "n", "pairs", "summary"} <= set(result)
+    assert {"prompt", "profile", "seed", "n", "pairs", "summary", "measures", "mix"} <= set(result)
     assert len(result["pairs"]) == 4 and {"slot", "adapter", "baseline", "debiased"} <= set(result["pairs"][0])
     assert set(result["summary"]["bias"]["baseline"]) == {"race", "gender", "age"}
     assert json.loads((out / "comparison.json").read_text()) == result
     assert (out / "debiased" / "0003.png").is_file()
 
 
-@pytest.mark.parametrize("damage", ["{", '{"format": 2}', '{"format": 1, "pairs": [{"slot": "../../x"}]}'])
+@pytest.mark.parametrize("damage", ["{", '{"format": 1}', '{"format": 2, "pairs": [{"slot": "../../x"}]}'])
 def test_damaged_comparisons_are_refused(tmp_path, damage):
     with pytest.raises(ValueError, match="comparison.json"):
         comparisons.load(tmp_path)
@@ -156,3 +207,22 @@ def test_classifier_files_hold_no_code(tmp_path):
         unknown = skops.io.get_untrusted_types(file=models.ROOT / f"assets/classifier/{attribute}.skops")
         assert set(unknown) <= set(classify.TRUSTED)
     assert isinstance(FaceReader(models.ROOT / "assets/classifier"), FaceReader)
+
+
+def test_the_planned_mix_is_shown_before_drawing(studio):
+    from fairdemo.ui.wish import preview, segments
+
+    plan = studio.plan("a photo of a doctor", UNIFORM, 16, 0)
+    assert sum(weight for *_, weight in segments(plan)) == pytest.approx(1, abs=0.05)
+    page = preview(plan)
+    assert "Female 5" in page or "Female 4" in page, "the expected share of women is about one half"
+    assert "Nothing is steered" in preview(studio.plan("a photo of a doctor", {}, 16, 0))
+
+
+def test_linked_sliders_sum_to_100():
+    from fairdemo.ui.wish import linked
+
+    assert linked([50, 20, 20, 10], 0) == [50, 20, 20, 10]
+    assert linked([60, 20, 20, 10], 0) == pytest.approx([60, 16, 16, 8])
+    assert linked([40, 0, 0], 0) == pytest.approx([40, 30, 30])
+    assert linked([100, 30, 10], 0) == pytest.approx([100, 0, 0])

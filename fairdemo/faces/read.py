@@ -24,10 +24,11 @@ class FaceReader:
         crops = [embed.crop(image, d.box) for image, detections in zip(images, found) for d in detections]
         if not crops:
             return [[] for _ in images]
-        labelled = iter(classify.probabilities(self.heads, embed.embed(self.network, np.stack(crops))))
-        return [[self._face(d.box, next(labelled), d.confidence) for d in detections] for detections in found]
+        embeddings = embed.embed(self.network, np.stack(crops))
+        labelled = iter(zip(classify.probabilities(self.heads, embeddings), embeddings))
+        return [[self._face(d.box, *next(labelled), d.confidence) for d in detections] for detections in found]
 
     @staticmethod
-    def _face(box, probability: dict[str, dict[str, float]], confidence: float) -> Face:
+    def _face(box, probability: dict[str, dict[str, float]], embedding: np.ndarray, confidence: float) -> Face:
         best = {a: max(ps, key=ps.get) for a, ps in probability.items()}
-        return Face(box, **best, probability=probability, detection=confidence)
+        return Face(box, **best, probability=probability, detection=confidence, embedding=embedding)

@@ -13,9 +13,12 @@ from fairdemo.attributes import CLASSES, RACES
 from fairdemo.compare import Studio
 from fairdemo.generate import Cancelled
 from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, article
+from fairdemo.prompts import profession as profession_in
 from fairdemo.targets import PRESETS, Target
 from fairdemo.ui import charts
 from fairdemo.ui.face_wall import wall
+from fairdemo.ui.wish import linked, preview
+from fairdemo.workforce import workforce
 
 CSS = Path(__file__).with_name("theme.css")
 INTRO = """# fairdemo
@@ -23,7 +26,7 @@ Ask an image model for *a doctor* and look at who it draws. Left, the model as i
 mixed for the distribution that you choose. A classifier labels every face; the bars count what it says."""
 LIMITS = """The embedded model draws **characters made by code, not people**: a tiny SDXL trained by this project on portraits whose truth is known. It exercises the
 instrument and is no claim about anyone. Race, gender and age are *as perceived by a classifier*, which errs; a binary gender and six races leave people out."""
-CHOICES = {"Uniform: races and genders alike": "uniform", "Same as baseline": "baseline", "70 % women": "women 70", "My own": "own"}
+CHOICES = {preset.title: name for name, preset in PRESETS.items()} | {"As in the US workforce": "workforce", "My own": "own"}
 RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session
 
 
@@ -33,17 +36,37 @@ def studio() -> Studio:
 
 
 def own_target(women: float, *races: float) -> Target:
-    """The target of the sliders; shares of races are scaled to sum to one. gr.Error if all are zero."""
+    """The target of the sliders, in percent; races are linked, so that they sum to 100 but for rounding. ValueError if all are 0."""
     if sum(races) <= 0:
-        raise gr.Error("All race sliders are at 0 %; at least one must be above.", title="Target")
+        raise ValueError("target shares of race are all 0 %; at least one must be above")
     return {"race": {r: v / sum(races) for r, v in zip(RACES, races)}, "gender": {"Female": women / 100, "Male": 1 - women / 100}}
 
 
-def own_words(women: float, *races: float) -> str:
-    total = sum(races)
-    if total <= 0:
-        return "At least one race must be above 0 %."
-    return f"Wanted: {women:.0f} % women; " + ", ".join(f"{r} {v / total:.0%}" for r, v in zip(RACES, races)) + "."
+def wished(choice: str, prompt: str, women: float, *races: float) -> Target:
+    """The target of a choice; ValueError if the prompt names no profession with a US labour statistic and the choice needs one."""
+    if choice == "own":
+        return own_target(women, *races)
+    return workforce(profession_in(prompt)).target if choice == "workforce" else PRESETS[choice].target
+
+
+def origin_words(choice: str, prompt: str) -> str:
+    """Where a choice's numbers come from and what they leave out."""
+    if CHOICES[choice] == "own":
+        return "Your own shares, from the sliders below; the races always sum to 100 %."
+    try:
+        preset = workforce(profession_in(prompt)) if CHOICES[choice] == "workforce" else PRESETS[CHOICES[choice]]
+    except ValueError:
+        return "There is no US labour statistic for this prompt. Name one profession, such as doctor, nurse or pilot."
+    shares = ", ".join(f"{c} {v:.0%}" for shares in preset.target.values() for c, v in shares.items() if c != "Male")
+    return f"{shares or 'Nothing is steered'}. Source: {preset.source}. {preset.limits}"
+
+
+def foresee(prompt: str, n: float, seed: float, choice: str, women: float, *races: float) -> str:
+    """The planned mix for what is set now; empty while the input is no good (pressing Draw says why)."""
+    try:
+        return preview(studio().plan(prompt, wished(CHOICES[choice], prompt, women, *races), int(n or 0), int(seed or 0)))
+    except ValueError:
+        return ""
 
 
 def outputs(comparison, n: int, status: str) -> list:
@@ -52,13 +75,14 @@ def outputs(comparison, n: int, status: str) -> list:
 
 
 def draw(prompt: str, n: float, seed: float, choice: str, women: float, asian: float, black: float, indian: float, latinx: float, middle_eastern: float,
-         white: float, request: gr.Request, progress=gr.Progress()) -> Iterator[list]:
+         white: float, steer: bool, request: gr.Request, progress=gr.Progress()) -> Iterator[list]:
     """Draws n pairs and streams walls, histograms and words as batches finish. Shares in percent; they count for "My own"."""
-    target = own_target(women, asian, black, indian, latinx, middle_eastern, white) if CHOICES[choice] == "own" else PRESETS[CHOICES[choice]]
     try:
-        comparison, slots = studio().plan(prompt, target, int(n or 0), int(seed or 0))
+        target = wished(CHOICES[choice], prompt, women, asian, black, indian, latinx, middle_eastern, white)
+        plan = studio().plan(prompt, target, int(n or 0), int(seed or 0), steer=steer)
     except ValueError as error:
         raise gr.Error(str(error), title="Please check the input", print_exception=False) from None
+    comparison = plan.comparison
     cancel = RUNNING[request.session_hash] = threading.Event()
     start = time.perf_counter()
     yield outputs(comparison, comparison.n, "Drawing …")
@@ -68,7 +92,7 @@ def draw(prompt: str, n: float, seed: float, choice: str, women: float, asian: f
         progress(share, desc=f"Drawing {comparison.n} pairs, about {seconds:.0f} s left" if share > 0.05 else f"Drawing {comparison.n} pairs")
 
     try:
-        for grown in studio().run(comparison, slots, step, cancel):
+        for grown in studio().run(plan, step, cancel):
             if len(grown.pairs) < comparison.n:
                 yield outputs(grown, comparison.n, f"{len(grown.pairs)} of {comparison.n} pairs drawn …")
         status = f"{comparison.n} pairs in {time.perf_counter() - start:.1f} s."
@@ -96,17 +120,19 @@ def page() -> gr.Blocks:
                     profession = gr.Dropdown(list(PROFESSIONS), value="doctor", label="Profession", min_width=130)
                     quality = gr.Dropdown(list(ATTRIBUTES), value=None, label="or an attribute", min_width=130)
             with gr.Column(scale=4, min_width=280):
-                choice = gr.Radio(list(CHOICES), value=next(iter(CHOICES)), label="Wanted distribution", elem_id="target")
+                choice = gr.Dropdown(list(CHOICES), value=next(iter(CHOICES)), label="Wanted distribution", filterable=False, elem_id="target")
+                origin = gr.Markdown(origin_words(next(iter(CHOICES)), "a photo of a doctor"), elem_id="origin")
             with gr.Column(scale=3, min_width=240):
                 n = gr.Slider(4, 64, 16, step=4, label="Number of pairs", elem_id="number")
                 with gr.Row():
                     seed = gr.Number(7, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=90, scale=3)
                     die = gr.Button("Roll", min_width=60, scale=1, elem_id="die")
+                steer = gr.Checkbox(True, label="Steer", info="what was counted so far decides what is drawn next", elem_id="steer")
         with gr.Group(visible=False) as sliders:
             with gr.Row():
                 women = gr.Slider(0, 100, 50, step=1, label="Women, %", min_width=150)
-                races = [gr.Slider(0, 100, 17, step=1, label=f"{r}, %", min_width=130) for r in RACES]
-            wanted = gr.Markdown(own_words(50, *[17] * 6), elem_id="wanted", padding=True)
+                races = [gr.Slider(0, 100, round(100 / 6, 1), step=0.1, label=f"{r}, %", min_width=130, elem_id=f"race-{i}") for i, r in enumerate(RACES)]
+        foreseen = gr.HTML("", elem_id="foreseen", min_height=56)
         with gr.Row():
             go = gr.Button("Draw", variant="primary", scale=4, elem_id="draw")
             halt = gr.Button("Stop", scale=1, min_width=80, elem_id="stop")
@@ -121,10 +147,12 @@ def page() -> gr.Blocks:
         profession.input(lambda p: (f"a photo of {article(p)}", None), profession, [prompt, quality], show_progress="hidden")
         quality.input(lambda q: (f"a photo of {article(q)} person", None), quality, [prompt, profession], show_progress="hidden")
         die.click(lambda: random.randrange(10_000), None, seed, show_progress="hidden")
-        choice.change(lambda c: gr.Group(visible=CHOICES[c] == "own"), choice, sliders, show_progress="hidden")
-        for slider in (women, *races):
-            slider.input(own_words, [women, *races], wanted, show_progress="hidden")
-        inputs, results = [prompt, n, seed, choice, women, *races], [*walls, *plots, counted, status]
+        gr.on([choice.change, prompt.change], lambda c, p: (gr.Group(visible=CHOICES[c] == "own"), origin_words(c, p)), [choice, prompt], [sliders, origin], show_progress="hidden")
+        for i, slider in enumerate(races):
+            slider.input(lambda *shares, i=i: linked(list(shares), i), races, races, show_progress="hidden", trigger_mode="always_last")
+        gr.on([blocks.load, prompt.change, choice.change, *(s.change for s in (women, *races))], foresee, [prompt, n, seed, choice, women, *races], foreseen,
+              show_progress="hidden", trigger_mode="always_last")
+        inputs, results = [prompt, n, seed, choice, women, *races, steer], [*walls, *plots, counted, status]
         gr.on([go.click, prompt.submit], draw, inputs, results, show_progress="full", show_progress_on=status, concurrency_limit=1, api_name="compare")
         halt.click(stop, None, None, queue=False)
     return blocks

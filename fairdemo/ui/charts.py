@@ -4,14 +4,14 @@ import plotly.graph_objects as go
 
 from fairdemo import measure
 from fairdemo.attributes import CLASSES
-from fairdemo.comparison import Comparison
+from fairdemo.comparison import Comparison, attribute_measures
 
 INK = "#7a808c"  # lines; the theme colours the text, since no one grey is readable on both white and near-black
 BASELINE, DEBIASED, TARGET = "#9aa1ad", "#2A788E", "#E69F00"
 
 
 def histogram(comparison: Comparison | None, attribute: str) -> go.Figure:
-    """Shares of an attribute's classes among the found faces, whiskers for 95 % Wilson intervals, a line for the target."""
+    """Shares of an attribute's classes among the found faces, whiskers for 95 % intervals, a line for the target."""
     classes = list(CLASSES[attribute][1:] if attribute == "age" else CLASSES[attribute])
     figure = go.Figure()
     for side, colour, pattern in (("baseline", BASELINE, "/"), ("debiased", DEBIASED, "")):
@@ -42,10 +42,11 @@ def words(comparison: Comparison) -> str:
     summary = comparison.summary()["bias"]
 
     def women(side: str) -> str:
-        counts = sides[side]["gender"]
-        n = sum(counts.values())
-        low, high = measure.interval(counts["Female"], n)
-        return f"{counts['Female']} of {n} ({counts['Female'] / max(n, 1):.0%}, interval {low:.0%} to {high:.0%})"
+        found = attribute_measures(comparison, side, "gender")
+        row = found["classes"]["Female"]
+        low, high = row["interval"]
+        text = f"{row['count']} of {found['n']}, {row['share']:.0%} (interval {low:.0%} to {high:.0%}"
+        return text + (f"; with the classifier's errors taken out {row['corrected']:.0%})" if "corrected" in row else ")")
 
     wanted = comparison.target.get("gender", {}).get("Female")
     lines = [f"**Women:** baseline {women('baseline')}; debiased {women('debiased')}" + (f"; wanted {wanted:.0%}." if wanted is not None else "; no target set.")]

@@ -1,0 +1,172 @@
+"""Checks the science against known truth: intervals, corrected distributions, the mix, steering. Prints one table, wanted beside measured.
+
+Intervals and the order of slots need no images; corrected distributions are tried on drawn portraits whose labels are known; steering on
+walls that the embedded model really draws.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import binom
+from tqdm import tqdm
+
+from fairdemo import measure, mix, response, targets
+from fairdemo.attributes import CELLS, CLASSES, TARGET_CLASSES
+from fairdemo.compare import Studio
+
+Row = tuple[str, str, str]  # what, wanted, measured
+SIZES = (4, 8, 16, 64, 256)
+PROMPT = "a photo of a doctor"
+
+
+def intervals(studio: Studio, work: Path) -> Iterator[Row]:
+    """Coverage of `measure.interval`, exactly (every possible count weighted by its probability), at 97 shares; of `measure.simultaneous` on
+    2,000 walls a setting."""
+    shares, lowest, means = np.linspace(0.02, 0.98, 97), [], []
+    for n in SIZES:
+        low, high = np.array([measure.interval(k, n) for k in range(n + 1)]).T
+        covered = np.array([binom.pmf(np.arange(n + 1), n, p)[(low <= p) & (p <= high)].sum() for p in shares])
+        lowest.append(covered.min())
+        means.append(covered.mean())
+    yield "95 % interval covers, least over shares 0.02 to 0.98, n = 4 to 256", ">= 93 %", f"{min(lowest):.1%}"
+    yield "the same, mean over shares, by n = " + ", ".join(map(str, SIZES)), "94 to 98 %", ", ".join(f"{m:.1%}" for m in means)
+    rng = np.random.default_rng(0)
+    worst = 1.0
+    for k in (2, 5, 6):
+        for p in (np.full(k, 1 / k), np.r_[0.7, np.full(k - 1, 0.3 / (k - 1))], np.r_[0.94, np.full(k - 1, 0.06 / (k - 1))]):
+            for n in SIZES:
+                walls = rng.multinomial(n, p, 2000)
+                hit = [all(low <= q <= high for (low, high), q in zip(measure.simultaneous(dict(enumerate(map(int, w)))).values(), p)) for w in walls]
+                worst = min(worst, float(np.mean(hit)))
+    yield "simultaneous intervals cover all classes at once, least of 45 settings, 2,000 walls each", ">= 94 %", f"{worst:.1%}"
+
+
+def corrected(studio: Studio, work: Path) -> Iterator[Row]:
+    """20 random distributions over race, gender and age, walls of 1,000 drawn portraits each: observed and corrected shares against the truth."""
+    from fairdemo.attributes import age_group
+    from fairdemo.world import build
+
+    table, images = build.portraits("walls", work)
+    read = build.read_labels(studio.reader, images)
+    kept = [i for i, labels in enumerate(read) if labels]
+    truth = {"race": table.race.to_numpy(), "gender": table.gender.to_numpy(), "age": table.age.map(age_group).to_numpy()}
+    rng = np.random.default_rng(1)
+    errors: dict[str, list[tuple[float, float]]] = {a: [] for a in CLASSES}
+    inside: list[bool] = []
+    for wall in range(20):
+        law = {a: dict(zip(used, rng.dirichlet(np.ones(len(used))))) for a, used in ((a, [c for c in CLASSES[a] if c != "0-19"]) for a in CLASSES)}
+        weight = np.array([np.prod([law[a][truth[a][i]] for a in CLASSES]) for i in kept])
+        # Cells hold equally many portraits, so that a portrait's weight is its cell's.
+        picked = rng.choice(len(kept), 1000, p=weight / weight.sum())
+        for a, shares in law.items():
+            square = np.array(studio.confusion[a])
+            known = np.flatnonzero(square.sum(1))
+            names = [CLASSES[a][i] for i in known]
+            seen = np.array([sum(read[kept[i]][a] == c for i in picked) for c in names])
+            true = np.array([sum(truth[a][kept[i]] == c for i in picked) for c in names]) / 1000
+            fixed = measure.correct(seen, square[np.ix_(known, known)], seed=wall)
+            errors[a].append((np.abs(seen / 1000 - true).mean(), np.abs(fixed.shares - true).mean()))
+            wanted = np.array([shares[c] for c in names])
+            inside += list((fixed.intervals[:, 0] <= wanted) & (wanted <= fixed.intervals[:, 1]))
+    for a, pairs in errors.items():
+        observed, fixed = np.mean(pairs, 0)
+        yield f"corrected {a}: mean error a class, 20 walls of 1,000 portraits", f"<= 1.5 points and < observed ({100 * observed:.2f})", f"{100 * fixed:.2f} points"
+    yield "corrected: 95 % intervals cover the distribution", "92 to 98 %", f"{np.mean(inside):.1%} of {len(inside)}"
+
+
+def mixes(studio: Studio, work: Path) -> Iterator[Row]:
+    """200 random mixtures of the measured responses as targets; then orders and moved sliders."""
+    rng = np.random.default_rng(2)
+    uniform = targets.PRESETS["uniform"].target
+    task = studio.task(PROMPT, uniform, "independent")
+    far = 0.0
+    for _ in range(200):
+        reachable = rng.dirichlet(np.full(len(task.choice), 0.2)) @ task.response
+        far = max(far, float(np.abs(mix.solve(mix.Task(task.choice, task.response, reachable, tuple(TARGET_CLASSES))).expected - reachable).max()))
+    yield "mix: 200 random reachable targets, largest error of a cell", "<= 0.001", f"{far:.1e}"
+    off = 0.0
+    for _ in range(50):
+        some = mix.Mix(task, rng.dirichlet(np.full(len(task.choice), 0.2)))
+        order, placed = mix.ordered(some, mix.counts(some, 64)), np.zeros(len(task.choice))
+        for k, i in enumerate(order, 1):
+            placed[i] += 1
+            off = max(off, float(np.abs(placed - k * some.weights).max()))
+    yield "order: largest distance of any prefix's count from its expectation, 50 mixes of 64", "<= 1", f"{off:.3f}"
+    start = mix.allot(mix.solve(task), 24)
+    changes, least = [], []
+    for attribute in ("race", "gender"):
+        for c in TARGET_CLASSES[attribute]:
+            for step in (0.1, -0.1):
+                moved = mix.remix(studio.task(PROMPT, moved_slider(uniform, attribute, c, step), "independent"), 24, start)[1]
+                changes.append(sum(a != b for a, b in zip(start, moved)))
+                least.append(max(class_changes(start, moved, a) for a in TARGET_CLASSES))
+    yield "one slider moved by 10 points, n = 24: slots changed, mean of 16 moves", f"<= {np.mean(least):.2f}, the least that these class totals allow", f"{np.mean(changes):.2f}"
+
+
+def moved_slider(target: targets.Target, attribute: str, name: str, step: float) -> targets.Target:
+    """The target with one class's share moved by `step` and the others scaled, as linked sliders do."""
+    shares = target[attribute]
+    new = min(1.0, max(0.0, shares[name] + step))
+    return {**target, attribute: {c: new if c == name else v * (1 - new) / (1 - shares[name]) for c, v in shares.items()}}
+
+
+def class_changes(before: list[mix.Slot], after: list[mix.Slot], attribute: str) -> int:
+    """How many slots must change at least for an attribute's class totals to go from those of `before` to those of `after`."""
+    classes = (*TARGET_CLASSES[attribute], None)
+    return sum(max(0, sum(s.named(attribute) == c for s in after) - sum(s.named(attribute) == c for s in before)) for c in classes)
+
+
+def apart(cells: np.ndarray, wanted: targets.Target) -> float:
+    """Mean total variation of the wished attributes between counted cells (36,) and the target."""
+    have = targets.marginals((cells / cells.sum()).reshape(mix.SHAPE))
+    return float(np.mean([measure.total_variation(have[a], wanted[a]) for a in wanted]))
+
+
+def steering(studio: Studio, work: Path, walls: int = 100, n: int = 16) -> Iterator[Row]:
+    """Debiased walls of 16 really drawn, uniform target: adapters picked at random as published (taken at their word), the mix without steering,
+    and steered; distance is the mean total variation over race and gender."""
+    target = targets.PRESETS["uniform"].target
+    task = studio.task(PROMPT, target, "independent")
+    word = mix.Task(task.choice, np.array([response.nominal(s, task.response[0]) for s in task.choice]), task.wanted, task.wished)
+    profile = studio.profile
+    ways = {"random": ([mix.allot(mix.solve(word), n, "random", k) for k in range(walls)], False),
+            "unsteered": ([mix.allot(mix.solve(task), n) for _ in range(walls)], False), "steered": ([mix.allot(mix.solve(task), n) for _ in range(walls)], True)}
+    distance = {}
+    for name, (slots, steer) in ways.items():
+        cells, start = np.zeros((walls, len(CELLS))), 0
+        with tqdm(total=walls * n, desc=name) as bar:
+            while start < n:
+                size = min(n - start, profile.batch if start else profile.first)
+                size = min(size, -(-(n - start) // 2)) if steer else size
+                wanted = [(w, i) for w in range(walls) for i in range(start, start + size)]
+                for k in range(0, len(wanted), 64):
+                    part = wanted[k:k + 64]
+                    images = studio.generator.draw(PROMPT, 50_000, [(w * n + i, slots[w][i].adapters) for w, i in part], profile.steps, profile.guidance)
+                    for (w, _), faces in zip(part, studio.reader.read(images)):
+                        if faces:
+                            cells[w, faces[0].cell] += 1
+                    bar.update(len(part))
+                start += size
+                if steer and start < n:
+                    for w in range(walls):
+                        slots[w][start:] = mix.steer(task, cells[w], slots[w][start:])
+        distance[name] = np.array([apart(c, target) for c in cells])
+    means = {name: d.mean() for name, d in distance.items()}
+    yield f"steered walls of {n}: mean distance to uniform race and gender, {walls} walls", f"<= half of random ({means['random'] / 2:.3f})", f"{means['steered']:.3f}"
+    yield "the same against slots without steering", f"<= 0.8 x {means['unsteered']:.3f} = {0.8 * means['unsteered']:.3f}", f"{means['steered']:.3f}"
+
+
+CHECKS: dict[str, Callable[[Studio, Path], Iterator[Row]]] = {f.__name__: f for f in (intervals, mixes, corrected, steering)}
+
+
+def validate(only: str | None, work: Path) -> None:
+    """Prints a Markdown table of all checks or of the one named `only`."""
+    if only is not None and only not in CHECKS:
+        raise ValueError(f"check {only!r} is unknown; allowed are {', '.join(CHECKS)}")
+    studio = Studio("embedded")
+    print("| what | wanted | measured |\n| --- | --- | --- |")
+    for name, check in CHECKS.items():
+        if only in (None, name):
+            for what, wanted, measured in check(studio, work):
+                print(f"| {what} | {wanted} | {measured} |", flush=True)

@@ -1,0 +1,85 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fairdemo import mix, response
+from fairdemo.attributes import AGE_BANDS, CELLS, CLASSES, GENDERS, RACES
+from fairdemo.compare import Studio
+
+CHOICE = mix.sources({(r, g): f"{r} {g}" for r in RACES for g in GENDERS} | {(b,): b for b in AGE_BANDS})
+
+
+def counted():
+    counts = response.Counts("abc")
+    man, woman = CELLS.index(("White", "Male", "middle")), CELLS.index(("White", "Female", "young"))
+    counts.add("a photo of a doctor", "baseline", [man] * 9 + [woman, None])
+    counts.add("a photo of a nurse", "baseline", [woman] * 10)
+    counts.add("a photo of a nurse", "White Female", [woman] * 5 + [man])
+    return counts
+
+
+def test_counts_are_kept_and_come_back(tmp_path):
+    counts = counted()
+    assert counts.sources["baseline"].sum() == 20 and counts.no_face == {"baseline": 1, "White Female": 0}
+    counts.save(tmp_path / "r.json")
+    again = response.load(tmp_path / "r.json")
+    assert again.weights == "abc" and all((again.sources[k] == v).all() for k, v in counts.sources.items()) and again.no_face == counts.no_face
+    (tmp_path / "r.json").write_text('{"weights": 1}')
+    with pytest.raises(ValueError, match="calibrate"):
+        response.load(tmp_path / "r.json")
+
+
+def test_the_baseline_of_a_profession_is_its_own():
+    counts = counted()
+    women = np.array([c[1] == "Female" for c in CELLS])
+    assert response.baseline(counts, "a portrait of a doctor, smiling", {})[women].sum() < 0.3
+    assert response.baseline(counts, "a nurse", {})[women].sum() > 0.85
+    assert 0.4 < response.baseline(counts, "a photo of a baker", {})[women].sum() < 0.6
+    assert response.baseline(counts, "a woman, a doctor", {"gender": "Female"})[women].sum() == pytest.approx(1)
+    seen = np.zeros(36)
+    seen[CELLS.index(("Asian", "Female", "old"))] = 50
+    assert response.baseline(counts, "a doctor", {}, seen)[women].sum() > 0.8, "what is seen outweighs what was expected"
+    assert np.allclose(response.baseline(None, "a doctor", {}), 1 / 36)
+
+
+def test_an_adapter_is_believed_as_far_as_it_was_measured():
+    reference = np.full(36, 1 / 36)
+    table = response.table(counted(), CHOICE, reference)
+    assert np.allclose(table.sum(1), 1) and np.allclose(table[0], reference)
+    row = table[CHOICE.index(next(s for s in CHOICE if s.label == "White Female"))]
+    assert row[CELLS.index(("White", "Male", "middle"))] == pytest.approx(1 / 8) and row[CELLS.index(("White", "Female", "young"))] == pytest.approx((5 + 2 / 3) / 8, abs=1e-3)
+    never = table[CHOICE.index(next(s for s in CHOICE if s.label == "Asian Male + old"))]
+    assert never[CELLS.index(("Asian", "Male", "old"))] == pytest.approx(1)
+
+
+def test_confusion_is_taken_out_of_a_response():
+    """A classifier that reads one man in five as a woman: half women by label are 3 in 8 in truth."""
+    confusion = {a: np.eye(len(c)) * 100 for a, c in CLASSES.items()}
+    confusion["gender"] = np.array([[100, 0], [20, 80]])
+    seen = np.zeros(36)
+    seen[CELLS.index(("Black", "Female", "old"))] = seen[CELLS.index(("Black", "Male", "old"))] = 50
+    true = response.corrected(seen, confusion)
+    assert true[CELLS.index(("Black", "Female", "old"))] == pytest.approx(3 / 8, abs=1e-3)
+
+
+def test_report_says_what_each_source_gives():
+    counts = counted()
+    lines = response.report(counts, [s for s in CHOICE if s.label in counts.sources], {})
+    assert len(lines) == 2 and "White Female" in lines[1] and "83%" in lines[1] and "( " not in lines[1]
+
+
+def test_the_shipped_response_belongs_to_the_shipped_weights():
+    from fairdemo.calibrate import weights
+
+    studio = Studio("embedded", "cpu")
+    assert studio.counts is not None and studio.counts.weights == weights(studio)
+    labels = {s.label for s in mix.sources({a.cell: a.name for a in studio.adapters})}
+    assert set(studio.counts.sources) == labels and len(studio.counts.baseline) == 32
+
+
+@pytest.mark.parametrize("module", ["attributes", "targets", "measure", "mix", "response", "prompts", "comparison"])
+def test_the_science_pulls_in_no_torch(module):
+    code = f"import sys, fairdemo.{module}; print([m for m in ('torch', 'gradio', 'diffusers', 'pandas', 'scipy.stats', 'statsmodels') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
