@@ -73,14 +73,14 @@ class Studio:
     def task(self, prompt: str, target: targets.Target, dependence: str) -> mix.Task:
         """What a mix is solved for: the sources that leave alone what the prompt names, their response, and the target completed from the baseline.
 
-        Of a profile that was never measured only the adapters are believed; nobody knows what its baseline draws.
+        Of a profile that was never measured only adapters for all that is wished are believed; nobody knows what its baseline draws.
         """
         named = prompts.named(prompt)
         wished = {a: shares for a, shares in target.items() if a not in named}
         every = mix.sources({a.cell: a.name for a in self.adapters})
         choice = [every[i] for i in mix.allowed(every, named)]
         if self.counts is None and wished:
-            choice = choice[1:] or choice
+            choice = [s for s in choice if all(s.named(a) for a in wished)] or choice
         reference = response.baseline(self.counts, prompt, named)
         wanted = targets.joint(wished, reference.reshape(mix.SHAPE), dependence)
         return mix.Task(choice, response.table(self.counts, choice, reference), wanted.ravel(), tuple(wished))

@@ -155,11 +155,12 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
     member = member[(member @ quota) > 0]
     k, m = len(open_), len(member)
     changes = np.zeros(k) if keep is None else np.maximum(0, base[open_] + 1 - keep[open_]) - np.maximum(0, base[open_] - keep[open_])
-    goal = np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(2 * m)])  # then how far each total is above and below its quota
+    goal = np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(m)])  # then how far each total is from its quota
     gap = member @ (quota - base)
-    result = milp(goal, integrality=np.concatenate([np.ones(k), np.zeros(2 * m)]), bounds=Bounds(0, np.concatenate([np.ones(k), np.full(2 * m, n)])),
-                  constraints=[LinearConstraint(np.hstack([member[:, open_], -np.eye(m), np.eye(m)]), gap, gap),
-                               LinearConstraint(np.concatenate([np.ones(k), np.zeros(2 * m)])[None], more, more)], options={"mip_rel_gap": 1e-4})
+    rows = member[:, open_]
+    result = milp(goal, integrality=np.concatenate([np.ones(k), np.zeros(m)]), bounds=Bounds(0, np.concatenate([np.ones(k), np.full(m, np.inf)])),
+                  constraints=[LinearConstraint(np.hstack([rows, -np.eye(m)]), ub=gap), LinearConstraint(np.hstack([rows, np.eye(m)]), lb=gap),
+                               LinearConstraint(np.concatenate([np.ones(k), np.zeros(m)])[None], more, more)])
     base[open_] += np.round(result.x[:k])
     return base.astype(int)
 
