@@ -94,6 +94,8 @@ def jensen_shannon(counts: Mapping[Hashable, float], target: Mapping[Hashable, f
     from scipy.spatial.distance import jensenshannon
 
     p, q = _beside(counts, target)
+    if np.allclose(p, q):  # scipy takes the root of a rounding error below 0
+        return 0.0
     return float(jensenshannon(p, q, base=2)) if p.sum() else math.nan
 
 

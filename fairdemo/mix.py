@@ -158,9 +158,13 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
     goal = np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(m)])  # then how far each total is from its quota
     gap = member @ (quota - base)
     rows = member[:, open_]
-    result = milp(goal, integrality=np.concatenate([np.ones(k), np.zeros(m)]), bounds=Bounds(0, np.concatenate([np.ones(k), np.full(m, np.inf)])),
-                  constraints=[LinearConstraint(np.hstack([rows, -np.eye(m)]), ub=gap), LinearConstraint(np.hstack([rows, np.eye(m)]), lb=gap),
-                               LinearConstraint(np.concatenate([np.ones(k), np.zeros(m)])[None], more, more)])
+    constraints = [LinearConstraint(np.hstack([rows, -np.eye(m)]), ub=gap), LinearConstraint(np.hstack([rows, np.eye(m)]), lb=gap),
+                   LinearConstraint(np.concatenate([np.ones(k), np.zeros(m)])[None], more, more)]
+    for presolve in (True, False):  # HiGHS's presolve gives up on some mixes with many equal weights
+        result = milp(goal, integrality=np.concatenate([np.ones(k), np.zeros(m)]), bounds=Bounds(0, np.concatenate([np.ones(k), np.full(m, np.inf)])),
+                      constraints=constraints, options={"presolve": presolve})
+        if result.x is not None:
+            break
     base[open_] += np.round(result.x[:k])
     return base.astype(int)
 

@@ -81,6 +81,7 @@ def test_distances_by_hand():
     kl = 0.25 * math.log2(0.25 / 0.375) + 0.75 * math.log2(0.75 / 0.625), 0.5 * math.log2(0.5 / 0.375) + 0.5 * math.log2(0.5 / 0.625)
     assert measure.jensen_shannon(counts, target) == pytest.approx(math.sqrt(sum(kl) / 2))
     assert measure.jensen_shannon({"a": 5, "b": 0}, {"a": 0, "b": 1}) == pytest.approx(1)
+    assert measure.jensen_shannon(dict.fromkeys("abcdef", 7), dict.fromkeys("abcdef", 1 / 6)) == 0
     assert math.isnan(measure.jensen_shannon({"a": 0, "b": 0}, target))
 
 

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -77,6 +77,7 @@ def test_features_by_hand():
 
 
 @settings(max_examples=40, deadline=None)
+@example(np.full(len(CHOICE), 1 / len(CHOICE)), 51)
 @given(WEIGHTS, st.integers(1, 70))
 def test_slots_are_weights_rounded_down_or_up(weights, n):
     some = mix.Mix(task(UNIFORM), weights)
