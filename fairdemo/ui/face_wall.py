@@ -21,7 +21,7 @@ def data_uri(image: Image.Image) -> str:
 def chip(attribute: str, label: str, probability: float) -> str:
     """A label with its colour as a dot, its confidence in percent, and a mark when that is low."""
     unsure = " unsure" if probability < UNSURE else ""
-    return (f'<span class="chip{unsure}" style="--c:{COLOURS[attribute][label]}"><i></i>{html.escape(label)}'
+    return (f'<span class="chip{unsure}" style="--c:{COLOURS[attribute][label]}"><i></i><span>{html.escape(label)}</span>'
             f'<small>{probability:.0%}{"?" if unsure else ""}</small></span>')
 
 

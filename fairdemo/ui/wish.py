@@ -28,13 +28,19 @@ def preview(plan: Plan) -> str:
     comparison = plan.comparison
     if not comparison.target:
         return '<section class="mix"><p>Nothing is steered: both walls are the model as it is.</p></section>'
-    bar = "".join(f'<span style="--c:{colour};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%} of the images">'
+    bar = "".join(f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%} of the images">'
                   f"{html.escape(short(name)) if weight >= 0.045 else ''}</span>" for name, colour, weight in segments(plan))
     expected = "; ".join(", ".join(f"{c} {share:.0%}" for c, share in comparison.mix["expected"][a].items() if not (a == "gender" and c == "Male")) for a in comparison.target)
     missed = [f"{c} {abs(gap):.0%} {'above' if gap > 0 else 'below'} the wish" for gaps in comparison.mix["short"].values() for c, gap in gaps.items()]
     words = f"Out of reach for these adapters: {', '.join(missed)}." if missed else "The adapters can reach this."
     return (f'<section class="mix" aria-label="Planned mix of adapters"><div class="bar">{bar}</div><p>Expected of the debiased wall, as perceived by the classifier: {expected}. '
             f"{words}</p></section>")
+
+
+def ink(colour: str) -> str:
+    """Black or white, whichever is read better on a colour like "#0072B2" (its relative luminance, WCAG 2)."""
+    r, g, b = (((int(colour[i:i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (1, 3, 5))
+    return "#111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 else "#fff"
 
 
 def linked(shares: list[float], moved: int) -> list[float]:
