@@ -139,7 +139,7 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
     """Whole numbers of slots (S,) that sum to n: each weight times n rounded down or up.
 
     What is rounded up is chosen by a small integer program: the totals of every race, gender and age come first (else 60 % women of 24 could
-    end as 12), then fewest changes against the counts `keep`, then the largest remainders.
+    end as 12), then fewest changes against the counts `keep`, then the largest remainders, which alone decide where the program isn't solved.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -155,17 +155,18 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
     member = member[(member @ quota) > 0]
     k, m = len(open_), len(member)
     changes = np.zeros(k) if keep is None else np.maximum(0, base[open_] + 1 - keep[open_]) - np.maximum(0, base[open_] - keep[open_])
-    goal = np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(m)])  # then how far each total is from its quota
-    gap = member @ (quota - base)
+    goal = np.round(np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(m)]), 6)  # then how far each total is from its quota
+    gap = np.round(member @ (quota - base), 6)
     rows = member[:, open_]
     constraints = [LinearConstraint(np.hstack([rows, -np.eye(m)]), ub=gap), LinearConstraint(np.hstack([rows, np.eye(m)]), lb=gap),
                    LinearConstraint(np.concatenate([np.ones(k), np.zeros(m)])[None], more, more)]
-    for presolve in (True, False):  # HiGHS's presolve gives up on some mixes with many equal weights
+    for presolve in (True, False):  # HiGHS gives up on some mixes with many equal weights, mostly in its presolve
         result = milp(goal, integrality=np.concatenate([np.ones(k), np.zeros(m)]), bounds=Bounds(0, np.concatenate([np.ones(k), np.full(m, np.inf)])),
                       constraints=constraints, options={"presolve": presolve})
         if result.x is not None:
             break
-    base[open_] += np.round(result.x[:k])
+    up = np.round(result.x[:k]) if result.x is not None else np.argsort(np.argsort(-rest[open_], kind="stable")) < more
+    base[open_] += up
     return base.astype(int)
 
 
