@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from fairdemo.prompts import PROFESSIONS
+from fairdemo.vision import halving_convolutions, load_weights, to_tensor
 
 SUBJECTS = (*PROFESSIONS, "person")
 SIDE = 64
@@ -23,13 +23,10 @@ DIMENSIONS = 64
 class SubjectNetwork(nn.Module):
     """(n, 3, 64, 64) in [-1, 1] -> unit look vectors (n, 64) and logits over `SUBJECTS` (n, 33)."""
 
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 160)):
+    def __init__(self):
         super().__init__()
-        layers: list[nn.Module] = []
-        for a, b in zip((3, *widths), widths):
-            layers += [nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(8, b), nn.SiLU(), nn.Conv2d(b, b, 3, 1, 1), nn.GroupNorm(8, b), nn.SiLU()]
-        self.features = nn.Sequential(*layers)
-        self.project = nn.Linear(widths[-1] * 16, DIMENSIONS)
+        self.features = halving_convolutions((32, 64, 128, 160))
+        self.project = nn.Linear(160 * 16, DIMENSIONS)
         self.out = nn.Linear(DIMENSIONS, len(SUBJECTS))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,14 +37,12 @@ class SubjectNetwork(nn.Module):
 def to_input(images: list[Image.Image] | np.ndarray) -> torch.Tensor:
     """Images of any size to float (n, 3, 64, 64) in [-1, 1]."""
     small = [np.asarray((im if isinstance(im, Image.Image) else Image.fromarray(im)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)) for im in images]
-    return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return to_tensor(np.stack(small))
 
 
 class SubjectReader:
     def __init__(self, path: Path, device: str = "cpu"):
-        network = SubjectNetwork()
-        network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-        self.network, self.device = network.eval().to(device), device
+        self.network, self.device = load_weights(SubjectNetwork(), path).to(device), device
 
     @torch.no_grad()
     def read(self, images: list[Image.Image]) -> list[tuple[str, np.ndarray]]:

@@ -74,9 +74,9 @@ def test_crops_beyond_the_edge():
 
 def test_parts_checker_tells_whole_from_damaged(drawn):
     from fairdemo.models import ROOT
-    from fairdemo.world.build import load_parts_checker
+    from fairdemo.vision import load_weights
 
-    checker = load_parts_checker(ROOT / "assets/classifier/parts_checker.safetensors")
+    checker = load_weights(parts.PartsChecker(), ROOT / "assets/classifier/parts_checker.safetensors")
     images = np.stack([np.asarray(im) for im in drawn[2]])
     assert np.mean(parts.whole_probability(checker, images) > 0.5) >= 0.9
     broken = images.copy()

@@ -7,6 +7,7 @@ import torch
 from fairdemo.training.classifier import augment, contrastive_loss, train_network
 from fairdemo.training.muon import Muon, optimizers, orthogonal
 from fairdemo.training.subject import train as train_subject
+from fairdemo.vision import to_tensor
 from fairdemo.world import parts, tiny
 
 
@@ -51,7 +52,7 @@ def test_standardized_latents_reconstruct_the_same_images():
     torch.manual_seed(0)
     vae = tiny.autoencoder().eval()
     images = np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3), np.uint8)
-    x = tiny.to_tensor(images)
+    x = to_tensor(images)
     with torch.no_grad():
         before = vae.decode(vae.encode(x).latent_dist.mean).sample
         tiny.standardize_latents(vae, images)

@@ -3,14 +3,13 @@
 Trained on drawn people photographed several times (see `fairdemo.training.classifier`); for the embedded world only.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
+
+from fairdemo.vision import to_tensor
 
 CROP = 80  # side of the square crop that the network sees
 MARGIN = 0.30  # of the box's longer side, on each side: hair and ears belong to the face
@@ -50,20 +49,9 @@ def crop(image: Image.Image, box: tuple[float, float, float, float]) -> np.ndarr
     return np.asarray(image.convert("RGB").resize((CROP, CROP), Image.Resampling.BILINEAR, box=region))
 
 
-def normalize(crops: np.ndarray) -> torch.Tensor:
-    """uint8 (n, CROP, CROP, 3) to float (n, 3, CROP, CROP) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def load(path: Path, device: str = "cpu") -> FaceNetwork:
-    network = FaceNetwork()
-    network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    return network.eval().to(device)
-
-
 @torch.no_grad()
 def embed(network: FaceNetwork, crops: np.ndarray, batch: int = 128) -> np.ndarray:
     """Unit vectors float32 (n, DIMENSIONS)."""
     device = next(network.parameters()).device
-    parts = [network(normalize(crops[i:i + batch]).to(device)).float().cpu().numpy() for i in range(0, len(crops), batch)]
+    parts = [network(to_tensor(crops[i:i + batch]).to(device)).float().cpu().numpy() for i in range(0, len(crops), batch)]
     return np.concatenate(parts) if parts else np.zeros((0, DIMENSIONS), np.float32)

@@ -8,6 +8,7 @@ from PIL import Image
 from fairdemo.comparison import Face
 from fairdemo.faces import classify, embed
 from fairdemo.faces.detect import Detector
+from fairdemo.vision import load_weights
 
 
 class FaceReader:
@@ -15,7 +16,7 @@ class FaceReader:
 
     def __init__(self, folder: Path, device: str = "cpu"):
         self.detector = Detector(device)
-        self.network = embed.load(folder / "face_network.safetensors", device)
+        self.network = load_weights(embed.FaceNetwork(), folder / "face_network.safetensors").to(device)
         self.heads = classify.load(folder)
 
     def read(self, images: list[Image.Image]) -> list[list[Face]]:

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fairdemo.faces.embed import DIMENSIONS, FaceNetwork, normalize
+from fairdemo.faces.embed import DIMENSIONS, FaceNetwork
+from fairdemo.training.steps import update, warm_cosine
+from fairdemo.vision import to_tensor
 
 
 def contrastive_loss(first: torch.Tensor, second: torch.Tensor, temperature: float = 0.12) -> torch.Tensor:
@@ -49,21 +51,16 @@ def train_network(first: np.ndarray, second: np.ndarray, labels: dict[str, np.nd
     network = FaceNetwork().train()
     heads = nn.ModuleDict({a: nn.Linear(DIMENSIONS, int(y.max()) + 1) for a, y in labels.items()})
     targets = {a: torch.from_numpy(y).long() for a, y in labels.items()}
-    parameters = [*network.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, peak, weight_decay=0.03, fused=True)
+    rules = [torch.optim.AdamW([*network.parameters(), *heads.parameters()], peak, weight_decay=0.03, fused=True)]
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = peak * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / steps))
         rows = rng.permutation(len(first))[:batch]
-        x = augment(normalize(np.concatenate([first[rows], second[rows]])), generator)
+        x = augment(to_tensor(np.concatenate([first[rows], second[rows]])), generator)
         with torch.autocast("cpu", torch.bfloat16):
             z = network(x)
         z = z.float()
         loss = 0.3 * contrastive_loss(z[:batch], z[batch:])
         for a, head in heads.items():
             loss = loss + F.cross_entropy(head(8 * z), targets[a][rows].repeat(2))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        update(loss, rules, peak * warm_cosine(step, steps, 100))
         yield step + 1, steps, loss.item(), network
     network.eval()

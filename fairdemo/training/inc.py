@@ -15,7 +15,8 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
 from fairdemo.adapters import Router
-from fairdemo.world.tiny import TIME_IDS, encode_text, scheduler, v_loss
+from fairdemo.training.steps import load_checkpoint, save_checkpoint, update, warm_cosine
+from fairdemo.world.tiny import condition, denoising_loss
 
 RANK = 4
 # Adapters are saved this much stronger than trained. Measured on 384 images of professions that they never saw, after 2,300
@@ -32,45 +33,40 @@ def fresh_factors(net: UNet2DConditionModel, names: list[str], seed: int) -> dic
 
 
 def train(pipe: StableDiffusionXLPipeline, names: list[str], latents: torch.Tensor, adapters_of: list[list[tuple[str, ...]]],
-          captions: Callable[[np.ndarray, np.random.Generator], list[str]], steps: int, seed: int, batch: int = 48,
-          peak: float = 3e-3) -> Iterator[tuple[int, int, float, Router]]:
+          captions: Callable[[np.ndarray, np.random.Generator], list[str]], steps: int, seed: int, checkpoint: Path,
+          batch: int = 48, peak: float = 3e-3) -> Iterator[tuple[int, int, float, Router]]:
     """Trains the adapters `names`; yields (step, steps, loss, router).
 
-    `latents` (n, 2, c, h, w) holds images and mirror images; `adapters_of[row]` lists the combinations of adapters that may
-    draw a row; `captions` gives texts for rows.
+    `latents` (n, 2, c, h, w) holds images and mirror images; `adapters_of[row]` lists the combinations of adapters that may draw a
+    row; `captions` gives texts for rows. `checkpoint` is written every 200 steps and resumed from if it exists.
     """
     net = pipe.unet.requires_grad_(False).train()
     net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
     router = Router(net, fresh_factors(net, names, seed))
-    parameters = []
-    for layer, (a, b) in router.stacks.items():
-        router.stacks[layer] = (a.requires_grad_(), b.requires_grad_())
-        parameters += [a, b]
-    optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.99), weight_decay=0.0)
-    alphas = scheduler().alphas_cumprod
-    time_ids = torch.tensor([TIME_IDS], dtype=torch.float32).expand(batch, -1)
-    for step in range(steps):
+    router.stacks = {layer: (a.requires_grad_(), b.requires_grad_()) for layer, (a, b) in router.stacks.items()}
+    factors = [factor for pair in router.stacks.values() for factor in pair]
+    rule = torch.optim.AdamW(factors, peak, betas=(0.9, 0.99), weight_decay=0.0)
+    start, state = 0, load_checkpoint(checkpoint)
+    if state:
+        start = state["step"]
+        rule.load_state_dict(state["optimizer"])
+        with torch.no_grad():
+            for factor, saved in zip(factors, state["factors"]):
+                factor.copy_(saved)
+    for step in range(min(start, steps - 1), steps):  # at least one, so that a finished training still ends with its router
         rng = np.random.default_rng([seed, step])
         torch.manual_seed(seed * 1_000_003 + step)
-        for group in optimizer.param_groups:
-            group["lr"] = peak * min(1, (step + 1) / 50) * (1 - step / steps) ** 0.5
         rows = rng.integers(len(latents), size=batch)
         z = latents[rows, rng.integers(2, size=batch)].float()
         routes = [adapters_of[r][rng.integers(len(adapters_of[r]))] for r in rows]
-        ids = pipe.tokenizer(captions(rows, rng), padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids
-        t = torch.from_numpy(rng.integers(0, 1000, batch))
-        a = alphas[t]
-        noise = torch.randn_like(z)
-        noisy = a.sqrt().view(-1, 1, 1, 1) * z + (1 - a).sqrt().view(-1, 1, 1, 1) * noise
+        texts = captions(rows, rng)
         with torch.autocast("cpu", torch.bfloat16), router.routed(routes):
             with torch.no_grad():
-                states, pooled = encode_text(ids, pipe.text_encoder, pipe.text_encoder_2)
-            out = net(noisy, t, states, added_cond_kwargs={"text_embeds": pooled, "time_ids": time_ids}).sample
-        loss = v_loss(out.float(), z, noise, a).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+                conditioning = condition(texts, pipe.tokenizer, pipe.text_encoder, pipe.text_encoder_2, rng)
+            loss = denoising_loss(net, z, *conditioning, rng)
+        update(loss, [rule], peak * warm_cosine(step, steps))
+        if (step + 1) % 200 == 0 or step + 1 == steps:
+            save_checkpoint(checkpoint, {"step": step + 1, "factors": [factor.detach() for factor in factors], "optimizer": rule.state_dict()})
         yield step + 1, steps, loss.item(), router
     net.eval()
 

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from fairdemo.subject import SubjectNetwork
+from fairdemo.training.steps import update, warm_cosine
 
 
 def train(inputs: torch.Tensor, labels: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3) -> Iterator[tuple[int, int, float, SubjectNetwork]]:
@@ -14,11 +15,9 @@ def train(inputs: torch.Tensor, labels: np.ndarray, steps: int, seed: int, batch
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = SubjectNetwork().train()
-    optimizer = torch.optim.AdamW(network.parameters(), peak, weight_decay=0.05, fused=True)
+    rules = [torch.optim.AdamW(network.parameters(), peak, weight_decay=0.05, fused=True)]
     targets = torch.from_numpy(labels)
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = peak * min(1, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * step / steps))
         rows = torch.from_numpy(rng.integers(len(inputs), size=batch))
         dy, dx = rng.integers(-3, 4, 2)
         x = torch.roll(inputs[rows], (int(dy), int(dx)), (2, 3))
@@ -27,8 +26,6 @@ def train(inputs: torch.Tensor, labels: np.ndarray, steps: int, seed: int, batch
         with torch.autocast("cpu", torch.bfloat16):
             _, logits = network(x)
         loss = F.cross_entropy(logits.float(), targets[rows], label_smoothing=0.05)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        update(loss, rules, peak * warm_cosine(step, steps))
         yield step + 1, steps, loss.item(), network
     network.eval()

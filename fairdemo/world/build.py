@@ -6,6 +6,7 @@ Every stage leaves its result in the work folder and is skipped if that exists, 
 import json
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +16,19 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
 from fairdemo import models, subject
 from fairdemo.adapters import CATALOG, Router
 from fairdemo.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group, band
+from fairdemo.comparison import Face
 from fairdemo.faces import FaceReader, classify, embed
 from fairdemo.faces.detect import Detector
 from fairdemo.generate import PairedGenerator
 from fairdemo.prompts import PROFESSIONS, article
 from fairdemo.training import classifier, inc
 from fairdemo.training import subject as subject_training
+from fairdemo.vision import load_weights, save_weights
 from fairdemo.world import corpus, parts, tiny
 
 ASSETS = models.ROOT / "assets"
@@ -34,7 +36,7 @@ ASSETS = models.ROOT / "assets"
 HELD_OUT = ("CEO", "dentist", "farmer", "judge", "nurse", "pilot", "singer", "teacher")
 TABLES = {"explicit": lambda: corpus.alike(380, 2, "explicit"), "biased": lambda: corpus.biased(200, 1),
           "balanced": lambda: corpus.alike(320, 3, "balanced"), "test": lambda: corpus.alike(250, 4, "balanced"),
-          "walls": lambda: corpus.alike(250, 6, "balanced")}  # the last for `fairdemo validate`
+          "reference": lambda: corpus.alike(250, 6, "balanced")}
 
 
 def again(table: pd.DataFrame) -> pd.DataFrame:
@@ -106,13 +108,13 @@ def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
                                      steps, 7, work / "denoiser.pt"), "denoiser")
         choose_candidate(tiny.pipeline(vae, net, one, two), work)
         tiny.pipeline(vae, net, one, two).save_pretrained(folder)
-    return StableDiffusionXLPipeline.from_pretrained(folder)
+    return StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32)
 
 
 def choose_candidate(pipe: StableDiffusionXLPipeline, work: Path) -> None:
     """Leaves in the pipeline the candidate whose faces the parts checker finds whole most often: 4 images of each profession, the same
     noise for all candidates."""
-    checker = load_parts_checker(work / "parts_checker.safetensors")
+    checker = load_weights(parts.PartsChecker(), work / "parts_checker.safetensors")
     generator = PairedGenerator(pipe, Router(pipe.unet, {}), models.profile("embedded"))
     pipe.set_progress_bar_config(disable=True)
     whole = {}
@@ -182,7 +184,7 @@ def build_classifier(work: Path) -> None:
     half = np.random.default_rng(0).permutation(len(a))[:4000]
     heads = classify.fit(np.concatenate([embed.embed(network, a[half]), embed.embed(network, b[half])]), {k: np.tile(y[half], 2) for k, y in labels.items()})
     with tempfile.TemporaryDirectory(dir=work) as part:
-        save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, Path(part) / "face_network.safetensors")
+        save_weights(network, Path(part) / "face_network.safetensors")
         classify.save(heads, Path(part))
         shutil.copytree(part, folder)
 
@@ -194,26 +196,30 @@ def build_parts_checker(work: Path) -> None:
         images = np.concatenate([portraits("balanced", work)[1], portraits("explicit", work)[1]])
         whole = parts.middle(np.concatenate([images[::4], *(reconstructed(vae, images[k::4], noise) for k, noise in ((1, 0.0), (2, 0.15), (3, 0.3)))]))
         *_, network = followed(parts.train(whole, 2000, 13), "parts checker")
-        save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
+        save_weights(network, path)
 
 
-def read_labels(reader: FaceReader, images: np.ndarray) -> list[dict[str, str] | None]:
-    """Race, gender and age as read in the largest face of each portrait, None where no face is found."""
-    labels = []
+def read_faces(reader: FaceReader, images: np.ndarray) -> list[Face | None]:
+    """The largest face of each portrait, None where no face is found."""
+    faces = []
     for i in tqdm(range(0, len(images), 64), desc="reading"):
-        labels += [{a: f[0].label(a) for a in CLASSES} if f else None for f in reader.read([Image.fromarray(im) for im in images[i:i + 64]])]
-    return labels
+        faces += [f[0] if f else None for f in reader.read([Image.fromarray(im) for im in images[i:i + 64]])]
+    return faces
+
+
+def true_classes(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Who the people of a table are, by attribute."""
+    return {"race": list(table.race), "gender": list(table.gender), "age": [age_group(years) for years in table.age]}
 
 
 def build_confusion(work: Path) -> None:
-    """Counts of read against true classes on the test portraits, which no other part was trained on: `confusion.json` beside the machines."""
+    """How faces of known class are read, on portraits that no other part was trained on: `confusion.json` beside the machines."""
     path = work / "classifier" / "confusion.json"
     if not path.exists():
-        table, images = portraits("test", work)
-        read = read_labels(FaceReader(work / "classifier"), images)
-        truth = {"race": table.race, "gender": table.gender, "age": table.age.map(age_group)}
-        kept = [i for i, labels in enumerate(read) if labels]
-        path.write_text(json.dumps({a: confusion_matrix([truth[a][i] for i in kept], [read[i][a] for i in kept], labels=classes).tolist() for a, classes in CLASSES.items()}) + "\n")
+        tables, images = zip(portraits("test", work), portraits("reference", work))
+        truth, faces = true_classes(pd.concat(tables)), read_faces(FaceReader(work / "classifier"), np.concatenate(images))
+        counts = {a: {c: Counter(f.reading(a) for f, true in zip(faces, truth[a]) if f and true == c) for c in classes if c in truth[a]} for a, classes in CLASSES.items()}
+        path.write_text(json.dumps(counts, indent=1) + "\n")
 
 
 def build_subject_reader(work: Path) -> None:
@@ -225,27 +231,20 @@ def build_subject_reader(work: Path) -> None:
         labels = np.array([subject.SUBJECTS.index(s) if s in subject.SUBJECTS else subject.SUBJECTS.index("person") for s in table.subject])
         inputs = torch.cat([subject.to_input(sharp), subject.to_input(reconstructed(vae, sharp[::2]))])
         *_, network = followed(subject_training.train(inputs, np.concatenate([labels, labels[::2]]), 1200, 19), "subject reader")
-        save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
-
-
-def load_parts_checker(path: Path) -> parts.PartsChecker:
-    network = parts.PartsChecker()
-    network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    return network.eval()
+        save_weights(network, path)
 
 
 def build_adapters(work: Path, steps: int) -> None:
     folder = work / "adapters"
     if folder.exists():
         return
-    pipe = build_denoiser(work, 0)
     table, z = latents(build_autoencoder(work), "balanced", work)
     seen = ~table.subject.isin(HELD_OUT).to_numpy()
     rows = list(table[seen].itertuples())
     groups = [f"{r} {g}" for r in RACES for g in GENDERS]
     routes = [[(f"{r.race} {r.gender}",), (f"{r.race} {r.gender}",), (f"{r.race} {r.gender}", band(age_group(r.age))), (band(age_group(r.age)),)] for r in rows]
-    *_, router = followed(inc.train(pipe, groups + list(AGE_BANDS), z[torch.from_numpy(seen)], routes,
-                                    lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked], steps, 17), "adapters")
+    *_, router = followed(inc.train(build_denoiser(work, 0), groups + list(AGE_BANDS), z[torch.from_numpy(seen)], routes,
+                                    lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked], steps, 17, work / "adapters.pt"), "adapters")
     with tempfile.TemporaryDirectory(dir=work) as part:
         for name in router.names:
             inc.save(router, name, Path(part), adapter_file(name))

@@ -62,6 +62,14 @@ def alike(per_group: int, seed: int, kind: str) -> pd.DataFrame:
     return _table(rows, kind, seed)
 
 
+def distributed(law: dict[str, dict[str, float]], n: int, seed: int) -> pd.DataFrame:
+    """n people whose race, gender and age group are drawn independently from `law` (shares by class), in all professions, as wide as the groups are."""
+    rng = np.random.default_rng(seed)
+    drawn = {a: rng.choice(list(shares), n, p=list(shares.values())) for a, shares in law.items()}
+    rows = [(str(rng.choice(PROFESSIONS)), str(r), str(g), people.years(rng, a)) for r, g, a in zip(drawn["race"], drawn["gender"], drawn["age"])]
+    return _table(rows, "balanced", seed)
+
+
 def _table(rows: list[tuple], kind: str, seed: int) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["subject", "race", "gender", "age"])
     table["kind"] = kind

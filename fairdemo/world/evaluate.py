@@ -1,5 +1,6 @@
 """Measures the shipped embedded assets against what they should show; results go to `assets/measured.json`."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from tqdm import tqdm
 
 from fairdemo import measure
-from fairdemo.attributes import AGES, CLASSES, age_group
+from fairdemo.attributes import AGES, CLASSES
 from fairdemo.compare import Studio
 from fairdemo.models import ROOT
 from fairdemo.prompts import PROFESSIONS, article
+from fairdemo.vision import load_weights, to_tensor
 from fairdemo.world import build, parts
 from fairdemo.world.professions import SKEWS
 
@@ -33,7 +35,7 @@ class Bench:
     def __init__(self, work: Path):
         self.work = work
         self.studio = Studio("embedded", "cpu")
-        self.checker = build.load_parts_checker(ROOT / "assets/classifier/parts_checker.safetensors")
+        self.checker = load_weights(parts.PartsChecker(), ROOT / "assets/classifier/parts_checker.safetensors")
 
     def draw(self, prompt: str, wanted: list[tuple[int, tuple[str, ...]]], seed: int = 1) -> list[Image.Image]:
         profile, generator = self.studio.profile, self.studio.generator
@@ -72,10 +74,10 @@ def checker(bench: Bench) -> dict:
     for kind in parts.DAMAGES:
         broken = np.stack([parts.damage(p, kind, rng) for p in whole[:250]])
         with torch.no_grad():
-            seen = (bench.checker(parts.to_input(broken)) < 0).numpy()
+            seen = (bench.checker(to_tensor(broken)) < 0).numpy()
         result[f"{kind}_right"] = share(seen)
         right += list(seen)
-    broken = parts.to_input(parts.spoiled(parts.middle(soft), 5))
+    broken = to_tensor(parts.spoiled(parts.middle(soft), 5))
     with torch.no_grad():
         result["damage_right_through_autoencoder"] = share((bench.checker(broken) < 0).numpy())
     return result | {"right": share(right)}
@@ -91,12 +93,11 @@ def subjects(bench: Bench) -> dict:
 def classifier(bench: Bench) -> dict:
     """3,000 portraits never seen: gender >= 95 %, race >= 85 % and none below 75 %, age >= 70 % and within one group >= 97 %."""
     table, images = build.portraits("test", bench.work)
-    read = build.read_labels(bench.studio.reader, images)
-    seen = [i for i, labels in enumerate(read) if labels]
-    truth = {"race": table.race, "gender": table.gender, "age": table.age.map(age_group)}
+    read, truth = build.read_faces(bench.studio.reader, images), build.true_classes(table)
+    seen = [i for i, face in enumerate(read) if face]
     result: dict = {"no_face": len(read) - len(seen), "n": len(seen)}
     for a, classes in CLASSES.items():
-        true, said = [truth[a][i] for i in seen], [read[i][a] for i in seen]
+        true, said = [truth[a][i] for i in seen], [read[i].label(a) for i in seen]
         used = classes[1:] if a == "age" else classes
         matrix = confusion_matrix(true, said, labels=used)
         result[a] = {"accuracy": round(accuracy_score(true, said), 4), "recall": {c: round(matrix[k, k] / matrix[k].sum(), 4) for k, c in enumerate(used)},
@@ -107,26 +108,28 @@ def classifier(bench: Bench) -> dict:
 
 
 def faces(bench: Bench) -> dict:
-    """32 professions x 8 seeds, baseline and each race x gender adapter: one face in >= 97 %, whole in >= 90 %."""
+    """32 professions x 8 images, baseline and each race x gender adapter, every profession with noise of its own: one face in >= 97 %, whole in
+    >= 90 %."""
     routes = [()] + [(a.name,) for a in bench.studio.adapters if len(a.cell) == 2]
     one: list[bool] = []
     whole: list[bool] = []
-    for profession in tqdm(PROFESSIONS, desc="faces"):
-        images = bench.draw(photo_of(profession), [(i, r) for r in routes for i in range(8)])
+    for k, profession in enumerate(tqdm(PROFESSIONS, desc="faces")):
+        images = bench.draw(photo_of(profession), [(i, r) for r in routes for i in range(8)], seed=k)
         one += [len(f) == 1 for f in bench.studio.reader.detector.detect(images)]
         whole += list(bench.whole(images))
     base = [k for k in range(len(one)) if k % (8 * len(routes)) < 8]
     return {"one_face": share(one), "whole": share(whole), "baseline_one_face": share([one[k] for k in base]), "baseline_whole": share([whole[k] for k in base])}
 
 
-def adapters(bench: Bench) -> dict:
-    """Each of the twelve adapters on the eight professions that it never saw, 8 seeds: its race and gender, both, in >= 90 %."""
+def adapters(bench: Bench, n: int = 16) -> dict:
+    """Each of the twelve adapters on the eight professions that it never saw, n images each, every profession with noise of its own: its race and
+    gender, both, in >= 90 %."""
     groups = [a for a in bench.studio.adapters if len(a.cell) == 2]
     hits: dict[str, list[bool]] = {a.name: [] for a in groups}
-    for profession in tqdm(build.HELD_OUT, desc="adapters"):
-        read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, (a.name,)) for a in groups for i in range(8)]))
+    for seed, profession in enumerate(tqdm(build.HELD_OUT, desc="adapters")):
+        read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, (a.name,)) for a in groups for i in range(n)], seed))
         for k, a in enumerate(groups):
-            hits[a.name] += [bool(f) and (f[0].race, f[0].gender) == a.cell for f in read[8 * k:8 * k + 8]]
+            hits[a.name] += [bool(f) and (f[0].race, f[0].gender) == a.cell for f in read[n * k:n * (k + 1)]]
     return {name: share(h) for name, h in hits.items()} | {"all": share([x for h in hits.values() for x in h])}
 
 
@@ -135,8 +138,8 @@ def learned_bias(bench: Bench, n: int = 100) -> dict:
     difference <= 0.12, and how far it amplifies (mean distance from one half, generated over corpus)."""
     corpus = np.array([SKEWS[p].women for p in PROFESSIONS])
     shares = []
-    for profession in tqdm(PROFESSIONS, desc="learned bias"):
-        read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, ()) for i in range(n)]))
+    for seed, profession in enumerate(tqdm(PROFESSIONS, desc="learned bias")):
+        read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, ()) for i in range(n)], seed))
         counts = Counter(f[0].gender for f in read if f)
         shares.append(counts["Female"] / max(1, counts.total()))
     generated = np.array(shares)
@@ -167,13 +170,12 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     """Prompts that name race, gender and age ("an old Black man"), at the baseline: each attribute obeyed in >= 90 %."""
     bands = {"young": ("20-29", "30-39"), "middle-aged": ("30-39", "40-49", "50-59"), "old": ("50-59", "60+")}
     hits: dict[str, list[bool]] = {a: [] for a in CLASSES}
-    for race in tqdm(CLASSES["race"], desc="explicit"):
-        for gender, noun in (("Female", "woman"), ("Male", "man")):
-            for word, groups in bands.items():
-                for f in bench.studio.reader.read(bench.draw(f"a photo of {article(f'{word} {race} {noun}')}", [(i, ()) for i in range(n)])):
-                    hits["race"].append(bool(f) and f[0].race == race)
-                    hits["gender"].append(bool(f) and f[0].gender == gender)
-                    hits["age"].append(bool(f) and f[0].age in groups)
+    people = itertools.product(CLASSES["race"], (("Female", "woman"), ("Male", "man")), bands.items())
+    for seed, (race, (gender, noun), (word, groups)) in enumerate(tqdm(list(people), desc="explicit")):
+        for f in bench.studio.reader.read(bench.draw(f"a photo of {article(f'{word} {race} {noun}')}", [(i, ()) for i in range(n)], seed)):
+            hits["race"].append(bool(f) and f[0].race == race)
+            hits["gender"].append(bool(f) and f[0].gender == gender)
+            hits["age"].append(bool(f) and f[0].age in groups)
     return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
 
 

@@ -12,6 +12,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import nn
 from torch.nn import functional as F
 
+from fairdemo.training.steps import update, warm_cosine
+from fairdemo.vision import halving_convolutions, to_tensor
+
 SIDE = 64  # the face's middle: rows 36-100, columns 32-96 of a 128 px image
 TOP, LEFT = 36, 32
 DAMAGES = ("smear", "drop", "double", "misplace")
@@ -20,13 +23,10 @@ DAMAGES = ("smear", "drop", "double", "misplace")
 class PartsChecker(nn.Module):
     """(n, 3, 64, 64) in [-1, 1] -> logit of being whole (n,)."""
 
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128)):
+    def __init__(self):
         super().__init__()
-        layers: list[nn.Module] = []
-        for a, b in zip((3, *widths), widths):
-            layers += [nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(8, b), nn.SiLU(), nn.Conv2d(b, b, 3, 1, 1), nn.GroupNorm(8, b), nn.SiLU()]
-        self.features = nn.Sequential(*layers)
-        self.out = nn.Linear(widths[-1] * 16, 1)
+        self.features = halving_convolutions((24, 48, 96, 128))
+        self.out = nn.Linear(128 * 16, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.out(self.features(x).flatten(1)).squeeze(1)
@@ -63,28 +63,22 @@ def damage(patch: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray
     return np.clip(source * (1 - mask) + changed * mask, 0, 255).astype(np.uint8)
 
 
-def to_input(patches: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(patches)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 def spoiled(patches: np.ndarray, seed: int) -> np.ndarray:
     """Every patch with a damage of a random kind."""
     rng = np.random.default_rng(seed)
     return np.stack([damage(p, DAMAGES[rng.integers(len(DAMAGES))], rng) for p in patches])
 
 
-def train(whole: np.ndarray, steps: int, seed: int, batch: int = 64) -> Iterator[tuple[int, int, float, PartsChecker]]:
+def train(whole: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3) -> Iterator[tuple[int, int, float, PartsChecker]]:
     """Trains on whole patches (n, 64, 64, 3), half of each batch damaged anew."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = PartsChecker().train()
-    optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.02, fused=True)
+    rules = [torch.optim.AdamW(network.parameters(), peak, weight_decay=0.02, fused=True)]
     labels = torch.cat([torch.ones(batch // 2), torch.zeros(batch // 2)])
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * step / steps))
         good, bad = whole[rng.integers(len(whole), size=batch // 2)], whole[rng.integers(len(whole), size=batch // 2)]
-        x = to_input(np.concatenate([good, spoiled(bad, int(rng.integers(2**31)))]))
+        x = to_tensor(np.concatenate([good, spoiled(bad, int(rng.integers(2**31)))]))
         dy, dx = rng.integers(-2, 3, 2)
         x = torch.roll(x, (int(dy), int(dx)), (2, 3))
         if rng.random() < 0.5:
@@ -94,9 +88,7 @@ def train(whole: np.ndarray, steps: int, seed: int, batch: int = 64) -> Iterator
         with torch.autocast("cpu", torch.bfloat16):
             out = network(x)
         loss = F.binary_cross_entropy_with_logits(out.float(), labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        update(loss, rules, peak * warm_cosine(step, steps))
         yield step + 1, steps, loss.item(), network
     network.eval()
 
@@ -105,4 +97,4 @@ def train(whole: np.ndarray, steps: int, seed: int, batch: int = 64) -> Iterator
 def whole_probability(network: PartsChecker, images: np.ndarray, batch: int = 128) -> np.ndarray:
     """Probability that the face in each 128 px image (n, 128, 128, 3) is whole."""
     patches = middle(images)
-    return np.concatenate([network(to_input(patches[i:i + batch])).sigmoid().numpy() for i in range(0, len(patches), batch)])
+    return np.concatenate([network(to_tensor(patches[i:i + batch])).sigmoid().numpy() for i in range(0, len(patches), batch)])

@@ -5,7 +5,6 @@ parts are saved by diffusers' and transformers' own `save_pretrained`.
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,12 +13,13 @@ import open_clip
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from fairdemo.training.muon import optimizers
+from fairdemo.training.steps import load_checkpoint, save_checkpoint, update, warm_cosine
+from fairdemo.vision import load_weights, save_weights, to_tensor
 
 SIZE = 128
 LATENT_CHANNELS = 16
@@ -94,11 +94,6 @@ class Average:
             p.copy_(s_old)
 
 
-def to_tensor(images: np.ndarray) -> torch.Tensor:
-    """uint8 (n, h, w, 3) to float (n, 3, h, w) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 def reconstruction_loss(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Mean absolute error of pixels, of their differences to neighbours (edges), and of 8 x 8 means (colour)."""
     e = out - x
@@ -118,19 +113,13 @@ def train_autoencoder(vae: AutoencoderKL, images: np.ndarray, steps: int, seed: 
     rules = optimizers(vae, peak)
     average = Average([vae], 0.99)
     for step in range(steps):
-        for group in (g for rule in rules for g in rule.param_groups):
-            group["lr"] = peak * min(1, (step + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         x = to_tensor(images[np.sort(rng.integers(len(images), size=batch))])
         x = x.flip(-1) if rng.random() < 0.5 else x
         with torch.autocast("cpu", torch.bfloat16):
             z = vae.encode(x).latent_dist.mean
             out = vae.decode(z + 0.1 * torch.randn_like(z)).sample
         loss = reconstruction_loss(out.float(), x) + 1e-3 * z.float().pow(2).mean()
-        vae.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        for rule in rules:
-            rule.step()
+        update(loss, rules, peak * warm_cosine(step, steps))
         average.update()
         yield step + 1, steps, loss.item()
     average.swap()
@@ -149,8 +138,6 @@ def train_decoder(vae: AutoencoderKL, latents: torch.Tensor, images: np.ndarray,
     rules = optimizers(decoder, peak)
     average = Average([decoder], 0.99)
     for step in range(steps):
-        for group in (g for rule in rules for g in rule.param_groups):
-            group["lr"] = peak * min(1, (step + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         rows, side = np.sort(rng.integers(len(images), size=batch)), int(rng.integers(2))
         x = to_tensor(images[rows])
         x = x.flip(-1) if side else x
@@ -158,11 +145,7 @@ def train_decoder(vae: AutoencoderKL, latents: torch.Tensor, images: np.ndarray,
         with torch.autocast("cpu", torch.bfloat16):
             out = vae.decode(z + 0.25 * torch.rand(batch, 1, 1, 1) * torch.randn_like(z)).sample
         loss = reconstruction_loss(out.float(), x)
-        decoder.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        for rule in rules:
-            rule.step()
+        update(loss, rules, peak * warm_cosine(step, steps))
         average.update()
         yield step + 1, steps, loss.item()
     average.swap()
@@ -208,65 +191,64 @@ def v_loss(prediction: torch.Tensor, z: torch.Tensor, noise: torch.Tensor, alpha
     return (prediction - target).pow(2).mean((1, 2, 3)) * weight
 
 
+def condition(texts: list[str], words: CLIPTokenizer, one: CLIPTextModel, two: CLIPTextModelWithProjection, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Text conditioning of a training batch. So that guidance works, 8 % of the texts become SDXL's zero embedding for an empty negative
+    prompt (Ho and Salimans 2022), and 2 % the empty string."""
+    dropped = rng.random(len(texts))
+    texts = ["" if d < 0.02 else t for t, d in zip(texts, dropped)]
+    keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
+    states, pooled = encode_text(words(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids, one, two)
+    return states * keep[:, None, None], pooled * keep[:, None]
+
+
+def denoising_loss(net: UNet2DConditionModel, z: torch.Tensor, states: torch.Tensor, pooled: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Mean velocity loss of latents (n, c, h, w) at random times, with text conditioning (n, 77, d) and (n, p)."""
+    t = torch.from_numpy(rng.integers(0, 1000, len(z)))
+    a = scheduler().alphas_cumprod[t]
+    noise = torch.randn_like(z)
+    noisy = a.sqrt().view(-1, 1, 1, 1) * z + (1 - a).sqrt().view(-1, 1, 1, 1) * noise
+    time_ids = torch.tensor([TIME_IDS], dtype=torch.float32).expand(len(z), -1)
+    out = net(noisy, t, states, added_cond_kwargs={"text_embeds": pooled, "time_ids": time_ids}).sample
+    return v_loss(out.float(), z, noise, a).mean()
+
+
 def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection, latents: torch.Tensor,
                    captions: Callable[[np.ndarray, np.random.Generator], list[str]], steps: int, seed: int, checkpoint: Path,
                    batch: int = 64, peak: float = 2e-3, save_every: int = 200) -> Iterator[tuple[int, int, float]]:
     """Trains U-Net and text encoders together; the modules hold averaged weights at the end.
 
-    `latents` (n, 2, c, h, w) holds each image and its mirror image; `captions` names rows and gets their texts. 8 % of the
-    captions become SDXL's zero embedding for an empty negative prompt, 2 % the empty string. `checkpoint` is written every
-    `save_every` steps and resumed from if it exists; in the last fifth of the training the averaged weights are kept beside it as candidates
-    to choose from (`candidates`).
+    `latents` (n, 2, c, h, w) holds each image and its mirror image; `captions` names rows and gets their texts. `checkpoint` is written
+    every `save_every` steps and resumed from if it exists; in the last fifth of the training the averaged weights are kept beside it as
+    candidates to choose from (`candidates`).
     """
     words = tokenizer()
-    alphas = scheduler().alphas_cumprod
     modules = nn.ModuleList([net, one, two]).train()
     net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
-    parameters = list(modules.parameters())
     rules = optimizers(modules, peak, weight_decay=1e-2)
     average = Average([modules], 0.998)
     start = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, mmap=True)
+    state = load_checkpoint(checkpoint)
+    if state:
         modules.load_state_dict(state["modules"])
         for rule, saved in zip(rules, state["optimizers"]):
             rule.load_state_dict(saved)
         average.shadow, average.steps = [t.clone() for t in state["average"]], state["step"]
         start = state["step"]
-    time_ids = torch.tensor([TIME_IDS], dtype=torch.float32).expand(batch, -1)
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
         torch.manual_seed(seed * 1_000_003 + step)
-        for group in (g for rule in rules for g in rule.param_groups):
-            group["lr"] = peak * min(1, (step + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         rows = rng.integers(len(latents), size=batch)
         z = latents[rows, rng.integers(2, size=batch)].float()
-        dropped = rng.random(batch)
-        texts = ["" if d < 0.02 else t for t, d in zip(captions(rows, rng), dropped)]
-        keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
-        ids = words(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids
-        t = torch.from_numpy(rng.integers(0, 1000, batch))
-        a = alphas[t]
-        noise = torch.randn_like(z)
-        noisy = a.sqrt().view(-1, 1, 1, 1) * z + (1 - a).sqrt().view(-1, 1, 1, 1) * noise
+        texts = captions(rows, rng)
         with torch.autocast("cpu", torch.bfloat16):
-            states, pooled = encode_text(ids, one, two)
-            states, pooled = states * keep[:, None, None], pooled * keep[:, None]
-            out = net(noisy, t, states, added_cond_kwargs={"text_embeds": pooled, "time_ids": time_ids}).sample
-        loss = v_loss(out.float(), z, noise, a).mean()
-        modules.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        for rule in rules:
-            rule.step()
+            loss = denoising_loss(net, z, *condition(texts, words, one, two, rng), rng)
+        update(loss, rules, peak * warm_cosine(step, steps, 200))
         average.update()
         if (step + 1) % save_every == 0 or step + 1 == steps:
-            part = checkpoint.with_suffix(".part")
-            torch.save({"step": step + 1, "modules": modules.state_dict(), "average": average.shadow, "optimizers": [rule.state_dict() for rule in rules]}, part)
-            part.rename(checkpoint)
+            save_checkpoint(checkpoint, {"step": step + 1, "modules": modules.state_dict(), "average": average.shadow, "optimizers": [rule.state_dict() for rule in rules]})
             if step + 1 >= 0.8 * steps:
                 average.swap()
-                save_file({k: v.half().contiguous() for k, v in modules.state_dict().items()}, checkpoint.with_name(f"candidate_{step + 1:06d}.safetensors"))
+                save_weights(modules, checkpoint.with_name(f"candidate_{step + 1:06d}.safetensors"))
                 average.swap()
         yield step + 1, steps, loss.item()
     average.swap()
@@ -277,7 +259,7 @@ def candidates(checkpoint: Path, net: UNet2DConditionModel, one: CLIPTextModel, 
     """Loads each candidate that `train_denoiser` kept into the modules, in order; yields its step."""
     modules = nn.ModuleList([net, one, two])
     for path in sorted(checkpoint.parent.glob("candidate_*.safetensors")):
-        modules.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+        load_weights(modules, path)
         yield int(path.stem.split("_")[1])
 
 
