@@ -17,12 +17,14 @@ from PIL import Image
 
 from fairdemo import measure
 from fairdemo.attributes import AGE_BANDS, CELLS, CLASSES, RACES, band
-from fairdemo.targets import Target
+from fairdemo.prompts import PROFESSIONS
+from fairdemo.targets import Target, check
 from fairdemo.workforce import OCCUPATIONS
 
 SIDES = ("baseline", "debiased")
-FORMAT = 2
+FORMAT = 3
 MAX_JSON_BYTES = 50_000_000
+MAX_PIXELS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Face:
 
     def label(self, attribute: str) -> str:
         return getattr(self, attribute)
+
+    def reading(self, attribute: str) -> str:
+        """Its label with the runner-up where the classifier wavers (`measure.reading`)."""
+        return measure.reading(self.probability[attribute])
 
     @property
     def cell(self) -> int:
@@ -73,8 +79,8 @@ class Pair:
 @dataclass
 class Comparison:
     """`target` holds the wished attributes with all their classes; `mix` is the planned mix: "weights" by source, "expected" and "short" (what
-    can't be reached) by attribute and class. `confusion` holds the classifier's confusion counts by attribute, over `CLASSES`, true class in
-    rows; attributes that it lacks can't be corrected. `subject` is the profession that the prompt names, if any."""
+    can't be reached) by attribute and class. `confusion[attribute][class][reading]` counts how faces of known class were read;
+    attributes that it lacks can't be corrected. `subject` is the profession that the prompt names, if any."""
 
     prompt: str
     profile: str
@@ -83,7 +89,7 @@ class Comparison:
     target: Target
     settings: dict[str, Any]
     mix: dict[str, Any] = field(default_factory=dict)
-    confusion: dict[str, list[list[int]]] = field(default_factory=dict)
+    confusion: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     subject: str | None = None
     notices: list[str] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
@@ -147,16 +153,28 @@ def load(folder: Path) -> Comparison:
             vectors = {name: iter(stored[name]) for name in stored.files}
 
         def drawn(entry: dict[str, Any], side: str) -> Drawn:
-            faces = [Face(tuple(f["box"]), f["race"], f["gender"], f["age"], f["probability"], f["detection"], next(vectors[f"{side} faces"]))
-                     for f in entry[side]["faces"]]
-            with Image.open(folder / side / f"{int(entry['slot']):04d}.png") as image:
+            faces = [_face(f, next(vectors[f"{side} faces"])) for f in entry[side]["faces"]]
+            with Image.open(folder / side / f"{int(entry['slot']):04d}.png", formats=["PNG"]) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ValueError(f"image of {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed")
                 return Drawn(image.convert("RGB"), faces, entry[side]["subject"], next(vectors[f"{side} looks"]))
 
         pairs = [Pair(int(e["slot"]), e["adapter"], drawn(e, "baseline"), drawn(e, "debiased")) for e in data["pairs"]]
-        return Comparison(data["prompt"], data["profile"], data["seed"], data["n"], data["target"], data["settings"], data["mix"], data["confusion"],
-                          data["subject"], data["notices"], pairs)
-    except (KeyError, TypeError, ValueError, OSError, StopIteration, zipfile.BadZipFile) as error:
+        return Comparison(str(data["prompt"]), str(data["profile"]), int(data["seed"]), int(data["n"]), check(data["target"]), dict(data["settings"]), dict(data["mix"]),
+                          {a: {c: {str(r): int(k) for r, k in readings.items()} for c, readings in rows.items() if c in CLASSES[a]} for a, rows in data["confusion"].items() if a in CLASSES},
+                          data["subject"] if data["subject"] in PROFESSIONS else None, [str(n) for n in data["notices"]], pairs)
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, StopIteration, zipfile.BadZipFile) as error:
         raise ValueError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}") from None
+
+
+def _face(entry: dict[str, Any], embedding: np.ndarray) -> Face:
+    """A face from a file that anybody may have written: every label is a class, every probability a number."""
+    left, top, right, bottom = map(float, entry["box"])
+    probability = {a: {c: float(p) for c, p in entry["probability"][a].items() if c in CLASSES[a]} for a in CLASSES}
+    strange = [entry[a] for a in CLASSES if entry[a] not in probability[a]]
+    if strange:
+        raise ValueError(f"label {str(strange[0])[:40]!r} is no class")
+    return Face((left, top, right, bottom), *(entry[a] for a in CLASSES), probability, float(entry["detection"]), embedding)
 
 
 def _number(value: float) -> float | None:
@@ -177,11 +195,9 @@ def attribute_measures(comparison: Comparison, side: str, attribute: str) -> dic
     rows = {c: {"count": counts[c], "share": _number(measure.proportions(counts)[c]), "interval": [_number(v) for v in measure.interval(counts[c], n)],
                 "simultaneous": [_number(v) for v in together[c]]} for c in classes}
     if attribute in comparison.confusion and n:
-        square = np.array(comparison.confusion[attribute])
-        known = np.flatnonzero(square.sum(1))  # classes that the classifier was never shown (children, here) can't be corrected
-        fixed = measure.correct([counts[classes[i]] for i in known], square[np.ix_(known, known)])
-        for place, i in enumerate(known):
-            rows[classes[i]] |= {"corrected": _number(fixed.shares[place]), "corrected_interval": [_number(v) for v in fixed.intervals[place]]}
+        fixed = measure.correct(Counter(f.reading(attribute) for f in comparison.faces(side)), comparison.confusion[attribute])
+        for c in fixed.shares:  # classes that nobody showed the classifier (children, here) can't be corrected
+            rows[c] |= {"corrected": _number(fixed.shares[c]), "corrected_interval": [_number(v) for v in fixed.intervals[c]]}
     result = {"n": n, "classes": rows, "bias": comparison.summary()["bias"][side][attribute]}
     wanted = comparison.target.get(attribute)
     if wanted and n:

@@ -187,21 +187,34 @@ def amplification(count: int, n: int, reference: float, even: float = 0.5) -> Am
     return Amplification(sign * (share - reference), (ends[0], ends[1]))
 
 
+def reading(probability: Mapping[str, float]) -> str:
+    """How a face was read in one attribute, finer than its label: the likeliest class; below a probability of 0.9 also the runner-up ("30-39 / 20-29"),
+    with a question mark below 0.6. Faces that nearly were another class tell more about a distribution than their labels alone."""
+    first, second = sorted(probability, key=probability.__getitem__, reverse=True)[:2]
+    return first if probability[first] >= 0.9 else f"{first} / {second}" + ("" if probability[first] >= 0.6 else "?")
+
+
+def label(reading: str) -> str:
+    """The class that a reading is counted as."""
+    return reading.split(" / ")[0]
+
+
 @dataclass(frozen=True)
 class Corrected:
-    """An estimate of the true shares behind classified counts, with 95 % intervals; both in the order of the classes."""
+    """An estimate of the true shares of the classes behind what was read, with 95 % intervals."""
 
-    shares: np.ndarray
-    intervals: np.ndarray
+    shares: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
 
 
 def unmix(observed: np.ndarray, confusion: np.ndarray, iterations: int = 1000) -> np.ndarray:
     """The shares p on the simplex that make the observed counts likeliest when a true class i is read as j with probability
-    confusion[..., i, j]: the EM of Saerens, Latinne and Decaestecker 2002 on hard labels.
+    confusion[..., i, j]: the EM of Saerens, Latinne and Decaestecker 2002 on hard readings.
 
-    `observed` (..., K) counts, `confusion` (..., K, K) with rows that sum to one -> (..., K). Batches broadcast.
+    `observed` (..., J) counts, `confusion` (..., K, J) with rows that sum to one -> (..., K). Batches broadcast.
     """
-    p = np.full(np.broadcast_shapes(observed.shape, confusion.shape[:-1]), 1 / observed.shape[-1])
+    classes = confusion.shape[-2]
+    p = np.full((*np.broadcast_shapes(observed.shape[:-1], confusion.shape[:-2]), classes), 1 / classes)
     n = np.maximum(observed.sum(-1, keepdims=True), 1e-12)
     for _ in range(iterations):
         read = np.maximum(np.einsum("...i,...ij->...j", p, confusion), 1e-12)
@@ -210,27 +223,29 @@ def unmix(observed: np.ndarray, confusion: np.ndarray, iterations: int = 1000) -
     return p
 
 
-def correct(counts: Sequence[int], confusion: np.ndarray, seed: int = 0, resamples: int = 400) -> Corrected:
+def correct(counts: Mapping[str, int], confusion: Mapping[str, Mapping[str, int]], seed: int = 0, resamples: int = 400) -> Corrected:
     """The distribution with the classifier's confusion taken out.
 
-    `counts` (K,) as classified; `confusion` (K, K) counts on labelled faces, true class in rows, read class in columns. Intervals are
-    percentiles of a Bayesian bootstrap that draws both anew: the observed shares (Dirichlet, one face added to each class, so that a class
-    not seen among few faces isn't taken to be impossible) and every row of the confusion matrix, so that one measured on few faces gives
-    wide intervals. It is an estimate: it holds if faces of a class are misread here as they
-    were there. ValueError if the shapes don't match or a class was never seen.
+    `counts[reading]` (see `reading`; plain labels do as well); `confusion[class][reading]` counts on faces whose class is known. Intervals are
+    percentiles of a Bayesian bootstrap that draws both anew: how often each reading occurs (Dirichlet, one face added for each class, so that a
+    class not seen among few faces isn't taken to be impossible) and how each class is read, so that a confusion measured on few faces gives wide
+    intervals. It is an estimate: it holds if faces of a class are misread here as they were there. ValueError if a class was never seen.
     """
-    counts, confusion = np.asarray(counts), np.asarray(confusion, float)
-    if confusion.shape != (len(counts), len(counts)):
-        raise ValueError(f"confusion matrix is {confusion.shape}; for {len(counts)} classes it must be square of that size")
-    if (confusion.sum(1) == 0).any():
-        raise ValueError("confusion matrix has an empty row: every class needs labelled faces")
-    if not counts.sum():
-        return Corrected(np.full(len(counts), 1 / len(counts)), np.tile([0.0, 1.0], (len(counts), 1)))
+    empty = [c for c, row in confusion.items() if not sum(row.values())]
+    if empty or not confusion:
+        raise ValueError(f"confusion has no faces for {', '.join(empty) or 'any class'}: every class needs labelled faces")
+    columns = sorted({*counts, *(r for row in confusion.values() for r in row)})
+    seen = np.array([counts.get(r, 0) for r in columns], float)
+    if not seen.sum():
+        return Corrected(dict.fromkeys(confusion, 1 / len(confusion)), dict.fromkeys(confusion, (0.0, 1.0)))
+    # Half a face a class spread over all readings, so that one never met before says nothing instead of contradicting every class.
+    table = np.array([[row.get(r, 0) for r in columns] for row in confusion.values()]) + 0.5 / len(columns)
+    known = table / table.sum(1, keepdims=True)
     rng = np.random.default_rng(seed)
-    best = unmix(counts, confusion / confusion.sum(1, keepdims=True))
-    rows = np.stack([rng.dirichlet(row + 0.5 / len(row), resamples) for row in confusion], 1)
-    draws = unmix(rng.dirichlet(counts + 1, resamples), rows, 300)
-    return Corrected(best, np.quantile(draws, [0.025, 0.975], axis=0).T)
+    rows = np.stack([rng.dirichlet(row, resamples) for row in table], 1)
+    draws = unmix(rng.dirichlet(seen + known.sum(0), resamples), rows, 300)
+    ends = np.quantile(draws, [0.025, 0.975], axis=0).T
+    return Corrected(dict(zip(confusion, unmix(seen, known).tolist())), {c: (float(low), float(high)) for c, (low, high) in zip(confusion, ends)})
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from fairdemo import prompts
-from fairdemo.attributes import CELLS, CLASSES, TARGET_CLASSES, band
-from fairdemo.measure import interval, unmix
+from fairdemo.attributes import CELLS, TARGET_CLASSES, band
+from fairdemo.measure import interval, label, unmix
 from fairdemo.mix import SHAPE, Slot
 
 PRIOR = 2.0  # how many images the adapters' word, or the baseline over all prompts, is worth against counted ones
@@ -93,13 +93,15 @@ def table(counts: Counts | None, choice: list[Slot], reference: np.ndarray) -> n
     return np.array(rows)
 
 
-def corrected(counts: np.ndarray, confusion: dict[str, np.ndarray]) -> np.ndarray:
-    """What a source's images are estimated to be, (36,), from what they are classified as: the confusions of race, gender and age (square
-    counts over `CLASSES`) taken out together, as if the classifier erred in each attribute independently."""
+def corrected(counts: np.ndarray, confusion: dict[str, dict[str, dict[str, int]]]) -> np.ndarray:
+    """What a source's images are estimated to be, (36,), from what they are classified as: the confusions of race, gender and age (counts by
+    class and reading) taken out together, as if the classifier erred in each attribute independently."""
     merged = []
     for attribute, classes in TARGET_CLASSES.items():
-        into = np.array([[(band(c) if attribute == "age" else c) == b for b in classes] for c in CLASSES[attribute]], float)
-        square = into.T @ np.asarray(confusion[attribute], float) @ into
+        square = np.zeros((len(classes),) * 2)
+        for true, readings in confusion[attribute].items():
+            for read, k in readings.items():
+                square[tuple(classes.index(band(c) if attribute == "age" else c) for c in (true, label(read)))] += k
         merged.append(square / square.sum(1, keepdims=True))
     whole = merged[0]
     for one in merged[1:]:
@@ -108,7 +110,7 @@ def corrected(counts: np.ndarray, confusion: dict[str, np.ndarray]) -> np.ndarra
     return unmix(counts, whole)
 
 
-def report(counts: Counts, choice: list[Slot], confusion: dict[str, np.ndarray]) -> list[str]:
+def report(counts: Counts, choice: list[Slot], confusion: dict[str, dict[str, dict[str, int]]]) -> list[str]:
     """One line a source: faces, images without one, how often they are classified as what the source stands for (with interval), and the
     estimate of how often they are that, where the classifier's confusion is known."""
     lines = [f"{'source':32}{'faces':>7}{'no face':>9}   classified as its name says    corrected"]

@@ -4,15 +4,17 @@ Intervals and the order of slots need no images; corrected distributions are tri
 walls that the embedded model really draws.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.stats import binom
 from tqdm import tqdm
 
 from fairdemo import measure, mix, response, targets
-from fairdemo.attributes import CELLS, CLASSES, TARGET_CLASSES
+from fairdemo.attributes import ADULT_AGES, CELLS, CLASSES, GENDERS, RACES, TARGET_CLASSES
 from fairdemo.compare import Studio
 
 Row = tuple[str, str, str]  # what, wanted, measured
@@ -43,32 +45,24 @@ def intervals(studio: Studio, work: Path) -> Iterator[Row]:
 
 
 def corrected(studio: Studio, work: Path) -> Iterator[Row]:
-    """20 random distributions over race, gender and age, walls of 1,000 drawn portraits each: observed and corrected shares against the truth."""
-    from fairdemo.attributes import age_group
-    from fairdemo.world import build
+    """20 random distributions over race, gender and age, a wall of 1,000 portraits drawn for each: observed and corrected shares against the truth."""
+    from fairdemo.world import build, corpus, tiny
 
-    table, images = build.portraits("walls", work)
-    read = build.read_labels(studio.reader, images)
-    kept = [i for i, labels in enumerate(read) if labels]
-    truth = {"race": table.race.to_numpy(), "gender": table.gender.to_numpy(), "age": table.age.map(age_group).to_numpy()}
     rng = np.random.default_rng(1)
     errors: dict[str, list[tuple[float, float]]] = {a: [] for a in CLASSES}
     inside: list[bool] = []
     for wall in range(20):
-        law = {a: dict(zip(used, rng.dirichlet(np.ones(len(used))))) for a, used in ((a, [c for c in CLASSES[a] if c != "0-19"]) for a in CLASSES)}
-        weight = np.array([np.prod([law[a][truth[a][i]] for a in CLASSES]) for i in kept])
-        # Cells hold equally many portraits, so that a portrait's weight is its cell's.
-        picked = rng.choice(len(kept), 1000, p=weight / weight.sum())
+        law = {a: dict(zip(used, rng.dirichlet(np.ones(len(used))))) for a, used in (("race", RACES), ("gender", GENDERS), ("age", ADULT_AGES))}
+        table = corpus.distributed(law, 1000, 100 + wall)
+        with tqdm(total=len(table), desc=f"drawing wall {wall + 1} of 20") as bar:
+            images = corpus.draw_all(table, work / f"wall_{wall:02d}", tiny.SIZE, lambda done, _: bar.update(done - bar.n))
+        truth, faces = build.true_classes(table), build.read_faces(studio.reader, images)
         for a, shares in law.items():
-            square = np.array(studio.confusion[a])
-            known = np.flatnonzero(square.sum(1))
-            names = [CLASSES[a][i] for i in known]
-            seen = np.array([sum(read[kept[i]][a] == c for i in picked) for c in names])
-            true = np.array([sum(truth[a][kept[i]] == c for i in picked) for c in names]) / 1000
-            fixed = measure.correct(seen, square[np.ix_(known, known)], seed=wall)
-            errors[a].append((np.abs(seen / 1000 - true).mean(), np.abs(fixed.shares - true).mean()))
-            wanted = np.array([shares[c] for c in names])
-            inside += list((fixed.intervals[:, 0] <= wanted) & (wanted <= fixed.intervals[:, 1]))
+            pairs = [(true, f) for true, f in zip(truth[a], faces) if f]
+            fixed = measure.correct(Counter(f.reading(a) for _, f in pairs), studio.confusion[a], seed=wall)
+            true, seen = Counter(t for t, _ in pairs), Counter(f.label(a) for _, f in pairs)
+            errors[a].append(tuple(float(np.mean([abs(share(c) - true[c] / len(pairs)) for c in shares])) for share in (lambda c: seen[c] / len(pairs), fixed.shares.__getitem__)))
+            inside += [fixed.intervals[c][0] <= shares[c] <= fixed.intervals[c][1] for c in shares]
     for a, pairs in errors.items():
         observed, fixed = np.mean(pairs, 0)
         yield f"corrected {a}: mean error a class, 20 walls of 1,000 portraits", f"<= 1.5 points and < observed ({100 * observed:.2f})", f"{100 * fixed:.2f} points"
@@ -98,10 +92,10 @@ def mixes(studio: Studio, work: Path) -> Iterator[Row]:
     for attribute in ("race", "gender"):
         for c in TARGET_CLASSES[attribute]:
             for step in (0.1, -0.1):
-                moved = mix.remix(studio.task(PROMPT, moved_slider(uniform, attribute, c, step), "independent"), 24, start)[1]
+                planned, moved = mix.remix(studio.task(PROMPT, moved_slider(uniform, attribute, c, step), "independent"), 24, start)
                 changes.append(sum(a != b for a, b in zip(start, moved)))
-                least.append(max(class_changes(start, moved, a) for a in TARGET_CLASSES))
-    yield "one slider moved by 10 points, n = 24: slots changed, mean of 16 moves", f"<= {np.mean(least):.2f}, the least that these class totals allow", f"{np.mean(changes):.2f}"
+                least.append(fewest_changes(planned, start, moved))
+    yield "one slider moved by 10 points, n = 24: slots changed, mean of 16 moves", f"<= {np.mean(least):.2f}, the least that the moved target allows", f"{np.mean(changes):.2f}"
 
 
 def moved_slider(target: targets.Target, attribute: str, name: str, step: float) -> targets.Target:
@@ -111,10 +105,17 @@ def moved_slider(target: targets.Target, attribute: str, name: str, step: float)
     return {**target, attribute: {c: new if c == name else v * (1 - new) / (1 - shares[name]) for c, v in shares.items()}}
 
 
-def class_changes(before: list[mix.Slot], after: list[mix.Slot], attribute: str) -> int:
-    """How many slots must change at least for an attribute's class totals to go from those of `before` to those of `after`."""
-    classes = (*TARGET_CLASSES[attribute], None)
-    return sum(max(0, sum(s.named(attribute) == c for s in after) - sum(s.named(attribute) == c for s in before)) for c in classes)
+def fewest_changes(planned: mix.Mix, before: list[mix.Slot], after: list[mix.Slot]) -> int:
+    """How many slots of `before` must change at least to give a wall with the class totals of `after` and every source within 1 of its share in the
+    mix: an integer program over all such walls."""
+    choice, n = planned.task.choice, len(after)
+    old, new = (np.array([wall.count(s) for s in choice], float) for wall in (before, after))
+    member = np.array([[s.named(a) == c for s in choice] for a, names in TARGET_CLASSES.items() for c in (*names, None)], float)
+    k = len(choice)
+    low, high = np.floor(n * planned.weights + 1e-6), np.ceil(n * planned.weights - 1e-6)
+    return round(milp(np.r_[np.zeros(k), np.ones(k)], integrality=np.r_[np.ones(k), np.zeros(k)], bounds=Bounds(np.r_[low, np.zeros(k)], np.r_[high, np.full(k, n)]),
+                      constraints=[LinearConstraint(np.hstack([member, np.zeros_like(member)]), member @ new, member @ new),
+                                   LinearConstraint(np.hstack([np.eye(k), -np.eye(k)]), ub=old)]).fun)
 
 
 def apart(cells: np.ndarray, wanted: targets.Target) -> float:

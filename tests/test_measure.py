@@ -127,29 +127,38 @@ def test_amplification_points_away_from_balance():
 
 
 def test_confusion_is_taken_out():
-    confusion = np.array([[90, 10], [20, 80]])  # true 0.5, 0.5 is read as 0.55, 0.45
-    fixed = measure.correct([550, 450], confusion)
-    assert fixed.shares == pytest.approx([0.5, 0.5], abs=1e-3)
-    assert (fixed.intervals[:, 0] < 0.5).all() and (fixed.intervals[:, 1] > 0.5).all()
-    wide = measure.correct([550, 450], confusion // 10)
-    assert np.ptp(wide.intervals[0]) > np.ptp(fixed.intervals[0]), "a matrix measured on fewer faces is less certain"
-    assert measure.correct([3, 1], np.eye(2) * 1000).shares == pytest.approx([0.75, 0.25], abs=1e-6)
-    assert measure.correct([0, 4], confusion).shares.min() >= 0
-    with pytest.raises(ValueError, match="square"):
-        measure.correct([1, 2, 3], confusion)
-    with pytest.raises(ValueError, match="empty row"):
-        measure.correct([1, 2], [[1, 0], [0, 0]])
+    confusion = {"a": {"a": 90, "b": 10}, "b": {"a": 20, "b": 80}}  # true 0.5, 0.5 is read as 0.55, 0.45
+    fixed = measure.correct({"a": 550, "b": 450}, confusion)
+    assert fixed.shares == pytest.approx({"a": 0.5, "b": 0.5}, abs=2e-3)
+    assert all(low < 0.5 < high for low, high in fixed.intervals.values())
+    wide = measure.correct({"a": 550, "b": 450}, {c: {r: k // 10 for r, k in row.items()} for c, row in confusion.items()})
+    assert np.ptp(wide.intervals["a"]) > np.ptp(fixed.intervals["a"]), "a confusion measured on fewer faces is less certain"
+    assert measure.correct({"a": 3, "b": 1}, {"a": {"a": 1000}, "b": {"b": 1000}}).shares["a"] == pytest.approx(0.75, abs=1e-3)
+    assert min(measure.correct({"b": 4}, confusion).shares.values()) >= 0
+    assert measure.correct({}, confusion).intervals["a"] == (0, 1)
+    with pytest.raises(ValueError, match="no faces for b"):
+        measure.correct({"a": 1}, {"a": {"a": 1}, "b": {}})
+
+
+def test_readings_are_finer_than_labels():
+    assert measure.reading({"a": 0.95, "b": 0.05}) == "a"
+    assert measure.reading({"a": 0.3, "b": 0.7, "c": 0.0}) == "b / a"
+    assert measure.reading({"a": 0.3, "b": 0.2, "c": 0.5}) == "c / a?" and measure.label("c / a?") == "c"
+    # Label a in both cases, but who is read as "a / b" is b as often as a: the nearly-b among the seen ones give b away.
+    confusion = {"a": {"a": 50, "a / b": 50}, "b": {"a / b": 50, "b": 50}}
+    assert measure.correct({"a": 50, "a / b": 50}, confusion).shares["a"] == pytest.approx(1, abs=0.02)
+    assert measure.correct({"a / b": 100}, confusion).shares["a"] == pytest.approx(0.5, abs=0.02)
+    assert measure.correct({"a": 10, "b / c": 5}, confusion).shares["a"] > 0.9, "a reading never met before says nothing"
 
 
 def test_correction_covers_a_known_truth():
-    rng, confusion = np.random.default_rng(0), np.array([[80, 15, 5], [10, 85, 5], [5, 20, 75]])
+    rng, law = np.random.default_rng(0), np.array([[80, 15, 5], [10, 85, 5], [5, 20, 75]]) / 100
     held = []
     for k in range(40):
         truth = rng.dirichlet(np.ones(3))
-        counted = np.stack([rng.multinomial(400, row / row.sum()) for row in confusion])  # the matrix is itself an estimate
-        seen = rng.multinomial(1000, truth @ (confusion / 100))
-        fixed = measure.correct(seen, counted, seed=k)
-        held += list((fixed.intervals[:, 0] <= truth) & (truth <= fixed.intervals[:, 1]))
+        counted = {i: dict(enumerate(rng.multinomial(400, row))) for i, row in enumerate(law)}  # the confusion is itself an estimate
+        fixed = measure.correct(dict(enumerate(rng.multinomial(1000, truth @ law))), counted, seed=k)
+        held += [fixed.intervals[i][0] <= p <= fixed.intervals[i][1] for i, p in enumerate(truth)]
     assert 0.88 <= np.mean(held) <= 1
 
 

@@ -56,8 +56,8 @@ def test_an_adapter_is_believed_as_far_as_it_was_measured():
 
 def test_confusion_is_taken_out_of_a_response():
     """A classifier that reads one man in five as a woman: half women by label are 3 in 8 in truth."""
-    confusion = {a: np.eye(len(c)) * 100 for a, c in CLASSES.items()}
-    confusion["gender"] = np.array([[100, 0], [20, 80]])
+    confusion = {a: {c: {c: 100} for c in classes} for a, classes in CLASSES.items()}
+    confusion["gender"]["Male"] = {"Male / Female": 80, "Female": 20}
     seen = np.zeros(36)
     seen[CELLS.index(("Black", "Female", "old"))] = seen[CELLS.index(("Black", "Male", "old"))] = 50
     true = response.corrected(seen, confusion)
