@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,15 +18,17 @@ from fairdemo.generate import PairedGenerator, cut_words
 from fairdemo.subject import SubjectReader
 
 MAX_IMAGES = 512
+MAX_KEPT = 1500  # drawn images kept to be shown again, about 0.1 MB each at 128 px
 
 
 @dataclass
 class Plan:
-    """A comparison still to be drawn: its slots, which steering may change while it grows, and the mix behind them."""
+    """A comparison still to be drawn: its slots, the mix behind them, and whether `steer`ing may change slots while it grows."""
 
     comparison: Comparison
     mix: mix.Mix
     slots: list[mix.Slot]
+    steer: bool
 
 
 class Studio:
@@ -36,6 +39,8 @@ class Studio:
         self.device = device or models.default_device()
         self.adapters = adapters.catalog(profile)
         self._loading = threading.Lock()
+        self._kept: OrderedDict[tuple, Drawn] = OrderedDict()  # by prompt, seed, settings, slot and adapters; the oldest go first
+        self._keeping = threading.Lock()
 
     @cached_property
     def generator(self) -> PairedGenerator:
@@ -60,8 +65,8 @@ class Studio:
         return response.load(self.response_file) if self.response_file.is_file() else None
 
     @cached_property
-    def confusion(self) -> dict[str, list[list[int]]]:
-        """The classifier's confusion counts by attribute over `CLASSES`; empty if it was never measured."""
+    def confusion(self) -> dict[str, dict[str, dict[str, int]]]:
+        """How the classifier reads faces of known class, counts by attribute, class and reading; empty if it was never measured."""
         path = models.ROOT / self.profile.classifier / "confusion.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
@@ -112,7 +117,16 @@ class Studio:
             {"steps": steps, "guidance": guidance, "method": method, "steer": steer and method == mix.METHODS[0], "dependence": dependence},
             {"weights": weights, "expected": rounded(mix.expected_target(solved)), "short": rounded(solved.short())},
             self.confusion, prompts.profession(prompt), self._notices(prompt, target, solved))
-        return Plan(comparison, solved, slots)
+        return Plan(comparison, solved, slots, comparison.settings["steer"] and bool(task.wished))
+
+    def moved(self, before: Plan, target: targets.Target) -> Plan:
+        """The plan for another target on a wall that was drawn: pairs whose slots stay are kept, and the slots that change make up for what the
+        kept ones show."""
+        old = before.comparison
+        plan = self.plan(old.prompt, target, old.n, old.seed, *(old.settings[k] for k in ("method", "steps", "guidance", "steer", "dependence")), before.slots)
+        plan.comparison.pairs = [p for p in old.pairs if plan.slots[p.slot] == before.slots[p.slot]]
+        self._steer(plan)
+        return plan
 
     def _notices(self, prompt: str, target: targets.Target, solved: mix.Mix) -> list[str]:
         notices = [f"The prompt itself names {attribute} ({word}); the mix leaves it alone." for attribute, word in prompts.named(prompt).items() if attribute in target]
@@ -125,20 +139,48 @@ class Studio:
     def run(self, plan: Plan, progress: Callable[[float], None] = lambda share: None, cancel: threading.Event | None = None) -> Iterator[Comparison]:
         """Fills the plan's comparison, yielding it after each batch. Raises `generate.Cancelled` when `cancel` is set."""
         self.load()
-        generator, comparison, slots = self.generator, plan.comparison, plan.slots
-        cut = cut_words(generator.pipeline, comparison.prompt)
+        comparison, slots = plan.comparison, plan.slots
+        cut = cut_words(self.generator.pipeline, comparison.prompt)
         if cut:
             comparison.notices.append(f"The prompt is longer than 77 tokens; this was cut: “{cut}”.")
-        steer = comparison.settings["steer"] and bool(plan.mix.task.wished)
-        for batch in generator.pairs(comparison.prompt, comparison.seed, slots, comparison.settings["steps"], comparison.settings["guidance"], steer, progress, cancel):
-            distinct = list({id(image): image for _, *images in batch for image in images}.values())
-            drawn = {id(image): Drawn(image, faces, *subject) for image, faces, subject in zip(distinct, self.reader.read(distinct), self.subjects.read(distinct))}
-            for slot, baseline, debiased in batch:
-                comparison.pairs.append(Pair(slot, slots[slot].label, drawn[id(baseline)], drawn[id(debiased)]))
-            done = len(comparison.pairs)
-            if steer and done < len(slots):
-                slots[done:] = mix.steer(self._updated(plan), seen(comparison, "debiased"), slots[done:])
+        todo, done = plan_left(plan), 0
+        while todo:
+            part = self.generator.next_batch(todo, not comparison.pairs, plan.steer)
+            todo = todo[len(part):]
+            ahead = len(todo) + sum(bool(slots[i].adapters) for i in todo)
+            wanted = [(i, ()) for i in part] + [(i, slots[i].adapters) for i in part if slots[i].adapters]
+            drawn = self._draw(comparison, wanted, lambda share: progress((done + share * len(wanted)) / (done + len(wanted) + ahead)), cancel)
+            done += len(wanted)
+            comparison.pairs += [Pair(i, slots[i].label, drawn[i, ()], drawn[i, slots[i].adapters]) for i in part]
+            comparison.pairs.sort(key=lambda pair: pair.slot)
+            self._steer(plan)
             yield comparison
+
+    def _draw(self, comparison: Comparison, wanted: list[tuple[int, tuple[str, ...]]], progress: Callable[[float], None],
+              cancel: threading.Event | None) -> dict[tuple[int, tuple[str, ...]], Drawn]:
+        """Images and faces for (slot, adapters), drawn in one batch but for those that were kept."""
+        steps, guidance = comparison.settings["steps"], comparison.settings["guidance"]
+        same = (comparison.prompt, comparison.seed, steps, guidance)
+        with self._keeping:
+            found = {w: self._kept[same, w] for w in wanted if (same, w) in self._kept}
+        missing = [w for w in wanted if w not in found]
+        if missing:
+            images = self.generator.draw(comparison.prompt, comparison.seed, missing, steps, guidance, lambda k: progress(k / steps), cancel)
+            found |= {w: Drawn(image, faces, *subject) for w, image, faces, subject in zip(missing, images, self.reader.read(images), self.subjects.read(images))}
+        with self._keeping:
+            for w in wanted:
+                self._kept[same, w] = found[w]
+                self._kept.move_to_end((same, w))
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+    def _steer(self, plan: Plan) -> None:
+        """Lets what was classified so far choose the slots that are left."""
+        left = plan_left(plan)
+        if plan.steer and plan.comparison.pairs and left:
+            for i, slot in zip(left, mix.steer(self._updated(plan), seen(plan.comparison, "debiased"), [plan.slots[i] for i in left])):
+                plan.slots[i] = slot
 
     def _updated(self, plan: Plan) -> mix.Task:
         """The plan's task with the baseline's row brought up to date by the baseline faces drawn so far."""
@@ -146,6 +188,12 @@ class Studio:
         row = response.baseline(self.counts, plan.comparison.prompt, named, seen(plan.comparison, "baseline"))
         rows = np.array([old if slot.adapters else row for slot, old in zip(task.choice, task.response)])
         return mix.Task(task.choice, rows, task.wanted, task.wished)
+
+
+def plan_left(plan: Plan) -> list[int]:
+    """The slots that have no pair yet, in order."""
+    done = {p.slot for p in plan.comparison.pairs}
+    return [i for i in range(len(plan.slots)) if i not in done]
 
 
 def seen(comparison: Comparison, side: str) -> np.ndarray:

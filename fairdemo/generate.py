@@ -2,14 +2,13 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 
 from fairdemo.adapters import Router
-from fairdemo.mix import Slot
 from fairdemo.models import Profile, compute_dtype
 
 
@@ -64,22 +63,8 @@ class PairedGenerator:
                             height=self.profile.size, width=self.profile.size, num_inference_steps=steps, guidance_scale=guidance,
                             callback_on_step_end=after_step).images
 
-    def pairs(self, prompt: str, seed: int, slots: list[Slot], steps: int, guidance: float, steered: bool = False,
-              progress: Callable[[float], None] = lambda share: None, cancel: threading.Event | None = None) -> Iterator[list[tuple[int, Image.Image, Image.Image]]]:
-        """Yields batches of (slot, baseline, debiased), in order. A slot without adapters is drawn once and stands on both sides.
-
-        `slots` may change between batches; when they are `steered`, batches get smaller towards the end, so that the last images can make up
-        for what went otherwise. `progress` gets the finished share of the work in [0, 1]. Setting `cancel` raises `Cancelled`
-        after the current step.
-        """
-        done = start = 0
-        while start < len(slots):
-            total = done + len(slots) - start + sum(bool(s.adapters) for s in slots[start:])
-            size = self.profile.batch if start else self.profile.first
-            part = range(start, min(len(slots), start + (min(size, math.ceil((len(slots) - start) / 2)) if steered else size)))
-            wanted = [(i, ()) for i in part] + [(i, slots[i].adapters) for i in part if slots[i].adapters]
-            images = self.draw(prompt, seed, wanted, steps, guidance, lambda k: progress((done + len(wanted) * k / steps) / total), cancel)
-            done += len(wanted)
-            debiased = dict(zip((i for i, _ in wanted[len(part):]), images[len(part):]))
-            yield [(i, image, debiased.get(i, image)) for i, image in zip(part, images)]
-            start = part.stop
+    def next_batch(self, todo: list[int], first: bool, steered: bool) -> list[int]:
+        """The slots of `todo` to draw together: few at first, so that something shows early; when the rest is `steered`, smaller towards
+        the end, so that the last images can make up for what went otherwise."""
+        size = self.profile.first if first else self.profile.batch
+        return todo[:min(size, math.ceil(len(todo) / 2)) if steered else size]

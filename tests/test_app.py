@@ -1,95 +1,132 @@
-"""The page in a real browser: draw, watch walls and histograms fill, stop, bad input."""
+"""The page in a real browser: a newcomer's path, what-if, stop, two visitors, bad input, links, files, phones."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+import zipfile
 
 import pytest
 
-from fairdemo.models import ROOT
+from fairdemo.ui import share
+from tests import browser
+from tests.browser import arrive, choose, draw, faces, move, set_number
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
+pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
 def address():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"},
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(url, timeout=2)
-                break
-            except OSError:
-                assert process.poll() is None, "app.py ended"
-                time.sleep(0.5)
+    with browser.served() as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+def chromium():
+    with browser.chromium() as running:
+        yield running
 
 
 @pytest.fixture
-def page(browser, address):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(address, wait_until="load")
-    page.wait_for_selector("#draw", timeout=60_000)
-    yield page
-    page.close()
+def visitor(chromium):
+    context = browser.visitor(chromium)
+    yield context
+    context.close()
 
 
-def set_number(page, n: int) -> None:
-    field = page.locator("#number input[type=number]")
-    field.fill(str(n))
-    field.press("Tab")
+@pytest.fixture
+def page(visitor, address):
+    return arrive(visitor.new_page(), address)
 
 
-def choose(page, title: str) -> None:
-    page.click("#target input")
-    page.click(f"#target [role=option]:has-text('{title}')")
-
-
-def test_draws_pairs_with_labels_and_histograms(page):
-    set_number(page, 8)
-    page.click("#draw")
-    page.wait_for_function("document.querySelectorAll('#wall-debiased .tile img').length === 8", timeout=120_000)
-    page.wait_for_selector("text=8 pairs in", timeout=30_000)
-    assert page.locator("#wall-baseline .tile img").count() == 8
+def test_a_newcomers_path(page, visitor, tmp_path):
+    """Open, draw, read the numbers, ask for 70 % women, see the redraw, open a pair, download, reload the link: the same result."""
+    draw(page)
+    assert page.locator("#wall-baseline .tile img").count() == page.locator("#wall-debiased .tile img").count() == 8
     assert page.locator("#wall-baseline .box").count() >= 7
     first = page.locator("#wall-debiased .tile").first
     assert "perceived as" in first.get_attribute("title") and first.locator(".chip").count() == 3
     assert first.locator("img").get_attribute("alt").startswith("Generated")
-    assert page.locator(".js-plotly-plot").count() == 3
-    assert "as perceived by the classifier" in page.locator("#words").inner_text()
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length === 3", timeout=20_000)
+    words = page.locator("#findings").inner_text()
+    assert "of 8" in words and "bias(P)" in words and "as perceived by the classifier" in words and "%" in words
+    before, base = faces(page, "debiased"), faces(page, "baseline")
+
+    move(page, "Female", 0.7)
+    page.wait_for_selector("text=pairs redrawn in", timeout=60_000)
+    after = faces(page, "debiased")
+    changed = sum(a != b for a, b in zip(before, after))
+    assert 1 <= changed < 8 and faces(page, "baseline") == base, "only what must change is drawn again"
+    page.click("#mixer .undo")
+    page.wait_for_selector("text=Shown again", timeout=20_000)
+    assert faces(page, "debiased") == before, "going back shows what was there"
+    move(page, "Female", 0.7)
+    page.wait_for_selector("text=Shown again", timeout=20_000)
+
+    page.locator("#wall-debiased .tile").nth(2).click()
+    dialog = page.locator("dialog.pair[open]")
+    assert dialog.locator("img").count() == 2 and dialog.locator("table").count() == 6 and "Image 3" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    assert page.locator("dialog.pair").count() == 0
+
+    page.wait_for_selector("#download:not([disabled])", timeout=20_000)
+    with page.expect_download() as download:
+        page.click("#download")
+    download.value.save_as(tmp_path / "got.zip")
+    comparison = share.unpack(tmp_path / "got.zip")
+    assert len(comparison.pairs) == 8 and comparison.target["gender"]["Female"] == pytest.approx(0.7, abs=0.06)
+    with zipfile.ZipFile(tmp_path / "got.zip") as archive:
+        assert {"comparison.json", "images.csv", "report.html"} <= set(archive.namelist())
+        assert "src=\"data:image" in archive.read("report.html").decode() and "http" not in archive.read("report.html").decode()
+
+    shown = faces(page, "debiased")
+    again = arrive(visitor.new_page(), page.url)
+    again.click("#draw")
+    again.wait_for_selector("text=8 pairs in", timeout=120_000)
+    assert faces(again, "debiased") == shown and faces(again, "baseline") == base
+
+    again.click("role=tab[name='Open a saved one']")
+    again.set_input_files("#saved-file input[type=file]", tmp_path / "got.zip")
+    again.wait_for_function("document.querySelectorAll('#saved .tile img').length === 16", timeout=20_000)
 
 
-def test_stop(page):
+def test_a_bar_lights_up_its_faces_and_twins_light_up_together(page):
+    draw(page)
+    page.wait_for_selector("#plot-gender .js-plotly-plot .bars path", timeout=20_000)
+    page.locator("#wall-baseline .tile").nth(1).hover()
+    assert page.locator(".tile.twin").evaluate_all("t => t.map(x => x.dataset.side + x.dataset.slot)") == ["baseline1", "debiased1"]
+    page.evaluate("document.querySelector('#plot-gender .js-plotly-plot').emit('plotly_click', {points: [{x: 'Female', data: {type: 'bar', meta: 'debiased'}}]})")
+    clear = page.locator(".tile[data-slot]:not(.dim)")
+    assert clear.count() == page.locator("#wall-debiased .tile[data-gender=Female]").count() >= 1
+    page.keyboard.press("Escape")
+    assert page.locator(".tile.dim").count() == 0
+    page.click("#corrected label:nth-of-type(2)")
+    page.wait_for_selector("#plot-age >> text=corrected", timeout=20_000)
+
+
+def test_stop_keeps_what_was_drawn(page):
     set_number(page, 64)
     page.click("#draw")
     page.wait_for_function("document.querySelectorAll('#wall-debiased .tile img').length >= 4", timeout=120_000)
     page.click("#stop")
     page.wait_for_selector("text=Stopped after", timeout=20_000)
-    assert page.locator("#wall-baseline .tile img").count() < 64
+    assert 4 <= page.locator("#wall-baseline .tile img").count() < 64
+
+
+def test_two_visitors_dont_touch_each_other(visitor, address):
+    one, two = arrive(visitor.new_page(), address), arrive(visitor.new_page(), address)
+    two.fill("#prompt textarea, #prompt input", "a photo of a nurse")
+    set_number(one, 64)
+    one.click("#draw")
+    one.wait_for_function("document.querySelectorAll('#wall-debiased .tile img').length >= 4", timeout=120_000)
+    set_number(two, 4)
+    two.click("#draw")
+    two.wait_for_selector("#status >> text=queue", timeout=20_000)
+    two.click("#stop")
+    one.wait_for_timeout(1500)
+    assert "Stopped" not in one.locator("#status").inner_text()
+    one.click("#stop")
+    one.wait_for_selector("text=Stopped after", timeout=20_000)
+    two.wait_for_selector("text=Stopped after 0 of 4", timeout=20_000)
+    two.click("#draw")
+    two.wait_for_selector("text=4 pairs in", timeout=60_000)
+    assert two.locator("#wall-baseline .tile img").count() == 4
 
 
 def test_bad_input_is_a_notice(page):
@@ -97,32 +134,91 @@ def test_bad_input_is_a_notice(page):
     page.click("#draw")
     page.wait_for_selector("text=prompt is empty", timeout=20_000)
     assert "Traceback" not in page.content()
+    page.fill("#prompt textarea, #prompt input", "a" * 5000)
+    page.click("#draw")
+    page.wait_for_selector("text=at most 1,000 are allowed", timeout=20_000)
 
 
-def test_own_target_sliders(page):
-    choose(page, "My own")
-    field = page.locator("#race-1 input[type=number]")
-    field.fill("50")
-    field.press("Tab")
-    page.wait_for_function("[...Array(6).keys()].map(i => +document.querySelector(`#race-${i} input[type=number]`).value).every((v, i) => Math.abs(v - (i === 1 ? 50 : 10)) < 0.2)", timeout=10_000)
-    page.wait_for_function("document.querySelector('#foreseen').innerText.includes('Black 5') || document.querySelector('#foreseen').innerText.includes('Black 4')", timeout=10_000)
+def test_hostile_links_fall_back_with_a_notice(visitor, address):
+    page = arrive(visitor.new_page(), address + "/?prompt=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E&n=100000&seed=-4&target=race:Blue=2&slots=..%2F..&steps=NaN")
+    page.wait_for_selector("text=doesn't know; it was left out", timeout=20_000)
+    assert page.locator("#number input[type=number]").input_value() == "16"
+    assert page.locator("img[src=x]").count() == 0
 
 
-def test_the_mix_is_foreseen_before_drawing(page):
-    page.wait_for_selector("#foreseen .bar span", timeout=20_000)
-    assert "Expected of the debiased wall" in page.locator("#foreseen").inner_text()
+@pytest.mark.parametrize("content, message", [(b"no zip", "is no zip"), (None, "doesn't")])
+def test_uploads_that_are_no_comparison_are_refused(page, tmp_path, content, message):
+    path = tmp_path / "bad.zip"
+    if content is None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("../../evil.txt", "x")
+    else:
+        path.write_bytes(content)
+    page.click("role=tab[name='Open a saved one']")
+    page.set_input_files("#saved-file input[type=file]", path)
+    page.wait_for_selector(f"text={message}", timeout=20_000)
+
+
+def test_sliders_are_linked_locked_and_undone(page):
+    shares = lambda: [int(t.split()[0]) for t in page.locator("#mixer fieldset[data-attribute=race] output").all_inner_texts()]  # noqa: E731
+    assert sum(shares()) == 100
+    page.click("#mixer [data-class='White'] .lock")
+    white = shares()[5]
+    move(page, "Black", 0.5)
+    page.wait_for_function("+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] > 40", timeout=10_000)
+    assert sum(shares()) == 100 and shares()[5] == white and abs(shares()[1] - 50) <= 3
+    page.wait_for_function("/Black (4|5)\\d%/.test(document.querySelector('#foreseen').innerText)", timeout=10_000)
+    page.click("#mixer .undo")
+    page.wait_for_function("+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] < 20", timeout=10_000)
+    slider = page.locator("#mixer [data-class='Female'] input[type=range]")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert "51" in page.locator("#mixer [data-class='Female'] output").inner_text(), "keys move sliders too"
+
+
+def test_presets_say_where_their_numbers_come_from(page):
     choose(page, "As in the US workforce")
     page.wait_for_function("document.querySelector('#origin').innerText.includes('Bureau of Labor Statistics')", timeout=10_000)
     page.fill("#prompt textarea, #prompt input", "a photo of a soldier")
     page.wait_for_function("document.querySelector('#origin').innerText.includes('no US labour statistic')", timeout=10_000)
-    page.click("#draw")
-    page.wait_for_selector("text=needs a profession with a US labour statistic", timeout=20_000)
+    page.fill("#prompt textarea, #prompt input", "a photo of an old man, a doctor")
+    page.wait_for_function("document.querySelector('#foreseen').innerText.includes('itself names')", timeout=10_000)
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-def test_nothing_is_wider_than_the_screen(browser, address, width):
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    page.goto(address)
-    page.wait_for_selector("#draw", timeout=60_000)
+def test_the_tour_shows_once_and_the_page_speaks_spanish(chromium, address):
+    context = browser.visitor(chromium, toured=False, viewport={"width": 400, "height": 800}, locale="es-ES")
+    page = arrive(context.new_page(), address)
+    page.wait_for_selector(".tour", timeout=20_000)
+    assert "Dibujar" in page.locator("#draw").inner_text() and "Siguiente" in page.locator(".tour").inner_text() and "Deshacer" in page.locator("#mixer").inner_text()
+    for _ in range(4):
+        page.click(".tour div button:last-child")
+    assert page.locator(".tour").count() == 0
+    arrive(page, address)
+    page.wait_for_timeout(500)
+    assert page.locator(".tour").count() == 0
+    context.close()
+
+
+def test_endpoints(address):
+    from gradio_client import Client
+
+    client = Client(address, verbose=False)
+    result = client.predict(prompt="a photo of a nurse", n=2, seed=3, target="gender:Female=0.5,Male=0.5", profile="embedded", api_name="/compare")
+    assert len(result["pairs"]) == 2 and result["measures"]["baseline"]["gender"]["n"] <= 2
+    assert "weights" in client.predict(prompt="a photo of a nurse", target="uniform", profile="embedded", api_name="/foresee")
+    with pytest.raises(Exception, match="target"):
+        client.predict(prompt="a photo of a nurse", target="nonsense", profile="embedded", api_name="/foresee")
+
+
+@pytest.mark.parametrize("width, scheme", [(360, "light"), (1280, "dark"), (1920, "light")])
+def test_nothing_is_wider_than_the_screen_and_nothing_leaves_the_machine(chromium, address, width, scheme):
+    context = browser.visitor(chromium, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    outside, weight = [], []
+    page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((address, "data:", "blob:")) else None)
+    page.on("response", lambda r: weight.append(int(r.headers.get("content-length") or 0)))
+    arrive(page, address)
+    page.wait_for_timeout(1500)
     assert page.evaluate("document.documentElement.scrollWidth") <= width + 1
-    page.close()
+    assert outside == [] and sum(weight) < 1_500_000
+    context.close()

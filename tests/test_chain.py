@@ -22,6 +22,7 @@ UNIFORM = targets.PRESETS["uniform"].target
 
 
 def run(studio, prompt="a photo of a doctor", target=UNIFORM, n=6, seed=7, **kwargs):
+    studio._kept.clear()  # drawn anew, not remembered
     plan = studio.plan(prompt, target, n, seed, steps=6, **kwargs)
     return plan.comparison, plan.slots, list(len(c.pairs) for c in studio.run(plan))
 
@@ -190,7 +191,7 @@ def test_command_line_prints_a_table_and_json(tmp_path):
     assert (out / "debiased" / "0003.png").is_file()
 
 
-@pytest.mark.parametrize("damage", ["{", '{"format": 1}', '{"format": 2, "pairs": [{"slot": "../../x"}]}'])
+@pytest.mark.parametrize("damage", ["{", '{"format": 1}', '{"format": 3, "pairs": [{"slot": "../../x"}]}'])
 def test_damaged_comparisons_are_refused(tmp_path, damage):
     with pytest.raises(ValueError, match="comparison.json"):
         comparisons.load(tmp_path)
@@ -210,7 +211,7 @@ def test_classifier_files_hold_no_code(tmp_path):
 
 
 def test_the_planned_mix_is_shown_before_drawing(studio):
-    from fairdemo.ui.wish import preview, segments
+    from fairdemo.ui.foreseen import preview, segments
 
     plan = studio.plan("a photo of a doctor", UNIFORM, 16, 0)
     assert sum(weight for *_, weight in segments(plan)) == pytest.approx(1, abs=0.05)
@@ -226,3 +227,27 @@ def test_linked_sliders_sum_to_100():
     assert linked([60, 20, 20, 10], 0) == pytest.approx([60, 16, 16, 8])
     assert linked([40, 0, 0], 0) == pytest.approx([40, 30, 30])
     assert linked([100, 30, 10], 0) == pytest.approx([100, 0, 0])
+
+
+def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, monkeypatch):
+    from types import SimpleNamespace
+
+    from fairdemo.ui import compare_tab
+
+    real, calls = studio.generator.draw, []
+
+    def breaks(*args, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError("out of memory")
+        return real(*args, **options)
+
+    monkeypatch.setattr(studio.generator, "draw", breaks)
+    monkeypatch.setattr(compare_tab, "studio", lambda profile: studio)
+    plan = studio.plan("a photo of a farmer", {"gender": {"Female": 0.5, "Male": 0.5}}, 8, 991)
+    *_, last = compare_tab.run(plan, compare_tab.Visit(), False, "en", SimpleNamespace(session_hash="s"), lambda *args, **options: None)
+    compare_tab.RUNNING.clear()
+    done = len(plan.comparison.pairs)
+    assert 1 <= done < 8
+    assert any(isinstance(part, str) and f"failed after {done} of 8" in part and "out of memory" in part for part in last)
+    assert last[0].count("<img") == done

@@ -1,21 +1,30 @@
-"""The face wall: images as tiles, a box on every face, labels with the classifier's confidence. HTML as text."""
+"""The face wall: images as tiles, a box on every face, labels with the classifier's confidence. HTML as text; `page.js` lights up twins
+and opens pairs."""
 
 import base64
 import html
 import io
+import json
+from functools import lru_cache
 
 from PIL import Image
 
 from fairdemo.attributes import ATTRIBUTES, COLOURS
 from fairdemo.comparison import Comparison, Drawn, Pair
+from fairdemo.ui.text import say
 
 UNSURE = 0.6  # labels below this probability are marked with a question mark
 
 
-def data_uri(image: Image.Image) -> str:
+@lru_cache(600)
+def _encoded(pixels: bytes, size: tuple[int, int]) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=90)
+    Image.frombytes("RGB", size, pixels).save(buffer, "WEBP", quality=90)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def data_uri(image: Image.Image) -> str:
+    return _encoded(image.convert("RGB").tobytes(), image.size)
 
 
 def chip(attribute: str, label: str, probability: float) -> str:
@@ -25,29 +34,34 @@ def chip(attribute: str, label: str, probability: float) -> str:
             f'<small>{probability:.0%}{"?" if unsure else ""}</small></span>')
 
 
-def tile(pair: Pair, side: str) -> str:
+def tile(pair: Pair, side: str, seed: int, language: str) -> str:
     drawn: Drawn = getattr(pair, side)
     size = drawn.image.width
-    adapter = "baseline model" if side == "baseline" else f"adapter: {pair.adapter}"
+    adapter = say(language, "as_is") if side == "baseline" else say(language, "adapter", name=pair.adapter)
+    marks, box, more = "", "", ""
     if drawn.faces:
         face = drawn.faces[0]
         left, top, right, bottom = (max(0.0, min(100.0, 100 * v / size)) for v in face.box)
         box = f'<span class="box" style="--c:{COLOURS["race"][face.race]};left:{left:.1f}%;top:{top:.1f}%;width:{right - left:.1f}%;height:{bottom - top:.1f}%"></span>'
         labels = "".join(chip(a, face.label(a), face.probability[a][face.label(a)]) for a in ATTRIBUTES)
-        read = f"perceived as {face.race}, {face.gender}, {face.age}"
-        more = f'<span class="more">{len(drawn.faces)} faces; the largest counts</span>' if len(drawn.faces) > 1 else ""
+        read = say(language, "perceived", race=face.race, gender=face.gender, age=face.age)
+        marks = "".join(f' data-{a}="{html.escape(face.label(a))}"' for a in ATTRIBUTES)
+        if len(drawn.faces) > 1:
+            more = f'<span class="more">{say(language, "several", k=len(drawn.faces))}</span>'
+        detail = {a: {c: round(p, 3) for c, p in ps.items()} for a, ps in face.probability.items()}
     else:
-        box, read, more = "", "no face found", ""
-        labels = '<span class="chip none"><i></i>no face</span>'
-    title = html.escape(f"Image {pair.slot + 1}, {adapter}; {read}")
-    return (f'<figure class="tile" tabindex="0" title="{title}"><div class="picture"><img src="{data_uri(drawn.image)}" alt="Generated: {title}">{box}</div>'
-            f"<figcaption>{labels}{more}</figcaption></figure>")
+        read, detail = say(language, "none_found"), {}
+        labels = f'<span class="chip none"><i></i>{read}</span>'
+    title = html.escape(f"{say(language, 'image', slot=pair.slot + 1)}, {adapter}; {read}")
+    about = html.escape(json.dumps({"title": f"{say(language, 'image', slot=pair.slot + 1)}", "adapter": adapter, "read": read, "seed": seed, "slot": pair.slot, "probability": detail}))
+    return (f'<figure class="tile" tabindex="0" role="button" title="{title}" data-slot="{pair.slot}" data-side="{side}"{marks} data-about="{about}">'
+            f'<div class="picture"><img src="{data_uri(drawn.image)}" alt="Generated: {title}">{box}</div><figcaption>{labels}{more}</figcaption></figure>')
 
 
-def wall(comparison: Comparison | None, side: str, n: int) -> str:
-    """All tiles of one side; images still to come are empty tiles, so that nothing moves while they arrive."""
-    title = {"baseline": "Baseline", "debiased": "Debiased"}[side]
-    what = {"baseline": "the model as it is", "debiased": "same noise, the chosen mix of adapters"}[side]
-    pairs = comparison.pairs if comparison else []
-    tiles = "".join(tile(p, side) for p in pairs) + '<figure class="tile empty"><div class="picture"></div><figcaption></figcaption></figure>' * max(0, n - len(pairs))
-    return f'<section class="wall" aria-label="{title}"><h3>{title} <small>{what}</small></h3><div class="tiles">{tiles}</div></section>'
+def wall(comparison: Comparison | None, side: str, n: int, language: str = "en") -> str:
+    """All tiles of one side in the order of their slots; images still to come are empty tiles, so that nothing moves while they arrive."""
+    done = {p.slot: p for p in comparison.pairs} if comparison else {}
+    empty = '<figure class="tile empty"><div class="picture"></div><figcaption></figcaption></figure>'
+    tiles = "".join(tile(done[i], side, comparison.seed, language) if i in done else empty for i in range(n))
+    title = say(language, side)
+    return f'<section class="wall" aria-label="{title}"><h3>{title} <small>{say(language, side + "_what")}</small></h3><div class="tiles">{tiles}</div></section>'

@@ -1,10 +1,12 @@
-"""The wish before anything is drawn: which adapters will be mixed, what that is expected to give, and what can't be reached."""
+"""What a wish will do, before anything is drawn: which adapters will be mixed, what that is expected to give, and what can't be reached."""
 
 import html
 
+from fairdemo import prompts
 from fairdemo.attributes import COLOURS, SHORT, TARGET_CLASSES
 from fairdemo.compare import Plan
 from fairdemo.mix import Slot
+from fairdemo.ui.text import say
 
 
 def segments(plan: Plan) -> list[tuple[str, str, float]]:
@@ -23,31 +25,26 @@ def group(slot: Slot) -> tuple[str, str]:
     return (f"baseline, {age}" if age else "baseline"), "#9aa1ad"
 
 
-def preview(plan: Plan) -> str:
+def preview(plan: Plan, language: str) -> str:
     """A bar of the mix, and in words what it is expected to give."""
     comparison = plan.comparison
+    named = prompts.named(comparison.prompt)
+    note = say(language, "named", what=", ".join(f"{a} ({c})" for a, c in named.items())) if named else ""
     if not comparison.target:
-        return '<section class="mix"><p>Nothing is steered: both walls are the model as it is.</p></section>'
-    bar = "".join(f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%} of the images">'
+        return f'<section class="mix"><p>{say(language, "nothing_steered")} {html.escape(note)}</p></section>'
+    bar = "".join(f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%}">'
                   f"{html.escape(short(name)) if weight >= 0.045 else ''}</span>" for name, colour, weight in segments(plan))
     expected = "; ".join(", ".join(f"{c} {share:.0%}" for c, share in comparison.mix["expected"][a].items() if not (a == "gender" and c == "Male")) for a in comparison.target)
-    missed = [f"{c} {abs(gap):.0%} {'above' if gap > 0 else 'below'} the wish" for gaps in comparison.mix["short"].values() for c, gap in gaps.items()]
-    words = f"Out of reach for these adapters: {', '.join(missed)}." if missed else "The adapters can reach this."
-    return (f'<section class="mix" aria-label="Planned mix of adapters"><div class="bar">{bar}</div><p>Expected of the debiased wall, as perceived by the classifier: {expected}. '
-            f"{words}</p></section>")
+    missed = [say(language, "above" if gap > 0 else "below", name=c, gap=abs(gap)) for gaps in comparison.mix["short"].values() for c, gap in gaps.items()]
+    words = say(language, "unreachable", gaps=", ".join(missed)) if missed else say(language, "reachable")
+    return (f'<section class="mix" aria-label="{say(language, "mix")}"><div class="bar">{bar}</div><p>{say(language, "expected")}: {expected}. '
+            f"{words} {html.escape(note)}</p></section>")
 
 
 def ink(colour: str) -> str:
     """Black or white, whichever is read better on a colour like "#0072B2" (its relative luminance, WCAG 2)."""
     r, g, b = (((int(colour[i:i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (1, 3, 5))
     return "#111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 else "#fff"
-
-
-def linked(shares: list[float], moved: int) -> list[float]:
-    """Shares in percent that sum to 100 again after one of them was moved: the others keep their proportions (alike if all were 0)."""
-    rest = 100 - shares[moved]
-    others = sum(v for i, v in enumerate(shares) if i != moved)
-    return [v if i == moved else rest * (v / others if others > 0 else 1 / (len(shares) - 1)) for i, v in enumerate(shares)]
 
 
 def short(name: str) -> str:

@@ -1,0 +1,17 @@
+"""What the labels mean, what the embedded world is, where it falls short, and what it rests on."""
+
+import gradio as gr
+
+from fairdemo.adapters import catalog
+from fairdemo.models import PROFILES, ROOT
+from fairdemo.ui.text import label
+
+
+def about_tab() -> None:
+    gr.Button(label("tour"), elem_id="show-tour", size="sm", scale=0)
+    for key in ("about_labels", "about_world", "about_papers", "about_licenses"):
+        gr.Markdown(label(key))
+    with gr.Accordion(label("card"), open=False):
+        gr.Markdown((ROOT / "assets" / "README.md").read_text())
+    rows = [[a.name, a.base, " ".join(a.cell), a.license, a.source] for base in PROFILES for a in catalog(base)]
+    gr.Dataframe(rows, headers=["adapter", "for", "draws", "license", "source"], interactive=False, label=label("adapters"), wrap=True)

@@ -1,0 +1,78 @@
+// The target mixer: sliders that sum to 100 % in each attribute, locks, undo. Runs in gr.HTML's js_on_load; `element`, `props`, `trigger` and `watch`
+// are Gradio's. The value is {steered: [attribute, …], shares: {attribute: {class: percent}}}; "input" fires while a slider moves, "release" when it rests.
+const clone = value => JSON.parse(JSON.stringify(value));
+const past = [];
+let rested = clone(props.value);
+
+// Shares after `moved` went to `wanted`: locked ones stay, the others keep their proportions.
+function linked(shares, moved, wanted, locked) {
+  const others = Object.keys(shares).filter(c => c !== moved);
+  const held = others.filter(c => locked.has(c)).reduce((sum, c) => sum + shares[c], 0);
+  const free = others.filter(c => !locked.has(c));
+  const to = free.length ? Math.min(Math.max(0, wanted), 100 - held) : 100 - held;
+  const before = free.reduce((sum, c) => sum + shares[c], 0);
+  const after = { ...shares, [moved]: to };
+  for (const c of free) after[c] = (100 - held - to) * (before > 0 ? shares[c] / before : 1 / free.length);
+  return after;
+}
+
+// Whole percents that sum to 100 (largest remainders), for showing.
+function whole(shares) {
+  const floor = Object.fromEntries(Object.entries(shares).map(([c, v]) => [c, Math.floor(v + 1e-6)]));
+  let left = 100 - Object.values(floor).reduce((a, b) => a + b, 0);
+  for (const c of Object.keys(shares).sort((a, b) => (shares[b] - floor[b]) - (shares[a] - floor[a]))) if (left-- > 0) floor[c] += 1;
+  return floor;
+}
+
+function show() {
+  for (const field of element.querySelectorAll("fieldset")) {
+    const attribute = field.dataset.attribute, on = props.value.steered.includes(attribute), percents = whole(props.value.shares[attribute]);
+    field.classList.toggle("off", !on);
+    field.querySelector(".steer").checked = on;
+    for (const row of field.querySelectorAll(".share")) {
+      const slider = row.querySelector("input[type=range]"), name = row.dataset.class;
+      slider.value = props.value.shares[attribute][name];
+      slider.style.setProperty("--at", `${slider.value}%`);
+      slider.setAttribute("aria-valuetext", `${percents[name]} percent`);
+      row.querySelector("output").textContent = `${percents[name]} %`;
+    }
+  }
+  element.querySelector(".undo").disabled = !past.length;
+}
+
+function rest() {
+  if (JSON.stringify(rested) === JSON.stringify(props.value)) return;
+  past.push(rested);
+  rested = clone(props.value);
+  show();
+  trigger("release");
+}
+
+element.addEventListener("input", event => {
+  const field = event.target.closest("fieldset");
+  if (!field) return;
+  const value = clone(props.value), attribute = field.dataset.attribute;
+  if (event.target.classList.contains("steer")) {
+    value.steered = value.steered.filter(a => a !== attribute).concat(event.target.checked ? [attribute] : []);
+  } else {
+    const locked = new Set([...field.querySelectorAll(".lock[aria-pressed=true]")].map(b => b.closest(".share").dataset.class));
+    value.shares[attribute] = linked(value.shares[attribute], event.target.closest(".share").dataset.class, +event.target.value, locked);
+    if (!value.steered.includes(attribute)) value.steered = [...value.steered, attribute];
+  }
+  props.value = value;
+  show();
+  trigger("input");
+});
+element.addEventListener("change", rest);
+element.addEventListener("click", event => {
+  const lock = event.target.closest(".lock");
+  if (lock) lock.setAttribute("aria-pressed", lock.getAttribute("aria-pressed") !== "true");
+  if (event.target.closest(".undo") && past.length) {
+    props.value = rested = past.pop();
+    show();
+    trigger("input");
+    trigger("release");
+  }
+});
+watch("value", () => { if (JSON.stringify(rested) !== JSON.stringify(props.value)) { past.push(rested); rested = clone(props.value); } show(); });
+show();

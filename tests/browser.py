@@ -1,0 +1,93 @@
+"""The page in a real browser: serving it, and what a visitor does with it. For the tests and for the screenshots."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from fairdemo.models import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """Runs app.py on a free port; gives its address."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(url, timeout=2)
+                break
+            except OSError:
+                assert process.poll() is None, "app.py ended"
+                time.sleep(0.5)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def visitor(browser: Browser, toured: bool = True, **settings) -> BrowserContext:
+    """A browser profile of its own; by default one that has seen the tour."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+    if toured:
+        context.add_init_script("localStorage.setItem('fairdemo-toured', '1')")
+    return context
+
+
+def arrive(page: Page, url: str) -> Page:
+    page.goto(url, wait_until="load")
+    page.wait_for_selector("#foreseen .mix", timeout=60_000)
+    return page
+
+
+def set_number(page: Page, n: int) -> None:
+    field = page.locator("#number input[type=number]")
+    field.fill(str(n))
+    field.press("Tab")
+
+
+def choose(page: Page, title: str) -> None:
+    """Picks a preset of the wanted distribution."""
+    page.click("#target input")
+    page.click(f"#target [role=option]:has-text('{title}')")
+
+
+def draw(page: Page, n: int = 8) -> None:
+    set_number(page, n)
+    page.click("#draw")
+    page.wait_for_selector(f"text={n} pairs in", timeout=120_000)
+
+
+def move(page: Page, name: str, share: float) -> None:
+    """Clicks a class's slider at a share of its width."""
+    slider = page.locator(f"#mixer [data-class='{name}'] input[type=range]")
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + 8 + share * (box["width"] - 16), box["y"] + box["height"] / 2)
+
+
+def faces(page: Page, side: str) -> list[str]:
+    """What a wall's tiles say."""
+    return page.locator(f"#wall-{side} .tile[data-slot]").evaluate_all("tiles => tiles.map(t => t.title)")
