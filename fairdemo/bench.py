@@ -40,7 +40,7 @@ def bench(profile: str) -> None:
 
     def pipe(slots: list[int]) -> list:
         with torch.no_grad(), torch.autocast(generator.device.type, generator.dtype, enabled=generator.dtype != torch.float32):
-            noise = torch.cat([generator.noise(0, i) for i in slots]).to(generator.device)
+            noise = torch.cat([generator.noise(0, i)[0] for i in slots]).to(generator.device)
             return plain([prompt] * len(slots), latents=noise, num_inference_steps=settings.steps, guidance_scale=settings.guidance, height=settings.size, width=settings.size).images
 
     def one_by_one() -> list:

@@ -1,6 +1,6 @@
 """Measures a profile's response: what the baseline and each source of the mix are classified as, over all professions.
 
-Resumable: the file is written after each profession, and a later run goes on with the missing ones, unless weights have changed.
+Resumable: the file is written after each profession, and a later run goes on with the missing ones, unless weights, sampler or default settings have changed.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ SEED = 1_000_000  # far from the seeds that people use
 
 
 def weights(studio: Studio) -> str:
-    """The fingerprint of the adapters, the model and the classifier of a profile."""
+    """The fingerprint of the adapters, the model, its sampler and default settings, and the classifier of a profile."""
     folders = [models.ROOT / studio.profile.model, models.ROOT / studio.profile.classifier]
-    return response.fingerprint([*(CATALOG.parent / a.file for a in studio.adapters), *(p for f in folders for p in f.rglob("*.safetensors")), *folders[1].glob("*.skops")])
+    return response.fingerprint([*(CATALOG.parent / a.file for a in studio.adapters), *(p for f in folders for p in f.rglob("*.safetensors")), *folders[1].glob("*.skops"),
+                                 *folders[0].rglob("scheduler_config.json")], studio.profile.steps, studio.profile.guidance)
 
 
 def calibrate(studio: Studio, images: int, baseline_images: int) -> Iterator[tuple[int, int]]:

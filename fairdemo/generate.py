@@ -32,11 +32,12 @@ class PairedGenerator:
         self.dtype = compute_dtype(self.device.type)
         self.lock = threading.Lock()
 
-    def noise(self, seed: int, slot: int) -> torch.Tensor:
-        """The initial latent of a slot: depends on the seed and the slot alone, drawn on the CPU on every machine."""
+    def noise(self, seed: int, slot: int) -> tuple[torch.Tensor, torch.Generator]:
+        """The initial latent of a slot, and where the sampler gets the noise of its steps from: depends on the seed and the slot alone, drawn on the
+        CPU on every machine."""
         generator = torch.Generator().manual_seed(seed * 1_000_003 + slot)
         unet = self.pipeline.unet.config
-        return torch.randn(1, unet.in_channels, unet.sample_size, unet.sample_size, generator=generator)
+        return torch.randn(1, unet.in_channels, unet.sample_size, unet.sample_size, generator=generator), generator
 
     @torch.no_grad()
     def draw(self, prompt: str, seed: int, wanted: list[tuple[int, tuple[str, ...]]], steps: int, guidance: float,
@@ -57,9 +58,10 @@ class PairedGenerator:
             def repeated(t: torch.Tensor | None) -> torch.Tensor | None:
                 return None if t is None else t.repeat(n, *[1] * (t.ndim - 1))
 
+            latents, generators = zip(*(self.noise(seed, slot) for slot, _ in wanted))
             with self.router.routed([adapters for _, adapters in wanted]):
                 return pipe(prompt_embeds=repeated(texts), negative_prompt_embeds=repeated(no_texts), pooled_prompt_embeds=repeated(pooled),
-                            negative_pooled_prompt_embeds=repeated(no_pooled), latents=torch.cat([self.noise(seed, slot) for slot, _ in wanted]).to(self.device),
+                            negative_pooled_prompt_embeds=repeated(no_pooled), latents=torch.cat(latents).to(self.device), generator=list(generators),
                             height=self.profile.size, width=self.profile.size, num_inference_steps=steps, guidance_scale=guidance,
                             callback_on_step_end=after_step).images
 
