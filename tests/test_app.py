@@ -166,7 +166,7 @@ def test_sliders_are_linked_locked_and_undone(page):
     white = shares()[5]
     move(page, "Black", 0.5)
     page.wait_for_function("+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] > 40", timeout=10_000)
-    assert sum(shares()) == 100 and shares()[5] == white and abs(shares()[1] - 50) <= 3
+    assert sum(shares()) == 100 and abs(shares()[5] - white) <= 1 and abs(shares()[1] - 50) <= 3  # a third of a percent may be shown rounded up or down
     page.wait_for_function("/Black (4|5)\\d%/.test(document.querySelector('#foreseen').innerText)", timeout=10_000)
     page.click("#mixer .undo")
     page.wait_for_function("+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] < 20", timeout=10_000)

@@ -8,7 +8,7 @@ import gradio as gr
 from fairdemo.models import PROFILES
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import endpoints
-from fairdemo.ui.compare_tab import compare_tab, studio
+from fairdemo.ui.compare_tab import EXAMPLE, compare_tab, studio
 from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.text import I18N, label
 
@@ -33,8 +33,16 @@ def page() -> gr.Blocks:
     return blocks
 
 
+def warm() -> None:
+    """Loads the default model and lets it and the classifier do a little, so that the first visitor's first drawing takes no longer than later ones."""
+    ready = studio(next(iter(PROFILES)))
+    ready.load()
+    wanted = [(i, adapters) for adapters in ((), (ready.adapters[0].name,)) for i in range(ready.profile.first)]
+    ready.reader.read(ready.generator.draw(EXAMPLE, 0, wanted, 2, ready.profile.guidance))
+
+
 def launch() -> None:
     """Serves the page; the model is loaded while the browser opens."""
-    threading.Thread(target=studio(next(iter(PROFILES))).load, daemon=True).start()
+    threading.Thread(target=warm, daemon=True).start()
     page().queue(default_concurrency_limit=4, max_size=40).launch(theme=THEME, css_paths=HERE / "theme.css", head=f"<script>{(HERE / 'page.js').read_text()}</script>", i18n=I18N,
                                                      footer_links=["gradio", "settings"], max_file_size="60mb", mcp_server=True)

@@ -15,13 +15,13 @@ def histogram(comparison: Comparison, attribute: str, corrected: bool, language:
     intervals, a line for the target."""
     classes = list(CLASSES[attribute][1:] if attribute == "age" else CLASSES[attribute])
     figure = go.Figure()
-    for side, colour, pattern in (("baseline", BASELINE, "/"), ("debiased", DEBIASED, "")):
+    for side, colour in (("baseline", BASELINE), ("debiased", DEBIASED)):
         found = attribute_measures(comparison, side, attribute)
         n, rows = found["n"], [found["classes"][c] for c in classes]
         corrected = corrected and all("corrected" in row for row in rows)
         shares = [row["corrected" if corrected else "share"] for row in rows]
         ends = [row["corrected_interval" if corrected else "interval"] if n else (0, 0) for row in rows]
-        figure.add_bar(name=say(language, side), meta=side, x=classes, y=shares, marker=dict(color=colour, pattern=dict(shape=pattern, bgcolor=colour, fgcolor="white", size=5, solidity=0.25)),
+        figure.add_bar(name=say(language, side), meta=side, x=classes, y=shares, marker=dict(color=colour, line=dict(color=INK, width=1)),
                        error_y=dict(type="data", symmetric=False, array=[h - s for (_, h), s in zip(ends, shares)], arrayminus=[s - low for (low, _), s in zip(ends, shares)],
                                     color=INK, thickness=1.3, width=4),
                        customdata=[[row["count"], n, low, high] for row, (low, high) in zip(rows, ends)],

@@ -30,6 +30,7 @@ EXAMPLE = "a photo of a doctor"
 UNIFORM = next(iter(targets.PRESETS))
 HISTORY = 6  # comparisons that a visit keeps
 MAX_PAIRS = 64
+SAME = gr.skip()
 RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session that draws or waits in line
 
 
@@ -110,7 +111,7 @@ def origin(choice: str, prompt: str, language: str) -> str:
     return f"{say(language, 'source')}: {preset.source}. {preset.limits}"
 
 
-def foresee(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: float, guidance: float, method: str, dependence: str, steer: bool, request: gr.Request) -> str:
+def look_ahead(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: float, guidance: float, method: str, dependence: str, steer: bool, request: gr.Request) -> str:
     """The planned mix for what is set now; empty while the input is no good (pressing Draw says why)."""
     try:
         return preview(settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer).plan(), language_of(request))
@@ -129,13 +130,15 @@ def chosen(choice: str, prompt: str, value: Wish, profile: str, request: gr.Requ
         return gr.skip(), words
 
 
-def shown(visit: Visit, status: str, corrected: bool, language: str, n: int | None = None) -> list:
-    """Everything below the Draw button, for what stands in `visit.plan`; `n` tiles, by default as many as there are pairs."""
+def shown(visit: Visit, status: str, corrected: bool, language: str, n: int | None = None, counted: bool = True) -> list:
+    """Everything below the Draw button, for what stands in `visit.plan`; `n` tiles, by default as many as there are pairs. Not `counted`: charts
+    and words stay as they are."""
     plan = visit.plan
     c = plan.comparison
     link = share.query(c, plan.slots, mix.sources({a.cell: a.name for a in studio(c.profile).adapters})) if c.profile in models.PROFILES and len(c.pairs) == c.n and plan.slots else ""
     tiles = len(c.pairs) if n is None else n
-    return [wall(c, "baseline", tiles, language), wall(c, "debiased", tiles, language), *charts_of(c, corrected, language), findings(c, language), cells(c, language), status,
+    numbers = [*charts_of(c, corrected, language), findings(c, language), cells(c, language)] if counted else [SAME] * (len(CLASSES) + 2)
+    return [wall(c, "baseline", tiles, language), wall(c, "debiased", tiles, language), *numbers, status,
             f'<div id="share-link" data-query="{html.escape(link)}"></div>', gr.Column(visible=bool(c.pairs)), visit]
 
 
@@ -163,14 +166,22 @@ def run(plan: Plan, visit: Visit, corrected: bool, language: str, request: gr.Re
     start = time.perf_counter()
     yield shown(now, say(language, "drawing"), corrected, language, c.n)
 
+    told, counted = start, 0.0
+
     def step(part: float) -> None:
-        seconds = (time.perf_counter() - start) * (1 - part) / max(part, 0.02)
+        nonlocal told
+        if time.perf_counter() - told < 0.5:  # a browser that redraws its bar at each step takes the processor from the model
+            return
+        told = time.perf_counter()
+        seconds = (told - start) * (1 - part) / max(part, 0.02)
         progress(part, desc=say(language, "drawing_left", seconds=seconds) if part > 0.05 else say(language, "drawing"))
 
     try:
         for grown in studio(c.profile).run(plan, step, cancel):
             if len(grown.pairs) < c.n:
-                yield shown(now, say(language, "so_far", done=len(grown.pairs), n=c.n), corrected, language, c.n)
+                screen = shown(now, say(language, "so_far", done=len(grown.pairs), n=c.n), corrected, language, c.n, time.perf_counter() - counted > 4)
+                counted = counted if screen[2] is SAME else time.perf_counter()
+                yield screen
         status = say(language, done, n=c.n, k=c.n - kept, seconds=time.perf_counter() - start)
     except Cancelled:
         status = say(language, "stopped", done=len(c.pairs), n=c.n)
@@ -267,12 +278,12 @@ def compare_tab(blocks: gr.Blocks) -> None:
     visit, walls = gr.State(Visit(), time_to_live=3600), gr.State("")
     page_words = gr.HTML("", elem_id="words-holder", apply_default_css=False)
     with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=300, elem_id="ask", elem_classes="panel"):
+        with gr.Column(scale=5, min_width=300, elem_id="ask"):
             prompt = gr.Textbox(EXAMPLE, label=label("prompt"), info=label("prompt_info"), lines=1, max_length=5000, elem_id="prompt")
             with gr.Row():
                 profession = gr.Dropdown(list(PROFESSIONS), value="doctor", label=label("profession"), min_width=130)
                 quality = gr.Dropdown(list(ATTRIBUTES), value=None, label=label("attribute"), min_width=130)
-                lucky = gr.Button(label("surprise"), min_width=110, scale=0, elem_id="surprise")
+                lucky = gr.Button(label("surprise"), min_width=140, scale=0, elem_id="surprise")
             with gr.Row():
                 n = gr.Slider(4, MAX_PAIRS, 16, step=4, label=label("number"), elem_id="number", min_width=200, scale=3)
                 seed = gr.Number(7, label=label("seed"), precision=0, minimum=0, maximum=2**31 - 1, min_width=90, scale=1, elem_id="seed")
@@ -286,7 +297,7 @@ def compare_tab(blocks: gr.Blocks) -> None:
                     method = gr.Dropdown(list(mix.METHODS), value=mix.METHODS[0], label=label("method"), min_width=180)
                     dependence = gr.Dropdown(list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence"), min_width=180)
                     steer = gr.Checkbox(True, label=label("steer"), info=label("steer_info"), elem_id="steer")
-        with gr.Column(scale=7, min_width=320, elem_id="wish", elem_classes="panel"):
+        with gr.Column(scale=7, min_width=320, elem_id="wish"):
             presets = [*((preset.title, name) for name, preset in targets.PRESETS.items()), (label("workforce"), "workforce"), (label("own"), "own")]
             choice = gr.Dropdown(presets, value=UNIFORM, label=label("wanted"), filterable=False, elem_id="target")
             source = gr.Markdown(origin(UNIFORM, EXAMPLE, "en"), elem_id="origin")
@@ -321,10 +332,10 @@ def compare_tab(blocks: gr.Blocks) -> None:
     gr.on([prompt.input, n.input, seed.input, profession.input, quality.input, lucky.click, die.click], lambda: "", None, walls, **hidden)  # a link's slots are for its wall alone
     picked = choice.input(chosen, [choice, prompt, mixed, profile], [mixed, source], **hidden)
     gr.on([prompt.change, blocks.load], source_line, [choice, prompt], source, **hidden)
-    mixed.input(lambda: ("own", ""), None, [choice, walls], trigger_mode="always_last", **hidden)
-    gr.on([mixed.input, mixed.change, prompt.change, n.change, dependence.change, profile.change], foresee, asked, foreseen, trigger_mode="always_last", **hidden)
+    mixed.input(own, None, [choice, walls, source], trigger_mode="always_last", **hidden)
+    gr.on([mixed.input, mixed.change, prompt.change, n.change, dependence.change, profile.change], look_ahead, asked, foreseen, trigger_mode="always_last", **hidden)
     arrived = blocks.load(arrive, None, [prompt, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
-    arrived.then(foresee, asked, foreseen, **hidden)
+    arrived.then(look_ahead, asked, foreseen, **hidden)
     drawing = {"show_progress": "full", "show_progress_on": status, "concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
     drawn = gr.on([go.click, prompt.submit], wait, None, None, queue=False, **hidden).then(draw, [*asked, corrected, walls, visit], results, **drawing)
     moved = mixed.release(move, [*asked, corrected, visit], results, trigger_mode="always_last", **drawing)
@@ -334,6 +345,11 @@ def compare_tab(blocks: gr.Blocks) -> None:
     past.input(recall, [past, corrected, visit], [*results, prompt, n, seed, mixed, choice], **hidden).then(finished, visit, [download, past], **hidden)
     corrected.change(charts_again, [corrected, visit], plots, **hidden)
     halt.click(stop, None, None, queue=False, api_visibility="private")
+
+
+def own(request: gr.Request) -> tuple[str, str, str]:
+    """After a slider moved: the wish is the visitor's own, and a link's slots are no longer meant."""
+    return "own", "", say(language_of(request), "origin_own")
 
 
 def source_line(choice: str, prompt: str, request: gr.Request) -> str:

@@ -33,7 +33,7 @@
     const images = pair.map((t, i) => make("img", { src: $("img", t).src, alt: $("img", t).alt, className: i ? "after" : "before" }));
     const stage = make("div", { className: "stage" }, ...images);
     const range = make("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: `${text.baseline} | ${text.debiased}` });
-    const cut = () => stage.style.setProperty("--cut", `${range.value}%`);
+    const cut = () => [stage.style.setProperty("--cut", `${range.value}%`), range.style.setProperty("--at", `${range.value}%`)];
     range.addEventListener("input", cut);
     cut();
     const columns = about.map((a, i) => make("section", {}, make("h4", { textContent: i ? text.debiased : text.baseline }), make("p", { textContent: `${a.adapter}; ${a.read}` }), probabilities(a)));
