@@ -84,6 +84,7 @@ def draw(page: Page, n: int = 8) -> None:
 def move(page: Page, name: str, share: float) -> None:
     """Clicks a class's slider at a share of its width."""
     slider = page.locator(f"#mixer [data-class='{name}'] input[type=range]")
+    slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
     page.mouse.click(box["x"] + 8 + share * (box["width"] - 16), box["y"] + box["height"] / 2)
 

@@ -33,10 +33,11 @@ def states(page: Page, name: str, folder: Path) -> None:
     page.wait_for_timeout(500)
     shot("pair", full=False)
     page.keyboard.press("Escape")
-    for tab in ("saved", "about"):
-        page.locator("[role=tab]").nth(1 + (tab == "about")).click()
-        page.wait_for_timeout(800)
-        shot(tab)
+    if page.viewport_size["width"] > 640:
+        for place, tab in ((1, "saved"), (2, "about")):
+            page.locator("[role=tab]").nth(place).click()
+            page.wait_for_timeout(800)
+            shot(tab)
 
 
 def main(folder: Path) -> None:
