@@ -222,3 +222,20 @@ def test_nothing_is_wider_than_the_screen_and_nothing_leaves_the_machine(chromiu
     assert page.evaluate("document.documentElement.scrollWidth") <= width + 1
     assert outside == [] and sum(weight) < 1_500_000
     context.close()
+
+
+def test_the_phone_path(chromium, address):
+    context = browser.visitor(chromium, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = arrive(context.new_page(), address)
+    draw(page, 4)
+    page.wait_for_selector("#plot-race .js-plotly-plot", timeout=20_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 391
+    first, second = (page.locator("#wall-debiased .tile").nth(i).bounding_box() for i in range(2))
+    assert first["y"] == second["y"] and first["width"] >= 60, "two faces a row on each wall"
+    page.locator("#wall-debiased .tile").first.tap()
+    dialog = page.locator("dialog.pair[open]")
+    assert dialog.bounding_box()["width"] <= 390
+    dialog.locator(".close").tap()
+    move(page, "Female", 0.8)
+    page.wait_for_selector("text=pairs redrawn in", timeout=60_000)
+    context.close()

@@ -111,14 +111,14 @@ def faces(bench: Bench) -> dict:
     """32 professions x 8 images, baseline and each race x gender adapter, every profession with noise of its own: one face in >= 97 %, whole in
     >= 90 %."""
     routes = [()] + [(a.name,) for a in bench.studio.adapters if len(a.cell) == 2]
-    one: list[bool] = []
-    whole: list[bool] = []
+    one: dict[str, list[bool]] = {" ".join(r) or "baseline": [] for r in routes}
+    whole: dict[str, list[bool]] = {name: [] for name in one}
     for k, profession in enumerate(tqdm(PROFESSIONS, desc="faces")):
         images = bench.draw(photo_of(profession), [(i, r) for r in routes for i in range(8)], seed=k)
-        one += [len(f) == 1 for f in bench.studio.reader.detector.detect(images)]
-        whole += list(bench.whole(images))
-    base = [k for k in range(len(one)) if k % (8 * len(routes)) < 8]
-    return {"one_face": share(one), "whole": share(whole), "baseline_one_face": share([one[k] for k in base]), "baseline_whole": share([whole[k] for k in base])}
+        for flags, found in ((one, [len(f) == 1 for f in bench.studio.reader.detector.detect(images)]), (whole, list(bench.whole(images)))):
+            for j, name in enumerate(flags):
+                flags[name] += found[8 * j:8 * j + 8]
+    return {name: {"all": share(sum(flags.values(), [])), **{r: share(f) for r, f in flags.items()}} for name, flags in (("one_face", one), ("whole", whole))}
 
 
 def adapters(bench: Bench, n: int = 16) -> dict:
