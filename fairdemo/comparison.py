@@ -160,7 +160,9 @@ def load(folder: Path) -> Comparison:
                 return Drawn(image.convert("RGB"), faces, entry[side]["subject"], next(vectors[f"{side} looks"]))
 
         pairs = [Pair(int(e["slot"]), e["adapter"], drawn(e, "baseline"), drawn(e, "debiased")) for e in data["pairs"]]
-        return Comparison(str(data["prompt"]), str(data["profile"]), int(data["seed"]), int(data["n"]), check(data["target"]), dict(data["settings"]), dict(data["mix"]),
+        target = {str(a): {str(c): float(v) for c, v in shares.items()} for a, shares in data["target"].items()}
+        check(target)
+        return Comparison(str(data["prompt"]), str(data["profile"]), int(data["seed"]), int(data["n"]), target, dict(data["settings"]), dict(data["mix"]),
                           {a: {c: {str(r): int(k) for r, k in readings.items()} for c, readings in rows.items() if c in CLASSES[a]} for a, rows in data["confusion"].items() if a in CLASSES},
                           data["subject"] if data["subject"] in PROFESSIONS else None, [str(n) for n in data["notices"]], pairs)
     except (KeyError, TypeError, AttributeError, ValueError, OSError, StopIteration, zipfile.BadZipFile) as error:

@@ -139,7 +139,7 @@ def shown(visit: Visit, status: str, corrected: bool, language: str, n: int | No
     tiles = len(c.pairs) if n is None else n
     numbers = [*charts_of(c, corrected, language), findings(c, language), cells(c, language)] if counted else [SAME] * (len(CLASSES) + 2)
     return [wall(c, "baseline", tiles, language), wall(c, "debiased", tiles, language), *numbers, status,
-            f'<div id="share-link" data-query="{html.escape(link)}"></div>', gr.Column(visible=bool(c.pairs)), visit]
+            f'<div id="share-link" data-query="{html.escape(link)}"></div>', gr.Column(visible=bool(c.pairs)) if counted else SAME, visit, gr.DownloadButton(interactive=False)]
 
 
 def charts_of(comparison: Comparison, corrected: bool, language: str) -> list:
@@ -166,7 +166,7 @@ def run(plan: Plan, visit: Visit, corrected: bool, language: str, request: gr.Re
     start = time.perf_counter()
     yield shown(now, say(language, "drawing"), corrected, language, c.n)
 
-    told, counted = start, 0.0
+    told = counted = start
 
     def step(part: float) -> None:
         nonlocal told
@@ -179,9 +179,11 @@ def run(plan: Plan, visit: Visit, corrected: bool, language: str, request: gr.Re
     try:
         for grown in studio(c.profile).run(plan, step, cancel):
             if len(grown.pairs) < c.n:
-                screen = shown(now, say(language, "so_far", done=len(grown.pairs), n=c.n), corrected, language, c.n, time.perf_counter() - counted > 4)
-                counted = counted if screen[2] is SAME else time.perf_counter()
-                yield screen
+                # A first chart makes the browser load its chart library, for seconds; a short first wall gets its charts at the end.
+                elapsed, fresh = time.perf_counter() - start, time.perf_counter() - counted
+                due = fresh > 2.5 and (bool(visit.history) or elapsed * (c.n / len(grown.pairs) - 1) > 4)
+                counted = time.perf_counter() if due else counted
+                yield shown(now, say(language, "so_far", done=len(grown.pairs), n=c.n), corrected, language, c.n, due)
         status = say(language, done, n=c.n, k=c.n - kept, seconds=time.perf_counter() - start)
     except Cancelled:
         status = say(language, "stopped", done=len(c.pairs), n=c.n)
@@ -217,7 +219,7 @@ def move(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: f
     again at once."""
     now, language = settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer), language_of(request)
     if visit.plan is None or not now.same_wall(visit.plan) or request.session_hash in RUNNING:
-        yield [gr.skip()] * 11
+        yield [SAME] * 12
         return
     try:
         goal = now.plan().comparison.target
@@ -242,7 +244,7 @@ def recall(name: str, corrected: str, visit: Visit, request: gr.Request) -> list
     """Shows a comparison of the history again, with what was asked and wished for it."""
     plan = next((p for p in visit.history if title(p) == name), None)
     if plan is None:
-        return [gr.skip()] * 16
+        return [SAME] * 17
     language, c = language_of(request), plan.comparison
     return [*shown(replace(visit, plan=plan), say(language, "back"), corrected == "corrected", language),
             c.prompt, c.n, c.seed, wish(c.target, reference(c.prompt, c.profile)), "own"]
@@ -323,7 +325,7 @@ def compare_tab(blocks: gr.Blocks) -> None:
     gr.Markdown(label("limits"), elem_id="limits")
 
     asked = [prompt, n, seed, mixed, profile, steps, guidance, method, dependence, steer]
-    results = [*seen, *plots, said, together, status, link, measured, visit]
+    results = [*seen, *plots, said, together, status, link, measured, visit, download]
     hidden = {"show_progress": "hidden", "api_visibility": "private"}
     profession.input(lambda p: (f"a photo of {article(p)}", None), profession, [prompt, quality], **hidden)
     quality.input(lambda q: (f"a photo of {article(q)} person", None), quality, [prompt, profession], **hidden)
