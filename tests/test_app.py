@@ -57,7 +57,7 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     page.wait_for_selector("text=Shown again", timeout=20_000)
     assert faces(page, "debiased") == before, "going back shows what was there"
     move(page, "Female", 0.7)
-    page.wait_for_selector("text=Shown again", timeout=20_000)
+    page.wait_for_function("said => [...document.querySelectorAll('#wall-debiased .tile[data-slot]')].map(t => t.title).join() === said", arg=",".join(after), timeout=20_000)
 
     page.locator("#wall-debiased .tile").nth(2).click()
     dialog = page.locator("dialog.pair[open]")
