@@ -11,8 +11,7 @@ from tqdm import tqdm
 from fairdemo import measure, mix, response, targets
 from fairdemo.attributes import CLASSES
 from fairdemo.comparison import SIDES, Comparison, measures
-from fairdemo.prompts import profession
-from fairdemo.workforce import workforce
+from fairdemo.workforce import wished
 
 
 def percent(share: float, interval: list[float]) -> str:
@@ -62,7 +61,7 @@ def compare(args: argparse.Namespace) -> None:
     if args.out is not None and args.out.exists():
         raise FileExistsError(f"output folder {str(args.out)!r} exists already; name one that doesn't")
     studio = Studio(args.profile)
-    target = workforce(profession(args.prompt)).target if args.target == "workforce" else targets.parse(args.target)
+    target = wished(args.target, args.prompt)
     plan = studio.plan(args.prompt, target, args.n, args.seed, args.slots, args.steps, args.guidance, args.steer, args.dependence)
     comparison = plan.comparison
     with tqdm(total=100, desc="drawing", unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}", file=sys.stderr) as bar:
@@ -84,7 +83,7 @@ def calibrate(args: argparse.Namespace) -> None:
         for done, total in run(studio, args.images, args.baseline_images):
             bar.total = total
             bar.update(done - bar.n)
-    print("\n".join(response.report(response.load(studio.response_file), mix.sources({a.cell: a.name for a in studio.adapters}), studio.confusion)))
+    print("\n".join(response.report(response.load(studio.response_file), studio.sources, studio.confusion)))
     print(f"Counts are in {studio.response_file.name}, beside the catalog of adapters. As perceived by the classifier, on generated faces; corrected is an estimate.")
 
 

@@ -5,7 +5,7 @@ Resumable: the file is written after each profession, and a later run goes on wi
 
 from collections.abc import Iterator
 
-from fairdemo import mix, models, response
+from fairdemo import models, response
 from fairdemo.adapters import CATALOG
 from fairdemo.compare import Studio
 from fairdemo.prompts import PROFESSIONS, article
@@ -29,7 +29,7 @@ def calibrate(studio: Studio, images: int, baseline_images: int) -> Iterator[tup
     counts = response.load(target) if target.is_file() else None
     if counts is None or counts.weights != weights(studio):
         counts = response.Counts(weights(studio))
-    choice = mix.sources({a.cell: a.name for a in studio.adapters})
+    choice = studio.sources
     profile = studio.profile
     for k, profession in enumerate(PROFESSIONS):
         prompt = f"a photo of {article(profession)}"

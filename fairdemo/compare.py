@@ -65,6 +65,11 @@ class Studio:
         return response.load(self.response_file) if self.response_file.is_file() else None
 
     @cached_property
+    def sources(self) -> list[mix.Slot]:
+        """Everything that a slot can be drawn with: the baseline, each adapter, each group's with each age's."""
+        return mix.sources({a.cell: a.name for a in self.adapters})
+
+    @cached_property
     def confusion(self) -> dict[str, dict[str, dict[str, int]]]:
         """How the classifier reads faces of known class, counts by attribute, class and reading; empty if it was never measured."""
         path = models.ROOT / self.profile.classifier / "confusion.json"
@@ -82,8 +87,7 @@ class Studio:
         """
         named = prompts.named(prompt)
         wished = {a: shares for a, shares in target.items() if a not in named}
-        every = mix.sources({a.cell: a.name for a in self.adapters})
-        choice = [every[i] for i in mix.allowed(every, named)]
+        choice = [self.sources[i] for i in mix.allowed(self.sources, named)]
         if self.counts is None and wished:
             choice = [s for s in choice if all(s.named(a) for a in wished)] or choice
         reference = response.baseline(self.counts, prompt, named)

@@ -138,8 +138,7 @@ def steering(studio: Studio, work: Path, walls: int = 100, n: int = 16) -> Itera
         cells, start = np.zeros((walls, len(CELLS))), 0
         with tqdm(total=walls * n, desc=name) as bar:
             while start < n:
-                size = min(n - start, profile.batch if start else profile.first)
-                size = min(size, -(-(n - start) // 2)) if steer else size
+                size = len(studio.generator.next_batch(list(range(start, n)), not start, steer))
                 wanted = [(w, i) for w in range(walls) for i in range(start, start + size)]
                 for k in range(0, len(wanted), 64):
                     part = wanted[k:k + 64]

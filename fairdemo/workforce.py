@@ -7,7 +7,8 @@ prints no shares since there are too few. Hispanic workers may be of any race an
 
 from dataclasses import dataclass
 
-from fairdemo.targets import Preset
+from fairdemo.prompts import profession as profession_in
+from fairdemo.targets import Preset, Target, parse
 
 SOURCE = "U.S. Bureau of Labor Statistics, Current Population Survey 2022, table 11"
 
@@ -58,6 +59,11 @@ OCCUPATIONS = {
 # The survey counts Indian workers as Asian and Middle Eastern ones as White; they are taken apart as in the whole population (see `targets.PRESETS["us"]`).
 _INDIAN_OF_ASIAN = 4.4 / (4.4 + 15.2)
 _MIDDLE_EASTERN_OF_WHITE = 3.5 / (3.5 + 188.2)
+
+
+def wished(text: str, prompt: str) -> Target:
+    """A target as people write it (`targets.parse`), or "workforce": that of the profession which the prompt names. ValueError says what is wrong."""
+    return workforce(profession_in(prompt)).target if text == "workforce" else parse(text)
 
 
 def workforce(profession: str | None) -> Preset:

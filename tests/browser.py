@@ -79,6 +79,7 @@ def draw(page: Page, n: int = 8) -> None:
     set_number(page, n)
     page.click("#draw")
     page.wait_for_selector(f"text={n} pairs in", timeout=120_000)
+    page.wait_for_function("n => ['baseline', 'debiased'].every(side => document.querySelectorAll(`#wall-${side} .tile img`).length === n)", arg=n, timeout=20_000)
 
 
 def move(page: Page, name: str, share: float) -> None:

@@ -5,15 +5,13 @@ from typing import Any
 import gradio as gr
 
 from fairdemo import targets
-from fairdemo.prompts import profession
-from fairdemo.ui.compare_tab import studio
-from fairdemo.workforce import workforce
+from fairdemo.ui.compare_tab import MAX_PAIRS, studio
+from fairdemo.workforce import wished
 
 
 def plan_of(prompt: str, n: int, seed: int, target: str, profile: str):
     try:
-        wish = workforce(profession(prompt)).target if target == "workforce" else targets.parse(target)
-        return studio(profile).plan(prompt, wish, n, seed)
+        return studio(profile).plan(prompt, wished(target, prompt), n, seed)
     except ValueError as error:
         raise gr.Error(str(error), print_exception=False) from None
 
@@ -29,8 +27,8 @@ def compare(prompt: str, n: int = 16, seed: int = 7, target: str = "uniform", pr
         target: uniform, baseline, women 70, world, us, age 75/25, workforce, or shares like "race:Black=0.3;gender:Female=0.6"
         profile: the model, e.g. embedded
     """
-    if not 1 <= n <= 64:
-        raise gr.Error(f"number of pairs is {n}; 1 to 64 are allowed", print_exception=False)
+    if not 1 <= n <= MAX_PAIRS:
+        raise gr.Error(f"number of pairs is {n}; 1 to {MAX_PAIRS} are allowed", print_exception=False)
     plan = plan_of(prompt, n, seed, target, profile)
     for _ in studio(profile).run(plan):
         pass

@@ -1,22 +1,24 @@
 """Histograms of a comparison: baseline, debiased and target by class, with intervals. `page.js` lights up the faces behind a bar."""
 
+from typing import Any
+
 import plotly.graph_objects as go
 
 from fairdemo.attributes import AGE_BANDS, CLASSES
-from fairdemo.comparison import Comparison, attribute_measures
+from fairdemo.comparison import Comparison
 from fairdemo.ui.text import say
 
 INK = "#7a808c"  # lines; the theme colours the text, since no one grey is readable on both white and near-black
 BASELINE, DEBIASED, TARGET = "#9aa1ad", "#2A788E", "#E69F00"
 
 
-def histogram(comparison: Comparison, attribute: str, corrected: bool, language: str) -> go.Figure:
+def histogram(comparison: Comparison, measured: dict[str, Any], attribute: str, corrected: bool, language: str) -> go.Figure:
     """Shares of an attribute's classes among the found faces, observed or `corrected` for the classifier's errors, whiskers for 95 %
-    intervals, a line for the target."""
+    intervals, a line for the target. `measured` is what `comparison.measures` gives."""
     classes = list(CLASSES[attribute][1:] if attribute == "age" else CLASSES[attribute])
     figure = go.Figure()
     for side, colour in (("baseline", BASELINE), ("debiased", DEBIASED)):
-        found = attribute_measures(comparison, side, attribute)
+        found = measured[side][attribute]
         n, rows = found["n"], [found["classes"][c] for c in classes]
         corrected = corrected and all("corrected" in row for row in rows)
         shares = [row["corrected" if corrected else "share"] for row in rows]

@@ -15,7 +15,7 @@ import gradio as gr
 from fairdemo import mix, models, prompts, targets
 from fairdemo.attributes import CLASSES, TARGET_CLASSES
 from fairdemo.compare import Plan, Studio
-from fairdemo.comparison import Comparison
+from fairdemo.comparison import Comparison, measures
 from fairdemo.generate import Cancelled
 from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, article
 from fairdemo.ui import charts, share
@@ -24,7 +24,7 @@ from fairdemo.ui.findings import cells, explanations, findings
 from fairdemo.ui.foreseen import preview
 from fairdemo.ui.mixer import Wish, mixer, target_of, wish
 from fairdemo.ui.text import label, language_of, say
-from fairdemo.workforce import workforce
+from fairdemo.workforce import wished, workforce
 
 EXAMPLE = "a photo of a doctor"
 UNIFORM = next(iter(targets.PRESETS))
@@ -89,11 +89,6 @@ def title(plan: Plan) -> str:
     return f"{c.prompt} · seed {c.seed} · {len(c.pairs)} pairs · {wanted}"
 
 
-def preset_target(name: str, prompt: str) -> targets.Target:
-    """The target of a preset; ValueError if the prompt names no profession with a US labour statistic and the preset needs one."""
-    return workforce(prompts.profession(prompt)).target if name == "workforce" else targets.PRESETS[name].target
-
-
 def reference(prompt: str, profile: str) -> targets.Target:
     """The shares that the baseline is expected to give for a prompt."""
     task = studio(profile).task(prompt or EXAMPLE, {}, targets.DEPENDENCES[0])
@@ -125,7 +120,7 @@ def chosen(choice: str, prompt: str, value: Wish, profile: str, request: gr.Requ
     if choice == "own":
         return gr.skip(), words
     try:
-        return wish(preset_target(choice, prompt), reference(prompt, profile)), words
+        return wish(wished(choice, prompt), reference(prompt, profile)), words
     except ValueError:
         return gr.skip(), words
 
@@ -135,19 +130,25 @@ def shown(visit: Visit, status: str, corrected: bool, language: str, n: int | No
     and words stay as they are."""
     plan = visit.plan
     c = plan.comparison
-    link = share.query(c, plan.slots, mix.sources({a.cell: a.name for a in studio(c.profile).adapters})) if c.profile in models.PROFILES and len(c.pairs) == c.n and plan.slots else ""
+    link = share.query(c, plan.slots, studio(c.profile).sources) if len(c.pairs) == c.n else ""
     tiles = len(c.pairs) if n is None else n
-    numbers = [*charts_of(c, corrected, language), findings(c, language), cells(c, language)] if counted else [SAME] * (len(CLASSES) + 2)
+    numbers = numbers_of(c, corrected, language) if counted else [SAME] * (len(CLASSES) + 2)
     return [wall(c, "baseline", tiles, language), wall(c, "debiased", tiles, language), *numbers, status,
             f'<div id="share-link" data-query="{html.escape(link)}"></div>', gr.Column(visible=bool(c.pairs)) if counted else SAME, visit, gr.DownloadButton(interactive=False)]
 
 
-def charts_of(comparison: Comparison, corrected: bool, language: str) -> list:
-    return [charts.histogram(comparison, a, corrected, language) for a in CLASSES]
+def numbers_of(comparison: Comparison, corrected: bool, language: str) -> list:
+    """The charts, what they say in words, and race and gender together; all of one measuring."""
+    found = measures(comparison)
+    return [*charts_of(comparison, found, corrected, language), findings(comparison, found, language), cells(comparison, language)]
+
+
+def charts_of(comparison: Comparison, found: dict[str, Any], corrected: bool, language: str) -> list:
+    return [charts.histogram(comparison, found, a, corrected, language) for a in CLASSES]
 
 
 def charts_again(corrected: str, visit: Visit, request: gr.Request) -> list:
-    return charts_of(visit.plan.comparison, corrected == "corrected", language_of(request)) if visit.plan else [gr.skip()] * len(CLASSES)
+    return charts_of(visit.plan.comparison, measures(visit.plan.comparison), corrected == "corrected", language_of(request)) if visit.plan else [gr.skip()] * len(CLASSES)
 
 
 def finished(visit: Visit) -> tuple[Any, Any]:
@@ -203,7 +204,7 @@ def draw(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: f
     language = language_of(request)
     try:
         plan = settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer).plan()
-        fixed = share.slots_of(share.follow({"slots": walls}), mix.sources({a.cell: a.name for a in studio(profile).adapters}), plan.comparison.n) if walls else None
+        fixed = share.slots_of(share.follow({"slots": walls}), studio(profile).sources, plan.comparison.n) if walls else None
         if fixed:
             plan = replace(plan, slots=fixed, steer=False)
         yield from run(plan, visit, corrected == "corrected", language, request, progress)

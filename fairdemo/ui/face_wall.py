@@ -53,7 +53,7 @@ def tile(pair: Pair, side: str, seed: int, language: str) -> str:
         read, detail = say(language, "none_found"), {}
         labels = f'<span class="chip none"><i></i>{read}</span>'
     title = html.escape(f"{say(language, 'image', slot=pair.slot + 1)}, {adapter}; {read}")
-    about = html.escape(json.dumps({"title": f"{say(language, 'image', slot=pair.slot + 1)}", "adapter": adapter, "read": read, "seed": seed, "slot": pair.slot, "probability": detail}))
+    about = html.escape(json.dumps({"title": f"{say(language, 'image', slot=pair.slot + 1)}", "adapter": adapter, "read": read, "seed": seed, "probability": detail}))
     return (f'<figure class="tile" tabindex="0" role="button" title="{title}" data-slot="{pair.slot}" data-side="{side}"{marks} data-about="{about}">'
             f'<div class="picture"><img src="{data_uri(drawn.image)}" alt="Generated: {title}">{box}</div><figcaption>{labels}{more}</figcaption></figure>')
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fairdemo import measure
 from fairdemo.attributes import GENDERS, RACES
-from fairdemo.comparison import SIDES, Comparison, measures
+from fairdemo.comparison import SIDES, Comparison
 from fairdemo.ui.text import WORDS, say
 
 
@@ -20,11 +20,10 @@ def explanations(language: str) -> str:
     return "".join(f'<div popover id="{key}" class="explained">{html.escape(say(language, key))}</div>' for key in WORDS["en"] if key.startswith("info_"))
 
 
-def findings(comparison: Comparison, language: str) -> str:
-    """One card an attribute, then what else was counted."""
+def findings(comparison: Comparison, found: dict[str, Any], language: str) -> str:
+    """One card an attribute, then what else was counted; `found` is what `comparison.measures` gives."""
     if not comparison.pairs:
         return ""
-    found = measures(comparison)
     cards = "".join(card(comparison, found, attribute, language) for attribute in ("gender", "race", "age"))
     n = len(comparison.pairs)
     notes = [say(language, "no_face", before=found["baseline"]["no_face"], after=found["debiased"]["no_face"], n=n)]

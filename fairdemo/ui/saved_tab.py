@@ -6,9 +6,8 @@ import gradio as gr
 
 from fairdemo.attributes import CLASSES
 from fairdemo.ui import share
-from fairdemo.ui.compare_tab import charts_of
+from fairdemo.ui.compare_tab import numbers_of
 from fairdemo.ui.face_wall import wall
-from fairdemo.ui.findings import cells, findings
 from fairdemo.ui.text import label, language_of, say
 
 
@@ -22,7 +21,7 @@ def opened(path: str | None, request: gr.Request) -> list:
     except ValueError as error:
         raise gr.Error(str(error), title=say(language, "check_input"), print_exception=False) from None
     n = len(comparison.pairs)
-    return [wall(comparison, "baseline", n, language), wall(comparison, "debiased", n, language), *charts_of(comparison, False, language), findings(comparison, language), cells(comparison, language),
+    return [wall(comparison, "baseline", n, language), wall(comparison, "debiased", n, language), *numbers_of(comparison, False, language),
             gr.Column(visible=True)]
 
 
