@@ -14,17 +14,20 @@ from diffusers import StableDiffusionXLPipeline
 from diffusers.utils import convert_unet_state_dict_to_peft
 from torch import nn
 
+Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]  # layer -> (A (r, in), B (out, r)), any scale folded into B
 CATALOG = Path(__file__).resolve().parent.parent / "adapters" / "catalog.toml"
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One entry of the catalog: `cell` is what it draws, (race, gender) or (age band,)."""
+    """One entry of the catalog: `cell` is what it draws, (race, gender) or (age band,); `weight` is how strongly it is applied, what
+    diffusers' `set_adapters` calls adapter weight."""
 
     name: str
     base: str
     file: str
     cell: tuple[str, ...]
+    weight: float
     license: str
     source: str
 
@@ -33,8 +36,8 @@ def catalog(base: str, path: Path = CATALOG) -> list[Adapter]:
     """The adapters made for the profile `base`; ValueError that names a damaged catalog."""
     try:
         entries = tomllib.loads(path.read_text())["adapter"]
-        adapters = [Adapter(e["name"], e["base"], e["file"], tuple(e["cell"]), e["license"], e["source"]) for e in entries]
-    except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        adapters = [Adapter(e["name"], e["base"], e["file"], tuple(e["cell"]), float(e["weight"]), e["license"], e["source"]) for e in entries]
+    except (OSError, KeyError, TypeError, ValueError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"catalog of adapters {path.name} is damaged: {type(error).__name__}: {error}") from None
     return [a for a in adapters if a.base == base]
 
@@ -42,8 +45,8 @@ def catalog(base: str, path: Path = CATALOG) -> list[Adapter]:
 class Router:
     """All adapters of a catalog attached to one U-Net. Use: `with router.routed([("Asian Female",), (), ...]): unet(...)`."""
 
-    def __init__(self, unet: nn.Module, factors: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]]):
-        """`factors[adapter][layer]` is (A (r, in), B (out, r)), any scale folded into B."""
+    def __init__(self, unet: nn.Module, factors: dict[str, Factors]):
+        """`factors` by adapter's name."""
         self.names = list(factors)
         self.stacks: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.gathered: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -92,8 +95,8 @@ class Router:
         self.gathered.clear()
 
 
-def read_factors(pipeline: StableDiffusionXLPipeline, path: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """The U-Net layers of a LoRA file in any layout that diffusers reads: layer -> (A, B), network alphas folded into B."""
+def read_factors(pipeline: StableDiffusionXLPipeline, path: Path) -> Factors:
+    """The U-Net layers of a LoRA file in any layout that diffusers reads, network alphas folded into B."""
     if not path.is_file():
         raise ValueError(f"adapter file {path.name} is missing")
     try:
@@ -114,5 +117,9 @@ def read_factors(pipeline: StableDiffusionXLPipeline, path: Path) -> dict[str, t
 
 
 def attach(pipeline: StableDiffusionXLPipeline, adapters: list[Adapter], folder: Path = CATALOG.parent) -> Router:
-    """Loads every adapter's file and routes the pipeline's U-Net through them."""
-    return Router(pipeline.unet, {a.name: read_factors(pipeline, folder / a.file) for a in adapters})
+    """Loads every adapter's file and routes the pipeline's U-Net through them, each at its weight."""
+    return Router(pipeline.unet, {a.name: weighted(read_factors(pipeline, folder / a.file), a.weight) for a in adapters})
+
+
+def weighted(factors: Factors, weight: float) -> Factors:
+    return {layer: (down, weight * up) for layer, (down, up) in factors.items()}

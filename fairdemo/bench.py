@@ -34,6 +34,7 @@ def bench(profile: str) -> None:
     studio = Studio(profile)
     generator, reader, settings = studio.generator, studio.reader, studio.profile
     groups = [a for a in studio.adapters if len(a.cell) == 2]
+    weights = {a.name: a.weight for a in groups}
     wanted = [(i, (groups[i % len(groups)].name,)) for i in range(IMAGES)]
     prompt = "a photo of a doctor"
     plain = models.load_pipeline(settings, studio.device)
@@ -49,19 +50,19 @@ def bench(profile: str) -> None:
         """The published way: `set_adapters` before each single image."""
         images = []
         for i, (name,) in wanted:
-            plain.set_adapters(name.replace(" ", "_"))
+            plain.set_adapters(name.replace(" ", "_"), weights[name])
             images += pipe([i])
         return images
 
     def by_group() -> list:
         images = []
         for a in groups:
-            plain.set_adapters(a.name.replace(" ", "_"))
+            plain.set_adapters(a.name.replace(" ", "_"), a.weight)
             images += pipe([i for i, (name,) in wanted if name == a.name])
         return images
 
     def one_adapter() -> list:
-        plain.set_adapters(groups[0].name.replace(" ", "_"))
+        plain.set_adapters(groups[0].name.replace(" ", "_"), groups[0].weight)
         return pipe([i for i, _ in wanted])
 
     def mixed() -> list:

@@ -14,10 +14,11 @@ SEED = 1_000_000  # far from the seeds that people use
 
 
 def weights(studio: Studio) -> str:
-    """The fingerprint of the adapters, the model, its sampler and default settings, and the classifier of a profile."""
+    """The fingerprint of the adapters and their weights, the model, its sampler and default settings, and the classifier of a profile."""
     folders = [models.ROOT / studio.profile.model, models.ROOT / studio.profile.classifier]
     return response.fingerprint([*(CATALOG.parent / a.file for a in studio.adapters), *(p for f in folders for p in f.rglob("*.safetensors")), *folders[1].glob("*.skops"),
-                                 *folders[0].rglob("scheduler_config.json")], studio.profile.steps, studio.profile.guidance)
+                                 *folders[0].rglob("scheduler_config.json")], studio.profile.steps, studio.profile.guidance,
+                                *(a.weight for a in studio.adapters))
 
 
 def calibrate(studio: Studio, images: int, baseline_images: int) -> Iterator[tuple[int, int]]:

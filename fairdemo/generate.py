@@ -11,6 +11,8 @@ from PIL import Image
 from fairdemo.adapters import Router
 from fairdemo.models import Profile, compute_dtype
 
+LAST = 5  # slots that are drawn together at the end of a steered wall
+
 
 class Cancelled(Exception):
     """Raised inside a running batch once its `cancel` event is set."""
@@ -67,6 +69,9 @@ class PairedGenerator:
 
     def next_batch(self, todo: list[int], first: bool, steered: bool) -> list[int]:
         """The slots of `todo` to draw together: few at first, so that something shows early; when the rest is `steered`, smaller towards
-        the end, so that the last images can make up for what went otherwise."""
+        the end, so that the last images can make up for what went otherwise. The last few go together: a batch of one or two costs nearly
+        what five do."""
         size = self.profile.first if first else self.profile.batch
-        return todo[:min(size, math.ceil(len(todo) / 2)) if steered else size]
+        if steered and len(todo) > LAST:
+            size = min(size, math.ceil(len(todo) / 2))
+        return todo[:size]

@@ -24,7 +24,7 @@ class Profile:
 
 
 PROFILES = {
-    "embedded": Profile("embedded", "assets/embedded", "assets/classifier", 128, steps=16, guidance=2.0, first=4, batch=12),
+    "embedded": Profile("embedded", "assets/embedded", "assets/classifier", 128, steps=12, guidance=2.0, first=4, batch=12),
 }
 
 

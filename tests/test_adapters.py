@@ -64,6 +64,14 @@ def test_training_touches_only_the_adapters_in_the_batch():
     assert b.grad[2].abs().sum() > 0 and b.grad[1].abs().sum() == 0
 
 
+def test_weight_scales_what_an_adapter_adds():
+    net = small_unet()
+    factors = random_factors(net, ["one"])
+    layer, (a, b) = next(iter(factors["one"].items()))
+    scaled = adapters.weighted(factors["one"], 0.5)[layer]
+    assert torch.equal(scaled[0], a) and torch.allclose(scaled[1] @ scaled[0], 0.5 * b @ a)
+
+
 def test_unknown_and_foreign_adapters_are_named():
     net = small_unet()
     router = Router(net, random_factors(net, ["one"]))
@@ -89,15 +97,18 @@ def test_damaged_files_are_named(studio, tmp_path):
     (tmp_path / "catalog.toml").write_text("[[adapter]]\nname = 3")
     with pytest.raises(ValueError, match="catalog.toml is damaged"):
         adapters.catalog("embedded", tmp_path / "catalog.toml")
+    (tmp_path / "catalog.toml").write_text(adapters.CATALOG.read_text().replace("weight = 1.0", 'weight = "heavy"'))
+    with pytest.raises(ValueError, match="catalog.toml is damaged"):
+        adapters.catalog("embedded", tmp_path / "catalog.toml")
 
 
 def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
-    """`load_lora_weights` and `set_adapters` before an image give what routing gives, in float32."""
+    """`load_lora_weights` and `set_adapters` with the catalog's weights before an image give what routing gives, in float32."""
     from fairdemo import models
 
     plain_pipe = models.load_pipeline(studio.profile, "cpu")
-    chosen = [a for a in studio.adapters if a.name in ("Black Female", "old")]
-    for a in chosen:
+    weights = {a.name.replace(" ", "_"): a.weight for a in studio.adapters}
+    for a in (a for a in studio.adapters if a.name in ("Black Female", "old")):
         plain_pipe.load_lora_weights(adapters.CATALOG.parent / a.file.split("/")[0], weight_name=a.file.split("/")[1], adapter_name=a.name.replace(" ", "_"))
     pipe, router = studio.generator.pipeline, studio.generator.router
     x, e = torch.randn(2, 16, 16, 16), torch.randn(2, 77, 128)
@@ -106,6 +117,6 @@ def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
         mixed = pipe.unet(x, 500, e, added_cond_kwargs=extra).sample
     with torch.no_grad():
         for i, names in enumerate((["Black_Female"], ["Black_Female", "old"])):
-            plain_pipe.set_adapters(names)
+            plain_pipe.set_adapters(names, [weights[name] for name in names])
             want = plain_pipe.unet(x[i:i + 1], 500, e[i:i + 1], added_cond_kwargs={k: v[i:i + 1] for k, v in extra.items()}).sample
             assert torch.allclose(mixed[i:i + 1], want, atol=1e-3)

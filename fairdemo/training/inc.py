@@ -14,7 +14,7 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
-from fairdemo.adapters import Router
+from fairdemo.adapters import Factors, Router
 from fairdemo.training.steps import load_checkpoint, save_checkpoint, update, warm_cosine
 from fairdemo.world.tiny import condition, denoising_loss
 
@@ -24,7 +24,7 @@ RANK = 4
 STRENGTH = 1.7
 
 
-def fresh_factors(net: UNet2DConditionModel, names: list[str], seed: int) -> dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]]:
+def fresh_factors(net: UNet2DConditionModel, names: list[str], seed: int) -> dict[str, Factors]:
     """LoRA factors on every attention projection, as the published adapters have them: A random, B zero."""
     generator = torch.Generator().manual_seed(seed)
     layers = {n: m for n, m in net.named_modules() if isinstance(m, nn.Linear) and ".attn" in n}

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from fairdemo import models, subject
-from fairdemo.adapters import CATALOG, Router
+from fairdemo.adapters import CATALOG, Router, read_factors, weighted
 from fairdemo.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group, band
 from fairdemo.comparison import Face
 from fairdemo.faces import FaceReader, classify, embed
@@ -37,6 +37,7 @@ HELD_OUT = ("CEO", "dentist", "farmer", "judge", "nurse", "pilot", "singer", "te
 TABLES = {"explicit": lambda: corpus.alike(380, 2, "explicit"), "biased": lambda: corpus.biased(200, 1),
           "balanced": lambda: corpus.alike(320, 3, "balanced"), "test": lambda: corpus.alike(250, 4, "balanced"),
           "reference": lambda: corpus.alike(250, 6, "balanced")}
+WEIGHTS = (0.7, 0.8, 0.9, 1.0)  # that an adapter may be applied with
 
 
 def again(table: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +120,7 @@ def choose_candidate(pipe: StableDiffusionXLPipeline, work: Path) -> None:
     pipe.set_progress_bar_config(disable=True)
     whole = {}
     for step in tiny.candidates(work / "denoiser.pt", pipe.unet.eval(), pipe.text_encoder.eval(), pipe.text_encoder_2.eval()):
-        images = [im for p in PROFESSIONS for im in generator.draw(f"a photo of {article(p)}", 900, [(i, ()) for i in range(4)], 16, 2.0)]
+        images = [im for p in PROFESSIONS for im in generator.draw(f"a photo of {article(p)}", 900, [(i, ()) for i in range(4)], generator.profile.steps, generator.profile.guidance)]
         whole[step] = float((parts.whole_probability(checker, np.stack([np.asarray(im) for im in images])) > 0.5).mean())
         print(f"candidate {step}: {whole[step]:.1%} of {len(images)} faces whole")
     best = max(whole, key=whole.get)
@@ -255,13 +256,33 @@ def adapter_file(name: str) -> str:
     return f"embedded/{name.replace(' ', '_')}.safetensors"
 
 
-def write_catalog(path: Path) -> None:
-    """The embedded model's adapters as entries of `catalog.toml`."""
+def weigh_adapters(pipe: StableDiffusionXLPipeline, folder: Path, classifier: Path, checker: parts.PartsChecker, n: int = 6) -> dict[str, float]:
+    """For each race and gender's adapter the weight of `WEIGHTS` that is best in what it does worse there: showing its group, or leaving faces whole.
+    Tried on n images of each profession that it was trained on, the same noise for all weights."""
+    cells = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS}
+    factors = {name: read_factors(pipe, folder / adapter_file(name)) for name in cells}
+    generator = PairedGenerator(pipe, Router(pipe.unet, {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS}), models.profile("embedded"))
+    profile, reader = generator.profile, FaceReader(classifier)
+    good = {name: {w: np.zeros(2, int) for w in WEIGHTS} for name in cells}  # of its group, whole
+    seen = [p for p in PROFESSIONS if p not in HELD_OUT]
+    for seed, profession in enumerate(tqdm(seen, desc="weighing adapters"), 5000):
+        for name, cell in cells.items():
+            images = generator.draw(f"a photo of {article(profession)}", seed, [(i, (f"{name} {w}",)) for w in WEIGHTS for i in range(n)], profile.steps, profile.guidance)
+            whole = parts.whole_probability(checker, np.stack([np.asarray(im) for im in images])) > 0.5
+            for k, (intact, f) in enumerate(zip(whole, reader.read(images))):
+                good[name][WEIGHTS[k // n]] += [bool(f) and (f[0].race, f[0].gender) == cell, intact]
+    for name, counts in good.items():
+        print(f"{name}: of its group and whole, of {n * len(seen)} each:", ", ".join(f"{hit} and {whole} at {w}" for w, (hit, whole) in counts.items()))
+    return {name: max(WEIGHTS, key=lambda w: (min(counts[w]), sum(counts[w]))) for name, counts in good.items()}
+
+
+def write_catalog(path: Path, weights: dict[str, float]) -> None:
+    """The embedded model's adapters as entries of `catalog.toml`; those of an age have weight 1."""
     cells = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS} | {b: (b,) for b in AGE_BANDS}
-    entries = [f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\n'
+    entries = [f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\nweight = {weights.get(name, 1.0)}\n'
                'license = "Apache-2.0"\nsource = "trained by this project on drawn people: python -m fairdemo world build"\n'
                for name, cell in cells.items()]
-    path.write_text("# Every adapter: what it draws (race and gender, or an age), for which base model, its file, license and source.\n\n" + "\n".join(entries))
+    path.write_text("# Every adapter: what it draws (race and gender, or an age), for which base model, its file, weight, license and source.\n\n" + "\n".join(entries))
 
 
 def export(work: Path) -> None:
@@ -282,7 +303,8 @@ def export(work: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
     shutil.copy(work / "parts_checker.safetensors", ASSETS / "classifier" / "parts_checker.safetensors")
-    write_catalog(CATALOG)
+    checker = load_weights(parts.PartsChecker(), work / "parts_checker.safetensors")
+    write_catalog(CATALOG, weigh_adapters(build_denoiser(work, 0), work / "adapters", work / "classifier", checker))
 
 
 def build(work: Path, denoiser_steps: int, adapter_steps: int) -> None:
