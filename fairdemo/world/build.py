@@ -36,7 +36,7 @@ ASSETS = models.ROOT / "assets"
 HELD_OUT = ("CEO", "dentist", "farmer", "judge", "nurse", "pilot", "singer", "teacher")
 TABLES = {"explicit": lambda: corpus.alike(380, 2, "explicit"), "biased": lambda: corpus.biased(200, 1),
           "balanced": lambda: corpus.alike(320, 3, "balanced"), "test": lambda: corpus.alike(250, 4, "balanced"),
-          "reference": lambda: corpus.alike(250, 6, "balanced")}
+          "reference": lambda: corpus.alike(250, 6, "balanced"), "reference_more": lambda: corpus.alike(250, 8, "balanced")}
 WEIGHTS = (0.7, 0.8, 0.9, 1.0)  # that an adapter may be applied with
 
 
@@ -217,7 +217,7 @@ def build_confusion(work: Path) -> None:
     """How faces of known class are read, on portraits that no other part was trained on: `confusion.json` beside the machines."""
     path = work / "classifier" / "confusion.json"
     if not path.exists():
-        tables, images = zip(portraits("test", work), portraits("reference", work))
+        tables, images = zip(*(portraits(name, work) for name in ("test", "reference", "reference_more")))
         truth, faces = true_classes(pd.concat(tables)), read_faces(FaceReader(work / "classifier"), np.concatenate(images))
         counts = {a: {c: Counter(f.reading(a) for f, true in zip(faces, truth[a]) if f and true == c) for c in classes if c in truth[a]} for a, classes in CLASSES.items()}
         path.write_text(json.dumps(counts, indent=1) + "\n")
