@@ -88,7 +88,7 @@ def test_a_newcomers_path(page, visitor, tmp_path):
 
 def test_a_bar_lights_up_its_faces_and_twins_light_up_together(page):
     draw(page)
-    page.wait_for_selector("#plot-gender .js-plotly-plot .bars path", timeout=20_000)
+    page.wait_for_selector("#plot-gender .js-plotly-plot .bars path", state="attached", timeout=20_000)  # a bar of no faces has no height
     page.locator("#wall-baseline .tile").nth(1).hover()
     assert page.locator(".tile.twin").evaluate_all("t => t.map(x => x.dataset.side + x.dataset.slot)") == ["baseline1", "debiased1"]
     page.evaluate("document.querySelector('#plot-gender .js-plotly-plot').emit('plotly_click', {points: [{x: 'Female', data: {type: 'bar', meta: 'debiased'}}]})")
