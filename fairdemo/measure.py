@@ -41,7 +41,7 @@ def interval(count: int, n: int, miss: float = MISS) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     p, f = _outcomes(n)
-    kept = p[np.where(f <= f[:, [count]] * (1 + 1e-9), f, 0).sum(1) > miss]
+    kept = p[np.where(f <= f[:, [count]] * (1 + 1e-9), f, 0).sum(1) > miss * (1 + 1e-9)]  # shares that lie on the edge are out, whatever they round to
     return (0.0 if count == 0 else float(kept[0]) - 1 / _GRID), (1.0 if count == n else float(kept[-1]) + 1 / _GRID)
 
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from statsmodels.stats.proportion import multinomial_proportions_confint, proportion_confint
@@ -48,6 +48,7 @@ def test_interval_covers_every_share(n):
 
 
 @settings(max_examples=50, deadline=None)
+@example(0, 1)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_interval_is_symmetric_and_holds_the_share(a, b):
     low, high = measure.interval(a, a + b)
