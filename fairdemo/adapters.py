@@ -122,4 +122,5 @@ def attach(pipeline: StableDiffusionXLPipeline, adapters: list[Adapter], folder:
 
 
 def weighted(factors: Factors, weight: float) -> Factors:
+    """The factors of an adapter applied at `weight`."""
     return {layer: (down, weight * up) for layer, (down, up) in factors.items()}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fairdemo import models, response
 from fairdemo.adapters import CATALOG
 from fairdemo.compare import Studio
-from fairdemo.prompts import PROFESSIONS, article
+from fairdemo.prompts import PROFESSIONS, photo_of
 
 SEED = 1_000_000  # far from the seeds that people use
 
@@ -33,7 +33,7 @@ def calibrate(studio: Studio, images: int, baseline_images: int) -> Iterator[tup
     choice = studio.sources
     profile = studio.profile
     for k, profession in enumerate(PROFESSIONS):
-        prompt = f"a photo of {article(profession)}"
+        prompt = photo_of(profession)
         if prompt not in counts.baseline:
             wanted = [slot for slot in choice for _ in range(images if slot.adapters else baseline_images)]
             found: dict[str, list[int | None]] = {slot.label: [] for slot in choice}

@@ -32,6 +32,11 @@ def article(words: str) -> str:
     return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"
 
 
+def photo_of(words: str) -> str:
+    """The short prompt for a person, e.g. "a photo of a doctor"."""
+    return f"a photo of {article(words)}"
+
+
 def named(prompt: str) -> dict[str, str]:
     """The race, gender and age that a prompt asks for in words, e.g. {"race": "Black", "gender": "Male"}; empty if none.
 

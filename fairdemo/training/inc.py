@@ -21,6 +21,7 @@ from fairdemo.world.tiny import condition, denoising_loss
 RANK = 4
 # Adapters are saved this much stronger than trained. Measured on 384 images of professions that they never saw, after 2,300
 # steps: race and gender both right in 84 % at 1, 92 % at 1.4, 94 % at 1.7, 93 % at 2. Faces stay as whole (87, 87, 86, 85 %).
+# How much less will do for one or the other is found afterwards (`world.build.weigh_adapters`).
 STRENGTH = 1.7
 
 

@@ -17,7 +17,7 @@ from fairdemo.attributes import CLASSES, TARGET_CLASSES
 from fairdemo.compare import Plan, Studio
 from fairdemo.comparison import Comparison, measures
 from fairdemo.generate import Cancelled
-from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, article
+from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.ui import charts, share
 from fairdemo.ui.face_wall import wall
 from fairdemo.ui.findings import cells, explanations, findings
@@ -271,7 +271,7 @@ def arrive(request: gr.Request) -> list:
 def surprise() -> tuple[str, str | None, str | None]:
     """A profession or an attribute by chance."""
     word = random.choice([*PROFESSIONS, *ATTRIBUTES])
-    return (f"a photo of {article(word)}", word, None) if word in PROFESSIONS else (f"a photo of {article(word)} person", None, word)
+    return (photo_of(word), word, None) if word in PROFESSIONS else (photo_of(f"{word} person"), None, word)
 
 
 def compare_tab(blocks: gr.Blocks) -> None:
@@ -328,8 +328,8 @@ def compare_tab(blocks: gr.Blocks) -> None:
     asked = [prompt, n, seed, mixed, profile, steps, guidance, method, dependence, steer]
     results = [*seen, *plots, said, together, status, link, measured, visit, download]
     hidden = {"show_progress": "hidden", "api_visibility": "private"}
-    profession.input(lambda p: (f"a photo of {article(p)}", None), profession, [prompt, quality], **hidden)
-    quality.input(lambda q: (f"a photo of {article(q)} person", None), quality, [prompt, profession], **hidden)
+    profession.input(lambda p: (photo_of(p), None), profession, [prompt, quality], **hidden)
+    quality.input(lambda q: (photo_of(f"{q} person"), None), quality, [prompt, profession], **hidden)
     lucky.click(surprise, None, [prompt, profession, quality], **hidden)
     die.click(lambda: random.randrange(10_000), None, seed, **hidden)
     gr.on([prompt.input, n.input, seed.input, profession.input, quality.input, lucky.click, die.click], lambda: "", None, walls, **hidden)  # a link's slots are for its wall alone

@@ -25,7 +25,7 @@ from fairdemo.comparison import Face
 from fairdemo.faces import FaceReader, classify, embed
 from fairdemo.faces.detect import Detector
 from fairdemo.generate import PairedGenerator
-from fairdemo.prompts import PROFESSIONS, article
+from fairdemo.prompts import PROFESSIONS, photo_of
 from fairdemo.training import classifier, inc
 from fairdemo.training import subject as subject_training
 from fairdemo.vision import load_weights, save_weights
@@ -37,6 +37,7 @@ HELD_OUT = ("CEO", "dentist", "farmer", "judge", "nurse", "pilot", "singer", "te
 TABLES = {"explicit": lambda: corpus.alike(380, 2, "explicit"), "biased": lambda: corpus.biased(200, 1),
           "balanced": lambda: corpus.alike(320, 3, "balanced"), "test": lambda: corpus.alike(250, 4, "balanced"),
           "reference": lambda: corpus.alike(250, 6, "balanced"), "reference_more": lambda: corpus.alike(250, 8, "balanced")}
+GROUPS = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS}  # the adapters that stand for a race and a gender
 WEIGHTS = (0.7, 0.8, 0.9, 1.0)  # that an adapter may be applied with
 
 
@@ -120,8 +121,8 @@ def choose_candidate(pipe: StableDiffusionXLPipeline, work: Path) -> None:
     pipe.set_progress_bar_config(disable=True)
     whole = {}
     for step in tiny.candidates(work / "denoiser.pt", pipe.unet.eval(), pipe.text_encoder.eval(), pipe.text_encoder_2.eval()):
-        images = [im for p in PROFESSIONS for im in generator.draw(f"a photo of {article(p)}", 900, [(i, ()) for i in range(4)], generator.profile.steps, generator.profile.guidance)]
-        whole[step] = float((parts.whole_probability(checker, np.stack([np.asarray(im) for im in images])) > 0.5).mean())
+        images = [im for p in PROFESSIONS for im in generator.draw(photo_of(p), 900, [(i, ()) for i in range(4)], generator.profile.steps, generator.profile.guidance)]
+        whole[step] = float(parts.whole(checker, np.stack(images)).mean())
         print(f"candidate {step}: {whole[step]:.1%} of {len(images)} faces whole")
     best = max(whole, key=whole.get)
     for step in tiny.candidates(work / "denoiser.pt", pipe.unet, pipe.text_encoder, pipe.text_encoder_2):
@@ -242,9 +243,8 @@ def build_adapters(work: Path, steps: int) -> None:
     table, z = latents(build_autoencoder(work), "balanced", work)
     seen = ~table.subject.isin(HELD_OUT).to_numpy()
     rows = list(table[seen].itertuples())
-    groups = [f"{r} {g}" for r in RACES for g in GENDERS]
     routes = [[(f"{r.race} {r.gender}",), (f"{r.race} {r.gender}",), (f"{r.race} {r.gender}", band(age_group(r.age))), (band(age_group(r.age)),)] for r in rows]
-    *_, router = followed(inc.train(build_denoiser(work, 0), groups + list(AGE_BANDS), z[torch.from_numpy(seen)], routes,
+    *_, router = followed(inc.train(build_denoiser(work, 0), [*GROUPS, *AGE_BANDS], z[torch.from_numpy(seen)], routes,
                                     lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked], steps, 17, work / "adapters.pt"), "adapters")
     with tempfile.TemporaryDirectory(dir=work) as part:
         for name in router.names:
@@ -256,29 +256,31 @@ def adapter_file(name: str) -> str:
     return f"embedded/{name.replace(' ', '_')}.safetensors"
 
 
-def weigh_adapters(pipe: StableDiffusionXLPipeline, folder: Path, classifier: Path, checker: parts.PartsChecker, n: int = 6) -> dict[str, float]:
+def weigh_adapters(work: Path, n: int = 6) -> dict[str, float]:
     """For each race and gender's adapter the weight of `WEIGHTS` that is best in what it does worse there: showing its group, or leaving faces whole.
     Tried on n images of each profession that it was trained on, the same noise for all weights."""
-    cells = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS}
-    factors = {name: read_factors(pipe, folder / adapter_file(name)) for name in cells}
-    generator = PairedGenerator(pipe, Router(pipe.unet, {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS}), models.profile("embedded"))
-    profile, reader = generator.profile, FaceReader(classifier)
-    good = {name: {w: np.zeros(2, int) for w in WEIGHTS} for name in cells}  # of its group, whole
-    seen = [p for p in PROFESSIONS if p not in HELD_OUT]
-    for seed, profession in enumerate(tqdm(seen, desc="weighing adapters"), 5000):
-        for name, cell in cells.items():
-            images = generator.draw(f"a photo of {article(profession)}", seed, [(i, (f"{name} {w}",)) for w in WEIGHTS for i in range(n)], profile.steps, profile.guidance)
-            whole = parts.whole_probability(checker, np.stack([np.asarray(im) for im in images])) > 0.5
-            for k, (intact, f) in enumerate(zip(whole, reader.read(images))):
-                good[name][WEIGHTS[k // n]] += [bool(f) and (f[0].race, f[0].gender) == cell, intact]
-    for name, counts in good.items():
-        print(f"{name}: of its group and whole, of {n * len(seen)} each:", ", ".join(f"{hit} and {whole} at {w}" for w, (hit, whole) in counts.items()))
-    return {name: max(WEIGHTS, key=lambda w: (min(counts[w]), sum(counts[w]))) for name, counts in good.items()}
+    path = work / "adapter_weights.json"
+    if not path.exists():
+        pipe, checker, reader = build_denoiser(work, 0), load_weights(parts.PartsChecker(), work / "parts_checker.safetensors"), FaceReader(work / "classifier")
+        pipe.set_progress_bar_config(disable=True)
+        factors = {name: read_factors(pipe, work / "adapters" / adapter_file(name)) for name in GROUPS}
+        generator = PairedGenerator(pipe, Router(pipe.unet, {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS}), models.profile("embedded"))
+        good = {name: {w: np.zeros(2, int) for w in WEIGHTS} for name in GROUPS}  # of its group, whole
+        seen = [p for p in PROFESSIONS if p not in HELD_OUT]
+        for seed, profession in enumerate(tqdm(seen, desc="weighing adapters"), 5000):
+            for name, cell in GROUPS.items():
+                images = generator.draw(photo_of(profession), seed, [(i, (f"{name} {w}",)) for w in WEIGHTS for i in range(n)], generator.profile.steps, generator.profile.guidance)
+                for k, (intact, f) in enumerate(zip(parts.whole(checker, np.stack(images)), reader.read(images))):
+                    good[name][WEIGHTS[k // n]] += [bool(f) and (f[0].race, f[0].gender) == cell, intact]
+        for name, counts in good.items():
+            print(f"{name}: of its group and whole, of {n * len(seen)} each:", ", ".join(f"{hit} and {whole} at {w}" for w, (hit, whole) in counts.items()))
+        path.write_text(json.dumps({name: max(WEIGHTS, key=lambda w: (min(counts[w]), sum(counts[w]))) for name, counts in good.items()}, indent=1) + "\n")
+    return json.loads(path.read_text())
 
 
 def write_catalog(path: Path, weights: dict[str, float]) -> None:
     """The embedded model's adapters as entries of `catalog.toml`; those of an age have weight 1."""
-    cells = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS} | {b: (b,) for b in AGE_BANDS}
+    cells = GROUPS | {b: (b,) for b in AGE_BANDS}
     entries = [f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\nweight = {weights.get(name, 1.0)}\n'
                'license = "Apache-2.0"\nsource = "trained by this project on drawn people: python -m fairdemo world build"\n'
                for name, cell in cells.items()]
@@ -303,8 +305,7 @@ def export(work: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
     shutil.copy(work / "parts_checker.safetensors", ASSETS / "classifier" / "parts_checker.safetensors")
-    checker = load_weights(parts.PartsChecker(), work / "parts_checker.safetensors")
-    write_catalog(CATALOG, weigh_adapters(build_denoiser(work, 0), work / "adapters", work / "classifier", checker))
+    write_catalog(CATALOG, weigh_adapters(work))
 
 
 def build(work: Path, denoiser_steps: int, adapter_steps: int) -> None:
@@ -317,4 +318,5 @@ def build(work: Path, denoiser_steps: int, adapter_steps: int) -> None:
     build_confusion(work)
     build_subject_reader(work)
     build_adapters(work, adapter_steps)
+    weigh_adapters(work)
     export(work)

@@ -17,16 +17,12 @@ from fairdemo import measure
 from fairdemo.attributes import AGES, CLASSES
 from fairdemo.compare import Studio
 from fairdemo.models import ROOT
-from fairdemo.prompts import PROFESSIONS, article
+from fairdemo.prompts import PROFESSIONS, photo_of
 from fairdemo.vision import load_weights, to_tensor
 from fairdemo.world import build, parts
 from fairdemo.world.professions import SKEWS
 
 MEASURED = ROOT / "assets" / "measured.json"
-
-
-def photo_of(profession: str) -> str:
-    return f"a photo of {article(profession)}"
 
 
 class Bench:
@@ -43,10 +39,6 @@ class Bench:
         for i in range(0, len(wanted), 64):
             images += generator.draw(prompt, seed, wanted[i:i + 64], profile.steps, profile.guidance)
         return images
-
-    def whole(self, images: list[Image.Image]) -> np.ndarray:
-        """Which images have both eyes, nose and mouth whole, as the parts checker sees it (n,)."""
-        return parts.whole_probability(self.checker, np.stack([np.asarray(im) for im in images])) > 0.5
 
 
 def share(flags) -> dict[str, float | int | list[float]]:
@@ -67,10 +59,10 @@ def checker(bench: Bench) -> dict:
     _, images = build.portraits("test", bench.work)
     whole = parts.middle(images[:1000])
     rng = np.random.default_rng(3)
-    result = {"whole_right": share(parts.whole_probability(bench.checker, images[:1000]) > 0.5)}
-    right = list(parts.whole_probability(bench.checker, images[:1000]) > 0.5)
+    right = list(parts.whole(bench.checker, images[:1000]))
+    result = {"whole_right": share(right)}
     soft = build.reconstructed(bench.studio.generator.pipeline.vae, images[:1000])
-    result["whole_right_through_autoencoder"] = share(parts.whole_probability(bench.checker, soft) > 0.5)
+    result["whole_right_through_autoencoder"] = share(parts.whole(bench.checker, soft))
     for kind in parts.DAMAGES:
         broken = np.stack([parts.damage(p, kind, rng) for p in whole[:250]])
         with torch.no_grad():
@@ -115,7 +107,7 @@ def faces(bench: Bench) -> dict:
     whole: dict[str, list[bool]] = {name: [] for name in one}
     for k, profession in enumerate(tqdm(PROFESSIONS, desc="faces")):
         images = bench.draw(photo_of(profession), [(i, r) for r in routes for i in range(8)], seed=k)
-        for flags, found in ((one, [len(f) == 1 for f in bench.studio.reader.detector.detect(images)]), (whole, list(bench.whole(images)))):
+        for flags, found in ((one, [len(f) == 1 for f in bench.studio.reader.detector.detect(images)]), (whole, list(parts.whole(bench.checker, np.stack(images))))):
             for j, name in enumerate(flags):
                 flags[name] += found[8 * j:8 * j + 8]
     return {name: {"all": share(sum(flags.values(), [])), **{r: share(f) for r, f in flags.items()}} for name, flags in (("one_face", one), ("whole", whole))}
@@ -172,7 +164,7 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     hits: dict[str, list[bool]] = {a: [] for a in CLASSES}
     people = itertools.product(CLASSES["race"], (("Female", "woman"), ("Male", "man")), bands.items())
     for seed, (race, (gender, noun), (word, groups)) in enumerate(tqdm(list(people), desc="explicit")):
-        for f in bench.studio.reader.read(bench.draw(f"a photo of {article(f'{word} {race} {noun}')}", [(i, ()) for i in range(n)], seed)):
+        for f in bench.studio.reader.read(bench.draw(photo_of(f"{word} {race} {noun}"), [(i, ()) for i in range(n)], seed)):
             hits["race"].append(bool(f) and f[0].race == race)
             hits["gender"].append(bool(f) and f[0].gender == gender)
             hits["age"].append(bool(f) and f[0].age in groups)

@@ -94,7 +94,7 @@ def train(whole: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float
 
 
 @torch.no_grad()
-def whole_probability(network: PartsChecker, images: np.ndarray, batch: int = 128) -> np.ndarray:
-    """Probability that the face in each 128 px image (n, 128, 128, 3) is whole."""
+def whole(network: PartsChecker, images: np.ndarray, batch: int = 128) -> np.ndarray:
+    """Which 128 px images (n, 128, 128, 3) have both eyes, nose and mouth whole, as the network sees it; bool (n,)."""
     patches = middle(images)
-    return np.concatenate([network(to_tensor(patches[i:i + batch])).sigmoid().numpy() for i in range(0, len(patches), batch)])
+    return np.concatenate([(network(to_tensor(patches[i:i + batch])) > 0).numpy() for i in range(0, len(patches), batch)])
