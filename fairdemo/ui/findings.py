@@ -57,7 +57,7 @@ def card(comparison: Comparison, found: dict[str, Any], attribute: str, language
         both.append(say(language, "distance", before=before, after=after) + info(language, "info_distance"))
     if attribute in found["twins"]:
         p = found["twins"][attribute]["p"]
-        both.append(say(language, "enough" if p < 0.05 else "not_enough", n=found["twins"]["n"], p="< 0.001" if p < 0.001 else f"{p:.3f}") + info(language, "info_p"))
+        both.append(say(language, "enough" if p < 0.05 else "not_enough", n=found["twins"]["n"], p="< 0.001" if p < 0.001 else f"= {p:.3f}") + info(language, "info_p"))
     aside = "".join(f"<li>{line}</li>" for line in both)
     return f'<section class="card"><h4>{title}{info(language, "info_interval")}</h4>{"".join(lines)}<ul>{aside}</ul></section>'
 
