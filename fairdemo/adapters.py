@@ -1,27 +1,40 @@
-"""The catalog of adapters, and routing: every sample of one U-Net call through its own adapters.
+"""The catalog of adapters, and routing: every sample of one call through its own adapters, in the U-Net and in the text encoders.
 
 Routing stacks the low-rank factors A and B of all adapters once per layer, gathers them per sample, and adds
 x A^T B^T to the layer's output; the baseline's factors are zero. A batch with twelve adapters costs what one with one
 adapter costs, and equals `set_adapters` before each single image.
 """
 
+import os
+import re
 import tomllib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionXLPipeline
-from diffusers.utils import convert_unet_state_dict_to_peft
+from diffusers import DiffusionPipeline
+from diffusers.utils import logging
+from peft.tuners.lora import LoraLayer
 from torch import nn
+from torch.nn import functional as F
 
-Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]  # layer -> (A (r, in), B (out, r)), any scale folded into B
+from fairdemo import hub
+from fairdemo.attributes import TARGET_CLASSES
+from fairdemo.models import Profile
+
+Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]  # layer -> (A (r, in) or (r, in, h, w), B (out, r)), any scale folded into B
 CATALOG = Path(__file__).resolve().parent.parent / "adapters" / "catalog.toml"
+PARTS = ("unet", "text_encoder", "text_encoder_2")  # what adapters may change
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One entry of the catalog: `cell` is what it draws, (race, gender) or (age band,); `weight` is how strongly it is applied, what
-    diffusers' `set_adapters` calls adapter weight."""
+    """One entry of a catalog. `cell` holds the classes that it draws, at most one an attribute ((race, gender), (age band,), ...), empty for a free
+    label, which is its name. `file` lies in the catalog's folder `home`, or in the Hub repository `repo` at the commit `revision`. `weight` is how
+    strongly it is applied, what diffusers' `set_adapters` calls adapter weight."""
 
     name: str
     base: str
@@ -30,63 +43,122 @@ class Adapter:
     weight: float
     license: str
     source: str
+    repo: str = ""
+    revision: str | None = None
+    home: Path = CATALOG.parent
+
+    @property
+    def path(self) -> Path:
+        """Its weights' file on this machine, fetched from the Hub where that is its place; ValueError says why it can't be had."""
+        if self.repo:
+            return hub.weights_file(self.repo, self.file, self.revision)
+        path = self.home / self.file
+        if not path.is_file():
+            raise ValueError(f"adapter file {path.name} is missing")
+        return hub.weights_file(path.parent, path.name)
 
 
 def catalog(base: str, path: Path = CATALOG) -> list[Adapter]:
-    """The adapters made for the profile `base`; ValueError that names a damaged catalog."""
+    """The adapters made for `base` in a catalog, or in a profile's own file; ValueError that names what is wrong."""
     try:
-        entries = tomllib.loads(path.read_text())["adapter"]
-        adapters = [Adapter(e["name"], e["base"], e["file"], tuple(e["cell"]), float(e["weight"]), e["license"], e["source"]) for e in entries]
+        entries = tomllib.loads(path.read_text()).get("adapter", [])
+        adapters = [_entry(e, path) for e in entries]
     except (OSError, KeyError, TypeError, ValueError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"catalog of adapters {path.name} is damaged: {type(error).__name__}: {error}") from None
+    names = [a.name for a in adapters if a.base == base]
+    twice = {n for n in names if names.count(n) > 1}
+    if twice:
+        raise ValueError(f"catalog of adapters {path.name} is damaged: {sorted(twice)[0]!r} is in it twice")
     return [a for a in adapters if a.base == base]
 
 
-class Router:
-    """All adapters of a catalog attached to one U-Net. Use: `with router.routed([("Asian Female",), (), ...]): unet(...)`."""
+def of_profile(profile: Profile) -> list[Adapter]:
+    """All adapters that a profile can use: ours, those in the catalog that FAIRDEMO_CATALOG names, and the [[adapter]] entries of the profile's own file."""
+    own = [Path(path) for path in (os.environ.get("FAIRDEMO_CATALOG"),) if path]
+    found = [a for path in (CATALOG, *own, profile.file) for a in catalog(profile.adapters, path)]
+    names = [a.name for a in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"adapter {name!r} is in more than one catalog; give yours another name")
+    return found
 
-    def __init__(self, unet: nn.Module, factors: dict[str, Factors]):
-        """`factors` by adapter's name."""
+
+def _entry(e: dict, path: Path) -> Adapter:
+    cell = tuple(str(c) for c in e["cell"])
+    of = [next((a for a, classes in TARGET_CLASSES.items() if c in classes), None) for c in cell]
+    if None in of or len(set(of)) < len(of):
+        raise ValueError(f"{e['name']!r} has the cell {list(cell)}; expected at most one class of race, gender and age each: {', '.join(c for cs in TARGET_CLASSES.values() for c in cs)}")
+    if e.get("revision") is not None and not re.fullmatch(r"[0-9a-f]{40}", e["revision"]):
+        raise ValueError(f"{e['name']!r} has the revision {e['revision']!r}; expected a commit of 40 hex digits")
+    return Adapter(str(e["name"]), str(e["base"]), str(e["file"]), cell, float(e["weight"]), str(e["license"]), str(e["source"]), str(e.get("repo", "")),
+                   e.get("revision"), path.resolve().parent)
+
+
+class Router:
+    """All adapters of a catalog attached to a model. Use: `with router.routed([("Asian Female",), (), ...]): unet(...)`."""
+
+    def __init__(self, model: nn.Module, factors: dict[str, Factors]):
+        """`factors` by adapter's name, their layers named as in `model`."""
         self.names = list(factors)
+        self.layers = {name: set(layers) for name, layers in factors.items()}
         self.stacks: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.gathered: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        modules = dict(unet.named_modules())
+        modules = dict(model.named_modules())
         for layer in sorted({name for layers in factors.values() for name in layers}):
-            if not isinstance(modules.get(layer), nn.Linear):
+            module = modules.get(layer)
+            if not isinstance(module, (nn.Linear, nn.Conv2d)):
                 raise ValueError(f"adapter has a layer {layer!r} that this model lacks; it was made for another base model")
-            linear = modules[layer]
             rank = max(f[layer][0].shape[0] for f in factors.values() if layer in f)
-            a = torch.zeros(len(factors) + 1, linear.in_features, rank)
-            b = torch.zeros(len(factors) + 1, rank, linear.out_features)
+            inside = module.weight.shape[1:]  # (in,) or (in, h, w)
+            a = torch.zeros(len(factors) + 1, rank, *inside)
+            b = torch.zeros(len(factors) + 1, rank, module.weight.shape[0])
             for i, layers in enumerate(factors.values(), 1):
                 if layer in layers:
                     down, up = layers[layer]
-                    if down.shape[1] != linear.in_features or up.shape[0] != linear.out_features:
+                    if down.shape[1:] != inside or up.shape[0] != module.weight.shape[0]:
                         raise ValueError(f"adapter {self.names[i - 1]!r} has the wrong shape at {layer!r}; it was made for another base model")
-                    a[i, :, :down.shape[0]], b[i, :up.shape[1]] = down.T, up.T
-            self.stacks[layer] = (a.to(linear.weight), b.to(linear.weight))
-            linear.register_forward_hook(lambda module, args, out, layer=layer: self._add(layer, args[0], out))
+                    a[i, :down.shape[0]], b[i, :up.shape[1]] = down, up.T
+            if a.ndim == 3:  # linear: (k, in, r), ready to multiply with
+                a = a.transpose(1, 2).contiguous()
+            self.stacks[layer] = (a.to(module.weight), b.to(module.weight))
+            module.register_forward_hook(lambda module, args, out, layer=layer: self._add(layer, module, args[0], out))
 
-    def _add(self, layer: str, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    def to(self, device: str | torch.device) -> "Router":
+        """Moves the factors to where the model runs."""
+        self.stacks = {layer: (a.to(device), b.to(device)) for layer, (a, b) in self.stacks.items()}
+        return self
+
+    def _add(self, layer: str, module: nn.Module, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         if layer not in self.gathered:
             return out
-        a, b = self.gathered[layer]
+        a, b = (f.to(x.dtype) for f in self.gathered[layer])
         if len(a) != len(x):  # guidance doubles the batch
-            a, b = (f.repeat(len(x) // len(f), 1, 1) for f in (a, b))
-        return out + torch.bmm(torch.bmm(x, a.to(x.dtype)), b.to(x.dtype)).to(out.dtype)
+            a, b = (f.repeat(len(x) // len(f), *[1] * (f.ndim - 1)) for f in (a, b))
+        n = len(x)
+        if isinstance(module, nn.Linear):
+            return out + torch.bmm(torch.bmm(x.reshape(n, -1, x.shape[-1]), a), b).to(out.dtype).view_as(out)
+        low = F.conv2d(x.flatten(0, 1)[None], a.flatten(0, 1), None, module.stride, module.padding, module.dilation, n).view(n, b.shape[1], -1)
+        return out + torch.bmm(b.transpose(1, 2), low).to(out.dtype).view_as(out)
 
     def routed(self, samples: list[tuple[str, ...]]) -> "Router":
         """Gathers factors for samples that each name their adapters (none = baseline); several are added up."""
-        unknown = {name for names in samples for name in names} - set(self.names)
+        wanted = {name for names in samples for name in names}
+        unknown = wanted - set(self.names)
         if unknown:
             raise ValueError(f"adapter {sorted(unknown)[0]!r} is unknown; loaded are {', '.join(self.names) or 'none'}")
         width = max((len(s) for s in samples), default=0)
         index = torch.tensor([[self.names.index(n) + 1 for n in s] + [0] * (width - len(s)) for s in samples], dtype=torch.long).view(len(samples), width)
-        if index.any():
-            for layer, (a, b) in self.stacks.items():
+        touched = {layer for name in wanted for layer in self.layers[name]}
+        for layer, (a, b) in self.stacks.items():
+            if layer in touched:
                 i = index.to(a.device)
-                self.gathered[layer] = (a[i].transpose(1, 2).flatten(2), b[i].flatten(1, 2))
+                # several adapters of a sample lie side by side along the rank
+                self.gathered[layer] = (a[i].transpose(1, 2).flatten(2) if a.ndim == 3 else a[i].flatten(1, 2), b[i].flatten(1, 2))
         return self
+
+    def reads_text(self, samples: list[tuple[str, ...]]) -> bool:
+        """Whether any adapter of the samples changes a text encoder, so that each sample's prompt has to be encoded by itself."""
+        return any(layer.startswith("text_encoder") for names in samples for name in names for layer in self.layers[name])
 
     def __enter__(self) -> None:
         pass
@@ -95,30 +167,53 @@ class Router:
         self.gathered.clear()
 
 
-def read_factors(pipeline: StableDiffusionXLPipeline, path: Path) -> Factors:
-    """The U-Net layers of a LoRA file in any layout that diffusers reads, network alphas folded into B."""
-    if not path.is_file():
-        raise ValueError(f"adapter file {path.name} is missing")
+def routable(pipeline: DiffusionPipeline) -> nn.ModuleDict:
+    """What adapters may change of a pipeline, under the names that LoRA files use."""
+    return nn.ModuleDict({name: module for name in PARTS if (module := getattr(pipeline, name, None)) is not None})
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A file that holds nothing for the text encoders is no reason to warn."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
-        state, alphas = pipeline.lora_state_dict(path.parent, weight_name=path.name, local_files_only=True, use_safetensors=True)
-        state = convert_unet_state_dict_to_peft({k.removeprefix("unet."): v for k, v in state.items() if k.startswith("unet.")})
-    except Exception as error:  # safetensors and diffusers each raise their own kinds for a damaged file
-        raise ValueError(f"adapter file {path.name} is damaged: {str(error).splitlines()[0]}") from error
-    factors = {}
-    for key, down in state.items():
-        if key.endswith(".lora_A.weight"):
-            layer = key.removesuffix(".lora_A.weight")
-            up = state[f"{layer}.lora_B.weight"].float()
-            alpha = (alphas or {}).get(f"unet.{layer}.alpha")
-            factors[layer] = (down.float(), up * (alpha / down.shape[0]) if alpha is not None else up)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def read_factors(pipeline: DiffusionPipeline, path: Path) -> Factors:
+    """The factors of a LoRA file in any layout that `load_lora_weights` opens, scales folded into B; ValueError if it is damaged or was made for
+    another base model. The pipeline is left as it was."""
+    factors: Factors = {}
+    try:
+        with _quiet():
+            pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name="read", local_files_only=True, use_safetensors=True)
+        for part, module in routable(pipeline).items():
+            for name, layer in module.named_modules():
+                if isinstance(layer, LoraLayer) and "read" in layer.lora_A:
+                    if layer.use_dora.get("read"):
+                        raise ValueError("it is a DoRA adapter, whose magnitudes can't be routed per sample")
+                    down, up = layer.lora_A["read"].weight.detach().float(), layer.lora_B["read"].weight.detach().float().flatten(1)
+                    factors[f"{part}.{name}"] = (down, up * layer.scaling["read"])
+    except Exception as error:  # safetensors, diffusers and peft each raise their own kinds for a damaged file
+        if re.search(r"size mismatch|[Tt]arget modules|No modules were targeted|Invalid LoRA", str(error)):
+            raise ValueError(f"adapter file {path.name} was made for another base model, or is no LoRA") from None
+        raise ValueError(f"adapter file {path.name} is damaged: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+    finally:
+        with _quiet():
+            pipeline.unload_lora_weights()
     if not factors:
-        raise ValueError(f"adapter file {path.name} holds no U-Net layers")
+        raise ValueError(f"adapter file {path.name} was made for another base model, or is no LoRA: none of its layers fit")
     return factors
 
 
-def attach(pipeline: StableDiffusionXLPipeline, adapters: list[Adapter], folder: Path = CATALOG.parent) -> Router:
-    """Loads every adapter's file and routes the pipeline's U-Net through them, each at its weight."""
-    return Router(pipeline.unet, {a.name: weighted(read_factors(pipeline, folder / a.file), a.weight) for a in adapters})
+def attach(pipeline: DiffusionPipeline, adapters: list[Adapter]) -> Router:
+    """Loads every adapter's file and routes the pipeline through them, each at its weight."""
+    return Router(routable(pipeline), {a.name: weighted(read_factors(pipeline, a.path), a.weight) for a in adapters})
 
 
 def weighted(factors: Factors, weight: float) -> Factors:

@@ -4,9 +4,9 @@ Resumable: the file is written after each profession, and a later run goes on wi
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from fairdemo import models, response
-from fairdemo.adapters import CATALOG
+from fairdemo import response
 from fairdemo.compare import Studio
 from fairdemo.prompts import PROFESSIONS, photo_of
 
@@ -15,10 +15,12 @@ SEED = 1_000_000  # far from the seeds that people use
 
 def weights(studio: Studio) -> str:
     """The fingerprint of the adapters and their weights, the model, its sampler and default settings, and the classifier of a profile."""
-    folders = [models.ROOT / studio.profile.model, models.ROOT / studio.profile.classifier]
-    return response.fingerprint([*(CATALOG.parent / a.file for a in studio.adapters), *(p for f in folders for p in f.rglob("*.safetensors")), *folders[1].glob("*.skops"),
-                                 *folders[0].rglob("scheduler_config.json")], studio.profile.steps, studio.profile.guidance,
-                                *(a.weight for a in studio.adapters))
+    profile = studio.profile
+    sources = [profile.source(key) for key in ("model", "classifier")]
+    kept = [p for source in sources if isinstance(source, Path) for pattern in ("*.safetensors", "*.skops", "scheduler_config.json") for p in source.rglob(pattern)]
+    pinned = [s for s in (*sources, profile.revision, profile.vae_revision, profile.unet_revision, profile.unet_file, profile.scheduler, profile.suffix, profile.negative,
+                          *(a.revision for a in studio.adapters if a.repo)) if s and not isinstance(s, Path)]
+    return response.fingerprint([*(a.home / a.file for a in studio.adapters if not a.repo), *kept], profile.steps, profile.guidance, *(a.weight for a in studio.adapters), *pinned)
 
 
 def calibrate(studio: Studio, images: int, baseline_images: int) -> Iterator[tuple[int, int]]:

@@ -37,7 +37,7 @@ class Studio:
     def __init__(self, profile: str, device: str | None = None):
         self.profile = models.profile(profile)
         self.device = device or models.default_device()
-        self.adapters = adapters.catalog(profile)
+        self.adapters = adapters.of_profile(self.profile)
         self._loading = threading.Lock()
         self._kept: OrderedDict[tuple, Drawn] = OrderedDict()  # by prompt, seed, settings, slot and adapters; the oldest go first
         self._keeping = threading.Lock()
@@ -45,15 +45,17 @@ class Studio:
     @cached_property
     def generator(self) -> PairedGenerator:
         pipeline = models.load_pipeline(self.profile, self.device)
-        return PairedGenerator(pipeline, adapters.attach(pipeline, self.adapters), self.profile)
+        router = adapters.attach(pipeline, self.adapters)
+        models.place(pipeline, self.device)
+        return PairedGenerator(pipeline, router.to(self.device), self.profile, self.device)
 
     @cached_property
     def reader(self) -> FaceReader:
-        return FaceReader(models.ROOT / self.profile.classifier, self.device)
+        return FaceReader(self.profile.source("classifier"), self.device)
 
     @cached_property
     def subjects(self) -> SubjectReader:
-        return SubjectReader(models.ROOT / self.profile.classifier / "subject.safetensors", self.device)
+        return SubjectReader(self.profile.source("classifier") / "subject.safetensors", self.device)
 
     @property
     def response_file(self) -> Path:
@@ -67,12 +69,12 @@ class Studio:
     @cached_property
     def sources(self) -> list[mix.Slot]:
         """Everything that a slot can be drawn with: the baseline, each adapter, each group's with each age's."""
-        return mix.sources({a.cell: a.name for a in self.adapters})
+        return mix.sources((a.name, a.cell) for a in self.adapters)
 
     @cached_property
     def confusion(self) -> dict[str, dict[str, dict[str, int]]]:
         """How the classifier reads faces of known class, counts by attribute, class and reading; empty if it was never measured."""
-        path = models.ROOT / self.profile.classifier / "confusion.json"
+        path = self.profile.source("classifier") / "confusion.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
     def load(self) -> None:
@@ -169,7 +171,7 @@ class Studio:
             found = {w: self._kept[same, w] for w in wanted if (same, w) in self._kept}
         missing = [w for w in wanted if w not in found]
         if missing:
-            images = self.generator.draw(comparison.prompt, comparison.seed, missing, steps, guidance, lambda k: progress(k / steps), cancel)
+            images = self.generator.draw(comparison.prompt, comparison.seed, missing, steps, guidance, progress, cancel)
             found |= {w: Drawn(image, faces, *subject) for w, image, faces, subject in zip(missing, images, self.reader.read(images), self.subjects.read(images))}
         with self._keeping:
             for w in wanted:

@@ -3,69 +3,154 @@
 import math
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import DiffusionPipeline
 from PIL import Image
 
+from fairdemo import hub
 from fairdemo.adapters import Router
 from fairdemo.models import Profile, compute_dtype
 
 LAST = 5  # slots that are drawn together at the end of a steered wall
+ROOM = 0.85  # of a GPU's free memory that a batch may take
+Wanted = list[tuple[int, tuple[str, ...]]]  # slots, each with its adapters
 
 
 class Cancelled(Exception):
     """Raised inside a running batch once its `cancel` event is set."""
 
 
-def cut_words(pipeline: StableDiffusionXLPipeline, prompt: str) -> str:
+def cut_words(pipeline: DiffusionPipeline, prompt: str) -> str:
     """What the text encoders don't see of a prompt longer than their 77 tokens; empty if all is seen."""
     tokenizer = pipeline.tokenizer
     ids = tokenizer(prompt, truncation=False, add_special_tokens=False).input_ids
     return tokenizer.decode(ids[tokenizer.model_max_length - 2:]).strip()
 
 
-class PairedGenerator:
-    """Draws with one pipeline and one router; one run at a time."""
+class Memory:
+    """Free memory of a GPU and what the images of a batch took of it, in bytes; nothing is known of other devices (`free` is None)."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline, router: Router, profile: Profile):
+    def __init__(self, device: torch.device):
+        self.device, self.start = device, 0
+
+    def free(self) -> float | None:
+        if self.device.type != "cuda":
+            return None
+        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return torch.cuda.mem_get_info(self.device)[0] + kept
+
+    def begin(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.start = torch.cuda.memory_allocated(self.device)
+
+    def taken(self) -> float:
+        return torch.cuda.max_memory_allocated(self.device) - self.start if self.device.type == "cuda" else 0.0
+
+
+def fitting(n: int, free: float | None, image: float, most: int) -> int:
+    """How many of n images to draw in one call: at most `most`, and what fits into `free` bytes (None: unknown) if one takes `image` bytes;
+    before that is known, two, to learn it from."""
+    if free is None:
+        return min(n, most)
+    return max(1, min(n, most, int(ROOM * free / image) if image else 2))
+
+
+class PairedGenerator:
+    """Draws with one pipeline and one router; one run at a time. `pipeline` is on its device already."""
+
+    def __init__(self, pipeline: DiffusionPipeline, router: Router, profile: Profile, device: str | None = None):
         self.pipeline, self.router, self.profile = pipeline, router, profile
-        self.device = pipeline.device
-        self.dtype = compute_dtype(self.device.type)
+        self.device = torch.device(device) if device else pipeline.device
+        self.dtype = compute_dtype(self.device.type) if profile.dtype == "mixed" else pipeline.unet.dtype
+        self.mixed = pipeline.unet.dtype == torch.float32 != self.dtype
         self.lock = threading.Lock()
+        self.memory = Memory(self.device)
+        self.image_bytes = 0.0  # what one image was seen to take
+        self.most = 4 * profile.batch  # images in a call; halved when memory runs out
+        self.decoder = ThreadPoolExecutor(1, "decode") if self.device.type == "cuda" else None  # a GPU decodes while it denoises what comes next
+        if profile.compile:
+            pipeline.unet.compile_repeated_blocks(backend=profile.compile)
 
     def noise(self, seed: int, slot: int) -> tuple[torch.Tensor, torch.Generator]:
         """The initial latent of a slot, and where the sampler gets the noise of its steps from: depends on the seed and the slot alone, drawn on the
         CPU on every machine."""
         generator = torch.Generator().manual_seed(seed * 1_000_003 + slot)
-        unet = self.pipeline.unet.config
-        return torch.randn(1, unet.in_channels, unet.sample_size, unet.sample_size, generator=generator), generator
+        side = self.profile.size // self.pipeline.vae_scale_factor
+        return torch.randn(1, self.pipeline.unet.config.in_channels, side, side, generator=generator), generator
+
+    def draw(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float,
+             progress: Callable[[float], None] = lambda share: None, cancel: threading.Event | None = None) -> list[Image.Image]:
+        """An image for each (slot, adapters) in `wanted`, in mixed batches as large as memory allows. ValueError if it doesn't suffice for one."""
+        drawn: list[list[Image.Image] | Future] = []
+        done = 0
+        with self.lock:
+            while done < len(wanted):
+                part = wanted[done:done + fitting(len(wanted) - done, self.memory.free(), self.image_bytes, self.most)]
+                self.memory.begin()
+                try:
+                    latents = self._denoise(prompt, seed, part, steps, guidance, lambda share: progress((done + share * len(part)) / len(wanted)), cancel)
+                    drawn.append(self._decode(latents) if self.decoder is None else self.decoder.submit(self._decode, latents))
+                except Exception as error:
+                    if not hub.out_of_memory(error):
+                        raise
+                    if len(part) == 1:
+                        raise ValueError(hub.explain(error, f"drawing one image of {self.profile.size} px with profile {self.profile.name!r}")) from None
+                    self.most = len(part) // 2
+                    if self.device.type == "cuda":
+                        torch.cuda.empty_cache()
+                    continue
+                self.image_bytes = max(self.image_bytes, self.memory.taken() / len(part))
+                done += len(part)
+            return [image for part in drawn for image in (part.result() if isinstance(part, Future) else part)]
+
+    def _encode(self, prompt: str, samples: list[tuple[str, ...]], guidance: float) -> dict[str, torch.Tensor | None]:
+        """The pipeline's arguments for a prompt's text. Only adapters that change a text encoder need it encoded sample by sample."""
+        count = len(samples) if self.router.reads_text(samples) else 1
+        negative = [self.profile.negative] * count if self.profile.negative else None
+        encoded = self.pipeline.encode_prompt(prompt=[prompt + self.profile.suffix] * count, device=self.device, num_images_per_prompt=1,
+                                              do_classifier_free_guidance=guidance > 1, negative_prompt=negative)
+        names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+        return {name: t if t is None or count > 1 else t.repeat(len(samples), *[1] * (t.ndim - 1)) for name, t in zip(names, encoded)}
 
     @torch.no_grad()
-    def draw(self, prompt: str, seed: int, wanted: list[tuple[int, tuple[str, ...]]], steps: int, guidance: float,
-             step_done: Callable[[int], None] = lambda step: None, cancel: threading.Event | None = None) -> list[Image.Image]:
-        """One mixed batch: an image for each (slot, adapters) in `wanted`, `step_done(k)` after each of the steps."""
-        pipe = self.pipeline
-
+    def _denoise(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, progress: Callable[[float], None],
+                 cancel: threading.Event | None) -> torch.Tensor:
+        """One mixed batch of latents (n, c, h, w)."""
         def after_step(_, step: int, __, tensors: dict) -> dict:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
-            step_done(step + 1)
+            progress((step + 1) / steps)
             return tensors
 
-        with self.lock, torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            texts, no_texts, pooled, no_pooled = pipe.encode_prompt(prompt, device=self.device, do_classifier_free_guidance=guidance > 1)
-            n = len(wanted)
+        samples = [adapters for _, adapters in wanted]
+        noise, generators = zip(*(self.noise(seed, slot) for slot, _ in wanted))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.mixed), self.router.routed(samples):
+            latents = self.pipeline(**self._encode(prompt, samples, guidance), latents=torch.cat(noise).to(self.device, self.pipeline.unet.dtype), generator=list(generators),
+                                    height=self.profile.size, width=self.profile.size, num_inference_steps=steps, guidance_scale=guidance,
+                                    callback_on_step_end=after_step, output_type="latent").images
+        if self.decoder is not None:
+            torch.get_device_module(self.device).synchronize()  # the decoder's stream knows nothing of this one
+        return latents
 
-            def repeated(t: torch.Tensor | None) -> torch.Tensor | None:
-                return None if t is None else t.repeat(n, *[1] * (t.ndim - 1))
-
-            latents, generators = zip(*(self.noise(seed, slot) for slot, _ in wanted))
-            with self.router.routed([adapters for _, adapters in wanted]):
-                return pipe(prompt_embeds=repeated(texts), negative_prompt_embeds=repeated(no_texts), pooled_prompt_embeds=repeated(pooled),
-                            negative_pooled_prompt_embeds=repeated(no_pooled), latents=torch.cat(latents).to(self.device), generator=list(generators),
-                            height=self.profile.size, width=self.profile.size, num_inference_steps=steps, guidance_scale=guidance,
-                            callback_on_step_end=after_step).images
+    @torch.no_grad()
+    def _decode(self, latents: torch.Tensor) -> list[Image.Image]:
+        """Images of latents (n, c, h, w); a few at a time where they are large, since decoding takes more memory than drawing."""
+        vae, module = self.pipeline.vae, torch.get_device_module(self.device)
+        scale = latents.to(vae.dtype) / vae.config.scaling_factor
+        if getattr(vae.config, "latents_mean", None) is not None:
+            mean, deviation = (torch.tensor(v).view(1, -1, 1, 1).to(scale) for v in (vae.config.latents_mean, vae.config.latents_std))
+            scale = scale * deviation + mean
+        at_once = max(1, 4 * 512 ** 2 // self.profile.size ** 2)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
+            if self.decoder is None:
+                pixels = torch.cat([vae.decode(z).sample for z in scale.split(at_once)])
+            else:
+                with module.stream(module.Stream(self.device)):
+                    pixels = torch.cat([vae.decode(z).sample.cpu() for z in scale.split(at_once)])
+        return self.pipeline.image_processor.postprocess(pixels)
 
     def next_batch(self, todo: list[int], first: bool, steered: bool) -> list[int]:
         """The slots of `todo` to draw together: few at first, so that something shows early; when the rest is `steered`, smaller towards

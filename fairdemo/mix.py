@@ -7,7 +7,9 @@ again for what is left after each batch.
 """
 
 import heapq
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,13 +38,16 @@ class Slot:
         return next((c for c in self.cell if c in TARGET_CLASSES[attribute]), None)
 
 
-def sources(adapters: dict[tuple[str, ...], str]) -> list[Slot]:
-    """Everything that can draw: the baseline first, then each adapter, then each race and gender adapter with each age adapter.
+def sources(adapters: Iterable[tuple[str, tuple[str, ...]]]) -> list[Slot]:
+    """Everything that can draw: the baseline first, then each adapter, then every combination of adapters for different attributes, e.g. of a
+    race and gender with an age.
 
-    `adapters` maps cells, (race, gender) or (age band,), to adapters' names.
+    `adapters` are names with the classes that they stand for, at most one an attribute; one that stands for none is never combined.
     """
-    groups, ages = ([c for c in adapters if len(c) == k] for k in (2, 1))
-    return [Slot((), ()), *(Slot((adapters[c],), c) for c in (*groups, *ages)), *(Slot((adapters[g], adapters[a]), g + a) for g in groups for a in ages)]
+    single = [Slot((name,), cell) for name, cell in adapters]
+    combined = [Slot(tuple(s.adapters[0] for s in some), tuple(c for s in some for c in s.cell)) for k in range(2, len(TARGET_CLASSES) + 1) for some in itertools.combinations(single, k)
+                if all(s.cell for s in some) and all(sum(s.named(a) is not None for s in some) <= 1 for a in TARGET_CLASSES)]
+    return [Slot((), ()), *single, *combined]
 
 
 def allowed(choice: list[Slot], named: dict[str, str]) -> list[int]:

@@ -17,7 +17,7 @@ from fairdemo.mix import SHAPE, Slot
 PRIOR = 2.0  # how many images the adapters' word, or the baseline over all prompts, is worth against counted ones
 
 
-def fingerprint(files: Iterable[Path], *settings: float) -> str:
+def fingerprint(files: Iterable[Path], *settings: object) -> str:
     """A short hash of weight files, the sampler's file and default settings: a response belongs to what it was measured on."""
     digest = hashlib.sha256(repr(settings).encode())
     for path in sorted(files):

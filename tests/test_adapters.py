@@ -1,5 +1,7 @@
 """Routing must equal plain `set_adapters` per image, on a small SDXL made here and on the shipped model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -87,7 +89,7 @@ def test_unknown_and_foreign_adapters_are_named():
 def test_damaged_files_are_named(studio, tmp_path):
     pipe = studio.generator.pipeline
     with pytest.raises(ValueError, match="gone.safetensors is missing"):
-        adapters.read_factors(pipe, tmp_path / "gone.safetensors")
+        adapters.attach(pipe, [replace(studio.adapters[0], file="gone.safetensors", home=tmp_path)])
     (tmp_path / "cut.safetensors").write_bytes(b"12345678 this is no safetensors file")
     with pytest.raises(ValueError, match="cut.safetensors is damaged"):
         adapters.read_factors(pipe, tmp_path / "cut.safetensors")

@@ -168,13 +168,15 @@ def test_existing_output_folder(tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
-def test_missing_and_damaged_model_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(models, "ROOT", tmp_path)
-    assert main(["compare", "a doctor", "-n", "1"]) == 2
+def test_missing_and_damaged_model_files(tmp_path, capsys):
+    profile = tmp_path / "mine.toml"
+    profile.write_text(models.profile("embedded").file.read_text().replace("../../assets/embedded", "./model"))
+    command = ["compare", "a doctor", "-n", "1", "--profile", str(profile)]
+    assert main(command) == 2
     assert "missing" in capsys.readouterr().err
-    (tmp_path / "assets/embedded").mkdir(parents=True)
-    (tmp_path / "assets/embedded/model_index.json").write_text("{}")
-    assert main(["compare", "a doctor", "-n", "1"]) == 2
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/model_index.json").write_text("{}")
+    assert main(command) == 2
     assert "damaged" in capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ from fairdemo import mix, response, targets
 from fairdemo.attributes import AGE_BANDS, CELLS, GENDERS, RACES, TARGET_CLASSES
 
 ADAPTERS = {(r, g): f"{r} {g}" for r in RACES for g in GENDERS} | {(b,): b for b in AGE_BANDS}
-CHOICE = mix.sources(ADAPTERS)
+CHOICE = mix.sources((name, cell) for cell, name in ADAPTERS.items())
 REFERENCE = np.random.default_rng(0).dirichlet(np.full(36, 0.3))
 EXACT = np.array([response.nominal(s, REFERENCE) for s in CHOICE])
 ERRING = np.vstack([REFERENCE, 0.85 * EXACT[1:] + 0.15 * np.random.default_rng(1).permutation(EXACT[1:])])

@@ -8,7 +8,7 @@ from fairdemo import mix, response
 from fairdemo.attributes import AGE_BANDS, CELLS, CLASSES, GENDERS, RACES
 from fairdemo.compare import Studio
 
-CHOICE = mix.sources({(r, g): f"{r} {g}" for r in RACES for g in GENDERS} | {(b,): b for b in AGE_BANDS})
+CHOICE = mix.sources([*((f"{r} {g}", (r, g)) for r in RACES for g in GENDERS), *((b, (b,)) for b in AGE_BANDS)])
 
 
 def counted():
@@ -75,7 +75,7 @@ def test_the_shipped_response_belongs_to_the_shipped_weights():
 
     studio = Studio("embedded", "cpu")
     assert studio.counts is not None and studio.counts.weights == weights(studio)
-    labels = {s.label for s in mix.sources({a.cell: a.name for a in studio.adapters})}
+    labels = {s.label for s in studio.sources}
     assert set(studio.counts.sources) == labels and len(studio.counts.baseline) == 32
 
 

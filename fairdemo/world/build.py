@@ -4,6 +4,7 @@ Every stage leaves its result in the work folder and is skipped if that exists, 
 """
 
 import json
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from fairdemo import models, subject
-from fairdemo.adapters import CATALOG, Router, read_factors, weighted
+from fairdemo.adapters import CATALOG, Router, read_factors, routable, weighted
 from fairdemo.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group, band
 from fairdemo.comparison import Face
 from fairdemo.faces import FaceReader, classify, embed
@@ -264,7 +265,7 @@ def weigh_adapters(work: Path, n: int = 6) -> dict[str, float]:
         pipe, checker, reader = build_denoiser(work, 0), load_weights(parts.PartsChecker(), work / "parts_checker.safetensors"), FaceReader(work / "classifier")
         pipe.set_progress_bar_config(disable=True)
         factors = {name: read_factors(pipe, work / "adapters" / adapter_file(name)) for name in GROUPS}
-        generator = PairedGenerator(pipe, Router(pipe.unet, {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS}), models.profile("embedded"))
+        generator = PairedGenerator(pipe, Router(routable(pipe), {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS}), models.profile("embedded"))
         good = {name: {w: np.zeros(2, int) for w in WEIGHTS} for name in GROUPS}  # of its group, whole
         seen = [p for p in PROFESSIONS if p not in HELD_OUT]
         for seed, profession in enumerate(tqdm(seen, desc="weighing adapters"), 5000):
@@ -279,12 +280,13 @@ def weigh_adapters(work: Path, n: int = 6) -> dict[str, float]:
 
 
 def write_catalog(path: Path, weights: dict[str, float]) -> None:
-    """The embedded model's adapters as entries of `catalog.toml`; those of an age have weight 1."""
+    """Puts the embedded model's adapters into `catalog.toml` (those of an age have weight 1); other models' entries stay."""
     cells = GROUPS | {b: (b,) for b in AGE_BANDS}
     entries = [f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\nweight = {weights.get(name, 1.0)}\n'
                'license = "Apache-2.0"\nsource = "trained by this project on drawn people: python -m fairdemo world build"\n'
                for name, cell in cells.items()]
-    path.write_text("# Every adapter: what it draws (race and gender, or an age), for which base model, its file, weight, license and source.\n\n" + "\n".join(entries))
+    comment, *stored = re.split(r"(?m)^(?=\[\[adapter\]\])", path.read_text())
+    path.write_text(comment + "\n".join([*entries, *(text.strip() + "\n" for text in stored if 'base = "embedded"' not in text)]))
 
 
 def export(work: Path) -> None:

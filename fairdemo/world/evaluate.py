@@ -34,11 +34,8 @@ class Bench:
         self.checker = load_weights(parts.PartsChecker(), ROOT / "assets/classifier/parts_checker.safetensors")
 
     def draw(self, prompt: str, wanted: list[tuple[int, tuple[str, ...]]], seed: int = 1) -> list[Image.Image]:
-        profile, generator = self.studio.profile, self.studio.generator
-        images = []
-        for i in range(0, len(wanted), 64):
-            images += generator.draw(prompt, seed, wanted[i:i + 64], profile.steps, profile.guidance)
-        return images
+        profile = self.studio.profile
+        return self.studio.generator.draw(prompt, seed, wanted, profile.steps, profile.guidance)
 
 
 def share(flags) -> dict[str, float | int | list[float]]:

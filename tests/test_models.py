@@ -1,0 +1,223 @@
+"""Profiles, loaders and routing for both model families: small models of the real classes, in the real layout."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import save_file
+
+from fairdemo import adapters, hub, models
+from fairdemo.adapters import Adapter
+from fairdemo.generate import PairedGenerator, fitting
+from tests import small_models
+from tests.small_models import ATTENTION, lora, save_lora, save_profile
+
+FAMILIES = tuple(models.FAMILIES)
+SAMPLES = [(), ("one",), ("words",), ("one", "two"), ("two",), ("one", "two", "words")]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def made(request, tmp_path_factory):
+    """A profile of a family with three adapters: attention as published; attention and convolutions in PEFT's names; both sorts of network with text encoders."""
+    folder, family = tmp_path_factory.mktemp(request.param), request.param
+    path = save_profile(folder, family)
+    pipe = small_models.pipeline(family)
+    encoders = {name: lora(getattr(pipe, name), r"(q_proj|k_proj|v_proj|out_proj|fc1)$", 5) for name in ("text_encoder", "text_encoder_2") if hasattr(pipe, name)}
+    files = {"one": save_lora(folder / "one.safetensors", {"unet": lora(pipe.unet, ATTENTION, 1)}),
+             "two": save_lora(folder / "two.safetensors", {"unet": lora(pipe.unet, ATTENTION + r"|proj_in|resnets\.0\.conv1|time_emb_proj", 2, rank=2)}, peft=True),
+             "words": save_lora(folder / "words.safetensors", {"unet": lora(pipe.unet, r"attn2\.to_k$", 3)} | encoders)}
+    cells = {"one": ("Asian", "Female"), "two": ("old",), "words": ()}
+    with path.open("a") as file:
+        for name, f in files.items():
+            file.write(f'\n[[adapter]]\nname = "{name}"\nbase = "tiny-{family}"\nfile = "{f.name}"\ncell = {list(cells[name])}\nweight = 0.8\nlicense = "none"\nsource = "a test"\n')
+    return models.profile(str(path)), files
+
+
+def generator(profile) -> PairedGenerator:
+    pipe = models.load_pipeline(profile, "cpu")
+    router = adapters.attach(pipe, adapters.of_profile(profile))
+    models.place(pipe, "cpu")
+    return PairedGenerator(pipe, router, profile, "cpu")
+
+
+class Plain:
+    """The reference: diffusers' own way, `set_adapters` before a single image."""
+
+    def __init__(self, profile, files):
+        self.pipe = models.load_pipeline(profile, "cpu")
+        for name, file in files.items():
+            self.pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=name)
+        self.pipe.vae.to(self.pipe.unet.dtype)  # it turns an autoencoder that overflows into float32 by itself
+
+    def draw(self, names, slot, seed, steps, guidance):
+        if names:
+            self.pipe.enable_lora()
+            self.pipe.set_adapters(list(names), [0.8] * len(names))
+        else:
+            self.pipe.disable_lora()
+        noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed * 1_000_003 + slot)).to(self.pipe.unet.dtype)
+        return self.pipe("a photo of a doctor", latents=noise, num_inference_steps=steps, guidance_scale=guidance, height=64, width=64).images[0]
+
+
+@pytest.mark.parametrize("dtype, close", [("float32", 1), ("bfloat16", 40), ("float16", 8)])
+def test_a_mixed_batch_is_set_adapters_before_each_image(made, dtype, close):
+    profile, files = replace(made[0], dtype=dtype), made[1]
+    ours, plain = generator(profile), Plain(profile, files)
+    for guidance in (1.0, 3.0):
+        drawn = ours.draw("a photo of a doctor", 3, list(enumerate(SAMPLES)), 3, guidance)
+        for slot, names in enumerate(SAMPLES):
+            gap = np.abs(np.asarray(drawn[slot]).astype(int) - np.asarray(plain.draw(names, slot, 3, 3, guidance)))
+            assert gap.max() <= close, f"{names} differs by {gap.max()} with guidance {guidance}"
+    pictures = [np.asarray(im).astype(int) for im in ours.draw("a photo of a doctor", 3, [(0, names) for names in SAMPLES], 3, 3.0)]
+    assert min(np.abs(a - b).mean() for i, a in enumerate(pictures) for b in pictures[:i]) > 0.5, "every combination draws a picture of its own"
+
+
+def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, monkeypatch):
+    profile, _ = made
+    wanted = [(i, SAMPLES[i % len(SAMPLES)]) for i in range(10)]
+    whole = generator(profile).draw("a photo of a nurse", 0, wanted, 2, 2.0)
+    other = generator(profile)
+    other.decoder = ThreadPoolExecutor(1)  # as on a GPU: decoding beside the next part's denoising
+    other.most = 3
+    sizes = []
+    forward = other.pipeline.unet.forward
+
+    def tight(sample, *args, **kwargs):
+        sizes.append(len(sample))
+        if len(sample) > 4:  # two images with guidance
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(sample, *args, **kwargs)
+
+    monkeypatch.setattr(other.pipeline.unet, "forward", tight)
+    shares = []
+    split = other.draw("a photo of a nurse", 0, wanted, 2, 2.0, shares.append)
+    assert max(sizes) == 6 and sizes[-1] <= 4 and shares == sorted(shares) and shares[-1] == 1
+    assert all(np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 1 for a, b in zip(whole, split))
+    monkeypatch.setattr(other.pipeline.unet, "forward", lambda *args, **kwargs: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(ValueError, match="drawing one image of 64 px.*memory ran out"):
+        other.draw("a photo of a nurse", 0, wanted, 2, 2.0)
+
+
+def test_batches_are_as_large_as_free_memory_allows():
+    assert fitting(24, None, 0, 10) == 10
+    assert fitting(24, 8e9, 0, 10) == 2, "learns from two first"
+    assert fitting(24, 8e9, 1e9, 10) == 6
+    assert fitting(24, 8e9, 1e9, 4) == 4
+    assert fitting(3, 8e9, 1e8, 10) == 3
+    assert fitting(24, 1e6, 1e9, 10) == 1, "one is always tried"
+
+
+def test_compiled_models_take_every_mix(made):
+    profile, _ = made
+    wanted = list(enumerate(SAMPLES))
+    plain = generator(profile).draw("a photo of a pilot", 0, wanted, 2, 2.0)
+    compiled = generator(replace(profile, compile="aot_eager"))
+    for part in (wanted[:1], wanted, wanted[::-1], wanted[2:3]):
+        for (slot, _), image in zip(part, compiled.draw("a photo of a pilot", 0, part, 2, 2.0)):
+            assert np.abs(np.asarray(image).astype(int) - np.asarray(plain[slot])).max() <= 2
+
+
+def test_distilled_weights_and_another_sampler(tmp_path):
+    path = save_profile(tmp_path, "sdxl", unet="./fast", unet_file="fast.safetensors", guidance=1.0, steps=4)
+    fast = small_models.pipeline("sdxl", seed=9).unet
+    (tmp_path / "fast").mkdir()
+    save_file(fast.state_dict(), tmp_path / "fast" / "fast.safetensors")
+    with path.open("a") as file:
+        file.write('scheduler = {name = "EulerDiscreteScheduler", timestep_spacing = "trailing"}\n')
+    pipe = models.load_pipeline(models.profile(str(path)), "cpu")
+    assert torch.equal(pipe.unet.conv_in.weight, fast.conv_in.weight) and pipe.scheduler.config.timestep_spacing == "trailing"
+    (tmp_path / "fast" / "fast.safetensors").write_bytes((tmp_path / "fast" / "fast.safetensors").read_bytes()[:5000])
+    with pytest.raises(ValueError, match="fast.safetensors.*damaged or incomplete.*profile embedded works"):
+        models.load_pipeline(models.profile(str(path)), "cpu")
+
+
+def test_half_precision_keeps_the_autoencoder_that_overflows_in_float32(tmp_path):
+    path = save_profile(tmp_path, "sdxl", dtype="float16")
+    pipe = models.load_pipeline(models.profile(str(path)), "cpu")
+    assert pipe.unet.dtype == torch.float16 and pipe.vae.dtype == torch.float32
+
+
+def test_the_published_adapters_have_the_layout_that_is_tested():
+    """23.4 MB at rank 4 on every attention projection of the full-size U-Net, as the published files are."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(sample_size=128, block_out_channels=(320, 640, 1280), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+                                    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=[1, 2, 10], attention_head_dim=[5, 10, 20],
+                                    cross_attention_dim=2048, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816)
+        factors = lora(unet, ATTENTION, 0)
+    assert len(factors) == 560
+    assert sum(4 * f.numel() for pair in factors.values() for f in pair) == pytest.approx(23.2e6, rel=0.02)
+
+
+def test_kohya_files_with_alphas_open_too(made, tmp_path):
+    profile, _ = made
+    if profile.family != "sd15":
+        pytest.skip("one family is enough")
+    pipe = models.load_pipeline(profile, "cpu")
+    layers = lora(pipe.unet, r"attn1\.to_q$", 1)
+    state = {}
+    for layer, (down, up) in layers.items():
+        key = "lora_unet_" + layer.replace(".", "_")
+        state |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up, f"{key}.alpha": torch.tensor(2.0)}
+    save_file(state, tmp_path / "kohya.safetensors")
+    read = adapters.read_factors(pipe, tmp_path / "kohya.safetensors")
+    assert set(read) == {f"unet.{layer}" for layer in layers}
+    for layer, (down, up) in layers.items():
+        a, b = read[f"unet.{layer}"]
+        assert torch.allclose(b @ a, 0.5 * up @ down, atol=1e-6), "alpha 2 at rank 4 halves it"
+
+
+def test_adapters_for_another_base_are_refused_and_leave_nothing_behind(tmp_path):
+    sdxl, sd15 = small_models.pipeline("sdxl"), small_models.pipeline("sd15")
+    before = {k: v.clone() for k, v in sdxl.unet.state_dict().items()}
+    wrong = save_lora(tmp_path / "wrong.safetensors", {"unet": lora(sd15.unet, ATTENTION, 1)})
+    with pytest.raises(ValueError, match="wrong.safetensors was made for another base model"):
+        adapters.read_factors(sdxl, wrong)
+    foreign = save_lora(tmp_path / "foreign.safetensors", {"unet": {"no.such.attn1.to_q": (torch.zeros(4, 8), torch.zeros(8, 4))}})
+    with pytest.raises(ValueError, match="foreign.safetensors was made for another base model"):
+        adapters.read_factors(sdxl, foreign)
+    after = sdxl.unet.state_dict()
+    assert set(after) == set(before) and all(torch.equal(after[k], v) for k, v in before.items())
+
+
+def test_weights_that_are_no_safetensors_are_refused(tmp_path):
+    for name in ("adapter.bin", "adapter.ckpt", "adapter.pt", "adapter.pth"):
+        (tmp_path / name).write_bytes(b"\x80\x04")
+        with pytest.raises(ValueError, match="pickle files can run code"):
+            hub.weights_file(tmp_path, name)
+    good = save_lora(tmp_path / "good.safetensors", {"unet": {"a": (torch.zeros(4, 80), torch.zeros(80, 4))}})
+    good.write_bytes(good.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="damaged or incomplete"):
+        Adapter("x", "sdxl", "good.safetensors", (), 1.0, "", "", home=tmp_path).path
+    with pytest.raises(ValueError, match="gone.safetensors is missing"):
+        Adapter("x", "sdxl", "gone.safetensors", (), 1.0, "", "", home=tmp_path).path
+
+
+@pytest.mark.parametrize("line, message", [
+    ('family = "flux"', "family is 'flux'; allowed are sdxl, sd15"), ("size = 1000000", "size is 1000000; 64 to 2048"), ("size = 100", "a multiple of 8"),
+    ('steps = "many"', "steps is 'many'; expected a number"), ("colour = 3", "unknown key 'colour'"), ('model = "someone/model"', "revision is None; a model from the Hub is pinned"),
+    ('name = "../up"', "name is '../up'"), ("= =", "can't be read")])
+def test_profiles_say_what_is_wrong_with_them(tmp_path, line, message):
+    path = save_profile(tmp_path, "sdxl")
+    key = line.split(" = ")[0]
+    path.write_text("\n".join([*(old for old in path.read_text().splitlines() if not old.startswith(f"{key} =")), line]))
+    with pytest.raises(ValueError, match=message):
+        models.profile(str(path))
+    with pytest.raises(ValueError, match="can't be read"):
+        models.profile(str(tmp_path / "gone.toml"))
+
+
+def test_our_profiles_are_pinned_and_their_adapters_known():
+    assert list(models.PROFILES) == ["embedded", "sdxl", "sdxl-lightning", "sd15"]
+    published = adapters.of_profile(models.profile("sdxl"))
+    assert len(published) == 12 and len({a.cell for a in published}) == 12
+    assert all(a.repo.startswith("NYUAD-ComNets/") and a.file.endswith(".safetensors") for a in published)
+
+
+def test_too_little_memory_is_said_before_loading(tmp_path, monkeypatch):
+    profile = models.profile(str(save_profile(tmp_path, "sdxl")))
+    monkeypatch.setattr(models.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000})())
+    with pytest.raises(ValueError, match="needs about .* GB of memory and 0.0 GB are free.*profile embedded works"):
+        models.load_pipeline(profile, "cpu")
