@@ -1,4 +1,4 @@
-"""Command line: python -m fairdemo compare | calibrate | validate | bench | world build | world measure."""
+"""Command line; `python -m fairdemo --help` lists the commands."""
 
 import argparse
 import json
@@ -104,6 +104,42 @@ def world(args: argparse.Namespace) -> None:
         evaluate(args.work, args.only)
 
 
+def train(args: argparse.Namespace) -> None:
+    from fairdemo import clip, models
+    from fairdemo.faces import classify, judge
+    from fairdemo.faces.labelled import read_labelled
+    from fairdemo.training import heads
+
+    name = args.backbone if args.backbone == "openclip-zero-shot" else f"{args.backbone}-svm"
+    out = args.out or classify.home() / (name if args.model == "ViT-B-32" else f"{name}-{args.model}")
+    data = read_labelled(args.data, args.limit)
+    with tqdm(total=len(data), desc="embedding faces", file=sys.stderr) as bar:
+        report = heads.train(args.backbone, args.model, args.weights or clip.TOWERS.get(args.model, ""), data, out, models.default_device(), lambda done: bar.update(done - bar.n))
+    print("\n".join(judge.lines(report)))
+    print(f"The classifier is in {out}; a profile names it as {out.name if args.out is None else str(out.resolve())!r}. Race, gender and age are as perceived by the classifier.")
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from fairdemo import hub, models
+    from fairdemo.faces import FaceReader, judge
+    from fairdemo.faces.labelled import read_labelled
+
+    if args.out is not None and args.out.exists():
+        raise FileExistsError(f"output folder {str(args.out)!r} exists already; name one that doesn't")
+    data = read_labelled(args.data, args.limit)
+    reader = FaceReader(Path(args.classifier).resolve() if hub.is_local(args.classifier) or Path(args.classifier).is_dir() else args.classifier, models.default_device())
+    with tqdm(total=len(data), desc="reading faces", file=sys.stderr) as bar:
+        judged = judge.judge(reader, data, lambda done: bar.update(done - bar.n))
+    report = judged.report()
+    if args.out is not None:
+        args.out.mkdir(parents=True)
+        (args.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+        (args.out / "confusion.json").write_text(json.dumps(judged.confusion(), indent=1) + "\n")
+        judged.table.to_csv(args.out / "pictures.csv", index=False)
+    print("\n".join(judge.lines(report)))
+    print("Labels are as perceived by the classifier, against those of the data; intervals are 95 %.")
+
+
 def bench(args: argparse.Namespace) -> None:
     from fairdemo.bench import bench as run
 
@@ -144,6 +180,22 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--adapter-steps", type=int, default=2500)
     p.add_argument("--only", help="measure only this, by its name")
     p.set_defaults(run=world)
+    p = commands.add_parser("train", help="train a face classifier on labelled photographs")
+    p.add_argument("what", choices=("classifier",))
+    p.add_argument("--backbone", choices=("facenet", "openclip", "openclip-zero-shot"), default="facenet", help="what embeds faces (default facenet); zero-shot only gets its temperature")
+    p.add_argument("--data", default="HuggingFaceM4/FairFace", help="a folder with labels.csv (image, race, gender, age), or a dataset of the Hub (default HuggingFaceM4/FairFace)")
+    p.add_argument("--model", default="ViT-B-32", help="open_clip's model (default ViT-B-32)")
+    p.add_argument("--weights", help="open_clip's name of the weights, or their file (default LAION's)")
+    p.add_argument("--limit", type=int, default=20_000, help="pictures to use (default 20000; machines take time in proportion to its square)")
+    p.add_argument("--out", type=Path, help="folder for the classifier (default: where profiles look for it)")
+    p.set_defaults(run=train)
+    p = commands.add_parser("evaluate", help="measure a face classifier on labelled photographs")
+    p.add_argument("what", choices=("classifier",))
+    p.add_argument("--classifier", default="openclip-zero-shot", help="facenet-svm, openclip-svm, openclip-zero-shot, or a classifier's folder (default openclip-zero-shot)")
+    p.add_argument("--data", required=True, help="a folder with labels.csv (image, race, gender, age), or a dataset of the Hub")
+    p.add_argument("--limit", type=int)
+    p.add_argument("--out", type=Path, help="new folder for the report, the confusions and a row a picture")
+    p.set_defaults(run=evaluate)
     p = commands.add_parser("bench", help="time the chain against the naive ways")
     p.add_argument("--profile", default="embedded")
     p.set_defaults(run=bench)

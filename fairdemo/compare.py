@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fairdemo import adapters, mix, models, prompts, response, targets
 from fairdemo.attributes import CELLS
 from fairdemo.comparison import Comparison, Drawn, Pair
-from fairdemo.faces import FaceReader
+from fairdemo.faces import FaceReader, classify
 from fairdemo.generate import PairedGenerator, cut_words
-from fairdemo.subject import SubjectReader
+from fairdemo.subject import ClipSubjects, SubjectReader
 
 MAX_IMAGES = 512
 MAX_KEPT = 1500  # drawn images kept to be shown again, about 0.1 MB each at 128 px
@@ -54,8 +55,16 @@ class Studio:
         return FaceReader(self.profile.source("classifier"), self.device)
 
     @cached_property
-    def subjects(self) -> SubjectReader:
-        return SubjectReader(self.profile.source("classifier") / "subject.safetensors", self.device)
+    def subjects(self) -> SubjectReader | ClipSubjects:
+        folder = self._classifier["folder"]
+        if (folder / "subject.safetensors").is_file():
+            return SubjectReader(folder / "subject.safetensors", self.device)
+        tower = {key: self._classifier[key] for key in ("model", "pretrained") if key in self._classifier}
+        return ClipSubjects(self.device, **tower)
+
+    @property
+    def _classifier(self) -> dict[str, Any]:
+        return classify.describe(self.profile.source("classifier"))
 
     @property
     def response_file(self) -> Path:
@@ -74,7 +83,7 @@ class Studio:
     @cached_property
     def confusion(self) -> dict[str, dict[str, dict[str, int]]]:
         """How the classifier reads faces of known class, counts by attribute, class and reading; empty if it was never measured."""
-        path = self.profile.source("classifier") / "confusion.json"
+        path = self._classifier["folder"] / "confusion.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
     def load(self) -> None:

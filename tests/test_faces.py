@@ -52,13 +52,11 @@ def test_drawn_people_are_found_and_read(studio, drawn):
 
 
 def test_likeness_same_person_over_others(studio, drawn):
-    from fairdemo.faces import embed
-
     _, sample, images = drawn
     others = [Image.fromarray(draw(p, 128, 500 + i, 1.5)) for i, p in enumerate(sample)]
 
     def vectors(pictures):
-        return embed.embed(studio.reader.network, np.stack([crop(im, f[0].box if f else (24, 16, 104, 112)) for im, f in zip(pictures, studio.reader.detector.detect(pictures))]))
+        return studio.reader.backbone.embed(np.stack([crop(im, f[0].box if f else (24, 16, 104, 112)) for im, f in zip(pictures, studio.reader.detector.detect(pictures))]))
 
     a, b = vectors(images), vectors(others)
     assert np.allclose(np.linalg.norm(a, axis=1), 1, atol=1e-5)

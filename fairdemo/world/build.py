@@ -185,10 +185,12 @@ def build_classifier(work: Path) -> None:
     codes["age"] -= 1  # no drawn person is under 20
     *_, network = followed(classifier.train_network(a, b, codes, 1000, 11), "face network")
     half = np.random.default_rng(0).permutation(len(a))[:4000]
-    heads = classify.fit(np.concatenate([embed.embed(network, a[half]), embed.embed(network, b[half])]), {k: np.tile(y[half], 2) for k, y in labels.items()})
+    backbone = embed.Backbone(network, embed.CROP, embed.MARGIN)
+    heads = classify.fit(np.concatenate([backbone.embed(a[half]), backbone.embed(b[half])]), {k: np.tile(y[half], 2) for k, y in labels.items()})
     with tempfile.TemporaryDirectory(dir=work) as part:
         save_weights(network, Path(part) / "face_network.safetensors")
         classify.save(heads, Path(part))
+        (Path(part) / "classifier.json").write_text('{"backbone": "embedded", "kind": "svm"}\n')
         shutil.copytree(part, folder)
 
 
