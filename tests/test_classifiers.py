@@ -172,7 +172,7 @@ def test_a_face_is_found_in_photographs():
 
 @needs_photographs
 def test_orientation_colour_modes_and_sizes():
-    detector, images = Detector(), photographs(24)
+    detector, images = Detector(), photographs(180)
     plain = detector.detect(images)
 
     def stored(image, **options):
@@ -189,18 +189,18 @@ def test_orientation_colour_modes_and_sizes():
         exif[0x0112] = flag
         return stored(image, format="JPEG", exif=exif, quality=95)
 
-    variants = {f"orientation {flag}": [turned(im, flag) for im in images] for flag in range(2, 9)}
+    variants = {f"orientation {flag}": [turned(im, flag) for im in images[:16]] for flag in range(2, 9)}
     variants |= {"grey": [im.convert("L") for im in images], "palette": [stored(im.convert("P", palette=Image.Palette.ADAPTIVE), format="PNG") for im in images],
-                 "cmyk": [stored(im.convert("CMYK"), format="JPEG", quality=95) for im in images], "alpha": [stored(im.convert("RGBA"), format="PNG") for im in images]}
+                 "cmyk": [stored(im.convert("CMYK"), format="JPEG", quality=95) for im in images[:40]], "alpha": [stored(im.convert("RGBA"), format="PNG") for im in images[:20]]}
     for name, pictures in variants.items():
         seen = detector.detect([upright(p) for p in pictures])
-        assert sum(bool(f) for f in seen) >= 0.99 * len(images), name
+        assert sum(bool(f) for f in seen) >= 0.99 * len(pictures), name
         if name.startswith("orientation"):
             gaps = [np.abs(np.subtract(a[0].box, b[0].box)).max() for a, b in zip(plain, seen)]
             assert np.median(gaps) < 4, f"{name}: boxes lie where they do in the upright picture"
     for face in (40, 4000):
         pictures, want = [], []
-        for im, f in list(zip(images, plain))[: 24 if face == 40 else 4]:
+        for im, f in list(zip(images, plain))[: 100 if face == 40 else 3]:
             scale = face / (f[0].box[2] - f[0].box[0])
             pictures.append(im.resize((round(im.width * scale), round(im.height * scale)), Image.Resampling.LANCZOS))
             want.append(np.array(f[0].box) * scale)
