@@ -11,6 +11,7 @@ from tqdm import tqdm
 from fairdemo import measure, mix, response, targets
 from fairdemo.attributes import CLASSES
 from fairdemo.comparison import SIDES, Comparison, measures
+from fairdemo.prompts import PROFESSIONS, photo_of
 from fairdemo.workforce import wished
 
 
@@ -140,6 +141,32 @@ def evaluate(args: argparse.Namespace) -> None:
     print("Labels are as perceived by the classifier, against those of the data; intervals are 95 %.")
 
 
+def pack(args: argparse.Namespace) -> None:
+    from fairdemo import pack as packs
+
+    if args.action == "check":
+        with tqdm(desc="checking", file=sys.stderr) as bar:
+            def seen(done: int, of: int) -> None:
+                bar.total = of
+                bar.update(done - bar.n)
+
+            problems = packs.check(args.folder, seen)
+        if problems:
+            raise ValueError(f"pack in {str(args.folder)!r} has {len(problems)} faults:\n  " + "\n  ".join(problems[:20]))
+        print(f"{args.folder}: {bar.total} images, all right.")
+        return
+    from fairdemo.compare import Studio
+
+    texts = args.prompts or [photo_of(p) for p in PROFESSIONS]
+    with tqdm(desc="drawing", unit="image", file=sys.stderr) as bar:
+        def drew(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        packs.make(Studio(args.profile), args.folder, texts, args.seeds, args.name or args.folder.name, drew)
+    print(f"{args.folder} is a pack. Look at it: FAIRDEMO_PROFILE={args.folder} python app.py; check it: python -m fairdemo pack check {args.folder}")
+
+
 def bench(args: argparse.Namespace) -> None:
     from fairdemo.bench import bench as run
 
@@ -196,6 +223,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=int)
     p.add_argument("--out", type=Path, help="new folder for the report, the confusions and a row a picture")
     p.set_defaults(run=evaluate)
+    p = commands.add_parser("pack", help="draw a pool of images to be shown without a GPU, or check one")
+    p.add_argument("action", choices=("make", "check"))
+    p.add_argument("folder", type=Path)
+    p.add_argument("--profile", default="sdxl", help="what draws it (default sdxl)")
+    p.add_argument("--prompts", nargs="+", help="default: a photo of each of our professions")
+    p.add_argument("--seeds", type=int, default=24, help="images for each prompt and adapter, so the most pairs that can be shown (default 24)")
+    p.add_argument("--name", help="default: the folder's")
+    p.set_defaults(run=pack)
     p = commands.add_parser("bench", help="time the chain against the naive ways")
     p.add_argument("--profile", default="embedded")
     p.set_defaults(run=bench)

@@ -28,6 +28,8 @@ def calibrate(studio: Studio, images: int, baseline_images: int) -> Iterator[tup
 
     Each image has a noise of its own, so that no two sources share theirs.
     """
+    if studio.pack:
+        raise ValueError(f"pack {studio.profile.name!r} needs no calibration: what its images are classified as is known")
     target = studio.response_file
     counts = response.load(target) if target.is_file() else None
     if counts is None or counts.weights != weights(studio):

@@ -15,11 +15,12 @@ from fairdemo import adapters, mix, models, prompts, response, targets
 from fairdemo.attributes import CELLS
 from fairdemo.comparison import Comparison, Drawn, Pair
 from fairdemo.faces import FaceReader, classify
-from fairdemo.generate import PairedGenerator, cut_words
+from fairdemo.generate import PairedGenerator, Wanted, cut_words, next_batch
+from fairdemo.pack import is_pack, open_pack
 from fairdemo.subject import ClipSubjects, SubjectReader
 
 MAX_IMAGES = 512
-MAX_KEPT = 1500  # drawn images kept to be shown again, about 0.1 MB each at 128 px
+MAX_KEPT, MAX_KEPT_PIXELS = 1500, 250_000_000  # drawn images kept to be shown again, 3 bytes a pixel
 
 
 @dataclass
@@ -36,9 +37,10 @@ class Studio:
     """A profile's model, adapters, classifiers and response, loaded once on first use."""
 
     def __init__(self, profile: str, device: str | None = None):
-        self.profile = models.profile(profile)
+        self.pack = open_pack(profile) if profile not in models.PROFILES and is_pack(profile) else None
+        self.profile = self.pack.profile if self.pack else models.profile(profile)
         self.device = device or models.default_device()
-        self.adapters = adapters.of_profile(self.profile)
+        self.adapters = [] if self.pack else adapters.of_profile(self.profile)
         self._loading = threading.Lock()
         self._kept: OrderedDict[tuple, Drawn] = OrderedDict()  # by prompt, seed, settings, slot and adapters; the oldest go first
         self._keeping = threading.Lock()
@@ -73,23 +75,27 @@ class Studio:
     @cached_property
     def counts(self) -> response.Counts | None:
         """The measured response, None if this profile was never calibrated."""
+        if self.pack:
+            return self.pack.counts
         return response.load(self.response_file) if self.response_file.is_file() else None
 
     @cached_property
     def sources(self) -> list[mix.Slot]:
         """Everything that a slot can be drawn with: the baseline, each adapter, each group's with each age's."""
-        return mix.sources((a.name, a.cell) for a in self.adapters)
+        return self.pack.sources if self.pack else mix.sources((a.name, a.cell) for a in self.adapters)
 
     @cached_property
     def confusion(self) -> dict[str, dict[str, dict[str, int]]]:
         """How the classifier reads faces of known class, counts by attribute, class and reading; empty if it was never measured."""
+        if self.pack:
+            return self.pack.about["confusion"]
         path = self._classifier["folder"] / "confusion.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
     def load(self) -> None:
         """Loads what isn't loaded yet; callers on other threads wait instead of loading twice."""
         with self._loading:
-            _ = self.generator, self.reader, self.subjects
+            _ = self.pack or (self.generator, self.reader, self.subjects)
 
     def task(self, prompt: str, target: targets.Target, dependence: str) -> mix.Task:
         """What a mix is solved for: the sources that leave alone what the prompt names, their response, and the target completed from the baseline.
@@ -119,6 +125,8 @@ class Studio:
                 raise ValueError(f"{what} is {value}; {low} to {high} are allowed")
         if method not in mix.METHODS:
             raise ValueError(f"method of choosing slots is {method!r}; allowed are {', '.join(mix.METHODS)}")
+        if self.pack:
+            prompt = self.pack.check_request(prompt, n, steps, guidance)
         task = self.task(prompt, target, dependence)
         if before is not None and len(before) == n and method == mix.METHODS[0]:
             solved, slots = mix.remix(task, n, before)
@@ -155,12 +163,12 @@ class Studio:
         """Fills the plan's comparison, yielding it after each batch. Raises `generate.Cancelled` when `cancel` is set."""
         self.load()
         comparison, slots = plan.comparison, plan.slots
-        cut = cut_words(self.generator.pipeline, comparison.prompt)
+        cut = "" if self.pack else cut_words(self.generator.pipeline, comparison.prompt + self.profile.suffix)
         if cut:
             comparison.notices.append(f"The prompt is longer than 77 tokens; this was cut: “{cut}”.")
         todo, done = plan_left(plan), 0
         while todo:
-            part = self.generator.next_batch(todo, not comparison.pairs, plan.steer)
+            part = next_batch(self.profile, todo, not comparison.pairs, plan.steer)
             todo = todo[len(part):]
             ahead = len(todo) + sum(bool(slots[i].adapters) for i in todo)
             wanted = [(i, ()) for i in part] + [(i, slots[i].adapters) for i in part if slots[i].adapters]
@@ -180,15 +188,22 @@ class Studio:
             found = {w: self._kept[same, w] for w in wanted if (same, w) in self._kept}
         missing = [w for w in wanted if w not in found]
         if missing:
-            images = self.generator.draw(comparison.prompt, comparison.seed, missing, steps, guidance, progress, cancel)
-            found |= {w: Drawn(image, faces, *subject) for w, image, faces, subject in zip(missing, images, self.reader.read(images), self.subjects.read(images))}
+            found |= dict(zip(missing, self.fresh(comparison.prompt, comparison.seed, missing, steps, guidance, progress, cancel)))
         with self._keeping:
             for w in wanted:
                 self._kept[same, w] = found[w]
                 self._kept.move_to_end((same, w))
-            while len(self._kept) > MAX_KEPT:
+            while len(self._kept) > min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.size ** 2):
                 self._kept.popitem(last=False)
         return found
+
+    def fresh(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, progress: Callable[[float], None] = lambda share: None,
+              cancel: threading.Event | None = None) -> list[Drawn]:
+        """Images and faces for (slot, adapters): drawn and read, or from the pack."""
+        if self.pack:
+            return self.pack.drawn(prompt, seed, wanted)
+        images = self.generator.draw(prompt, seed, wanted, steps, guidance, progress, cancel)
+        return [Drawn(image, faces, *subject) for image, faces, subject in zip(images, self.reader.read(images), self.subjects.read(images))]
 
     def _steer(self, plan: Plan) -> None:
         """Lets what was classified so far choose the slots that are left."""

@@ -58,6 +58,16 @@ def fitting(n: int, free: float | None, image: float, most: int) -> int:
     return max(1, min(n, most, int(ROOM * free / image) if image else 2))
 
 
+def next_batch(profile: Profile, todo: list[int], first: bool, steered: bool) -> list[int]:
+    """The slots of `todo` to draw together: few at first, so that something shows early; when the rest is `steered`, smaller towards
+    the end, so that the last images can make up for what went otherwise. The last few go together: a batch of one or two costs nearly
+    what five do."""
+    size = profile.first if first else profile.batch
+    if steered and len(todo) > LAST:
+        size = min(size, math.ceil(len(todo) / 2))
+    return todo[:size]
+
+
 class PairedGenerator:
     """Draws with one pipeline and one router; one run at a time. `pipeline` is on its device already."""
 
@@ -152,11 +162,3 @@ class PairedGenerator:
                     pixels = torch.cat([vae.decode(z).sample.cpu() for z in scale.split(at_once)])
         return self.pipeline.image_processor.postprocess(pixels)
 
-    def next_batch(self, todo: list[int], first: bool, steered: bool) -> list[int]:
-        """The slots of `todo` to draw together: few at first, so that something shows early; when the rest is `steered`, smaller towards
-        the end, so that the last images can make up for what went otherwise. The last few go together: a batch of one or two costs nearly
-        what five do."""
-        size = self.profile.first if first else self.profile.batch
-        if steered and len(todo) > LAST:
-            size = min(size, math.ceil(len(todo) / 2))
-        return todo[:size]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fairdemo import measure, mix, response, targets
 from fairdemo.attributes import ADULT_AGES, CELLS, CLASSES, GENDERS, RACES, TARGET_CLASSES
 from fairdemo.compare import Studio
+from fairdemo.generate import next_batch
 
 Row = tuple[str, str, str]  # what, wanted, measured
 SIZES = (4, 8, 16, 64, 256)
@@ -138,7 +139,7 @@ def steering(studio: Studio, work: Path, walls: int = 100, n: int = 16) -> Itera
         cells, start = np.zeros((walls, len(CELLS))), 0
         with tqdm(total=walls * n, desc=name) as bar:
             while start < n:
-                size = len(studio.generator.next_batch(list(range(start, n)), not start, steer))
+                size = len(next_batch(profile, list(range(start, n)), not start, steer))
                 wanted = [(w, i) for w in range(walls) for i in range(start, start + size)]
                 for k in range(0, len(wanted), 64):
                     part = wanted[k:k + 64]

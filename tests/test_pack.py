@@ -1,0 +1,141 @@
+"""Packs: made with the shipped model, opened by `datasets`, by the app's studio and by hostile hands."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import load_dataset
+
+from fairdemo import pack as packs
+from fairdemo import targets
+from fairdemo.__main__ import main
+from fairdemo.compare import Studio
+from fairdemo.comparison import load
+
+PROMPTS = ["a photo of a doctor", "a photo of a nurse"]
+SEEDS = 6
+
+
+@pytest.fixture(scope="module")
+def folder(studio, tmp_path_factory):
+    """A small pack of the embedded model; its making is interrupted once."""
+    path = tmp_path_factory.mktemp("packs") / "two-prompts"
+    fresh, calls = studio.fresh, []
+
+    def breaks(prompt, *args):
+        calls.append(prompt)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return fresh(prompt, *args)
+
+    studio.fresh = breaks
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            packs.make(studio, path, PROMPTS, SEEDS, "two-prompts")
+        with pytest.raises(ValueError, match="damaged|misses"):
+            packs.open_pack(str(path))
+        shares = []
+        packs.make(studio, path, PROMPTS, SEEDS, "two-prompts", lambda done, of: shares.append(done / of))
+    finally:
+        del studio.fresh
+    assert calls.count(PROMPTS[0]) == 4, "the first prompt was complete and isn't drawn again"
+    assert shares[-1] == 1 and shares == sorted(shares)
+    return path
+
+
+def copy(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def rewrite(folder, change):
+    path = folder / "data/metadata.parquet"
+    change(pd.read_parquet(path)).to_parquet(path)
+
+
+def test_a_pack_is_whole_and_opens_with_datasets(folder, capsys, tmp_path, monkeypatch):
+    assert main(["pack", "check", str(folder)]) == 0
+    sources = 1 + 15
+    assert f"{2 * sources * SEEDS} images, all right" in capsys.readouterr().out
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    rows = load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
+    assert len(rows) == 2 * sources * SEEDS
+    assert rows[0]["image"].size == (128, 128) and rows[0]["prompt"] in PROMPTS
+    assert "as perceived by a classifier" in (folder / "README.md").read_text() and "Apache-2.0" in (folder / "README.md").read_text()
+    with pytest.raises(ValueError, match="another pack"):
+        packs.make(Studio("embedded", "cpu"), folder, PROMPTS, SEEDS + 1, "two-prompts")
+
+
+def test_the_same_screen_runs_on_a_pack(folder, studio, tmp_path):
+    pool = Studio(str(folder))
+    plan = pool.plan("A photo of a Doctor", targets.PRESETS["uniform"].target, SEEDS, 3)
+    comparison = list(pool.run(plan))[-1]
+    assert "generator" not in pool.__dict__, "no model is loaded"
+    assert len(comparison.pairs) == SEEDS and comparison.profile == "two-prompts" and comparison.prompt == PROMPTS[0]
+    assert len({np.asarray(p.baseline.image).tobytes() for p in comparison.pairs}) == SEEDS, "every slot has a noise of its own"
+    assert abs(comparison.counts("debiased")["gender"]["Female"] - SEEDS / 2) <= 1
+    again = pool.plan(PROMPTS[0], {"gender": {"Female": 1.0, "Male": 0.0}}, SEEDS, 3)
+    assert list(pool.run(again))[-1].counts("debiased")["gender"]["Female"] >= SEEDS - 1
+    comparison.save(tmp_path / "saved")
+    assert load(tmp_path / "saved").as_json() == json.loads(json.dumps(comparison.as_json()))
+
+
+def test_twins_in_a_pack_are_the_models_twins(folder, studio):
+    """A pack holds what the model draws and the classifier reads, but for WebP's small losses."""
+    pool = packs.open_pack(str(folder))
+    name = studio.adapters[3].name
+    stored = pool.drawn(PROMPTS[1], 0, [(2, ()), (2, (name,))])
+    slot = int(np.random.default_rng(0).permutation(SEEDS)[2])
+    drawn = studio.fresh(PROMPTS[1], packs.SEED + 1, [(slot, ()), (slot, (name,))], studio.profile.steps, studio.profile.guidance)
+    for a, b in zip(stored, drawn):
+        assert np.abs(np.asarray(a.image).astype(int) - np.asarray(b.image)).mean() < 4
+        assert [f.cell for f in a.faces] == [f.cell for f in b.faces] and a.subject == b.subject
+
+
+@pytest.mark.parametrize("prompt, n, steps, message", [
+    ("a photo of a pilot", 4, None, "holds images for 2 prompts: “a photo of a doctor”, “a photo of a nurse”. “a photo of a pilot” isn't one"),
+    (PROMPTS[0], 64, None, "at most 6 pairs are possible, not 64"), (PROMPTS[0], 4, 40, "was drawn with 12 steps")])
+def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
+    with pytest.raises(ValueError, match=message):
+        Studio(str(folder)).plan(prompt, {}, n, 0, steps=steps)
+
+
+def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
+    pack = copy(folder, tmp_path)
+    rewrite(pack, lambda t: t.drop(index=[7, 9]))
+    with pytest.raises(ValueError, match="misses 2 of 192 images, first “a photo of a doctor”, Asian Female, number 1"):
+        Studio(str(pack))
+    shutil.rmtree(pack)
+    pack = copy(folder, tmp_path)
+    rewrite(pack, lambda t: t.assign(file_name=["../../secret.webp", *t.file_name[1:]]))
+    with pytest.raises(ValueError, match="lies outside of its images"):
+        Studio(str(pack))
+    shutil.rmtree(pack)
+    pack = copy(folder, tmp_path)
+    first = pd.read_parquet(pack / "data/metadata.parquet").file_name
+    (pack / "data" / first[0]).write_bytes(b"RIFF0000WEBPnothing")
+    (pack / "data" / first[1]).unlink()
+    (pack / "data/images/extra.webp").write_bytes(b"x")
+    assert main(["pack", "check", str(pack)]) == 2
+    printed = capsys.readouterr().err
+    assert "has 3 faults" in printed and "isn't the file that was made" in printed and "is missing" in printed and "belongs to no row" in printed
+    with pytest.raises(ValueError, match="can't be opened.*pack check"):
+        pool = packs.open_pack(str(pack))
+        pool._one(0)
+    (pack / "data/metadata.parquet").write_bytes(b"PAR1 no parquet")
+    with pytest.raises(ValueError, match="is damaged"):
+        Studio(str(pack))
+    (pack / "pack.json").write_text('{"format": 99}')
+    with pytest.raises(ValueError, match="format 99, expected 1"):
+        Studio(str(pack))
+
+
+def test_a_pack_that_is_nowhere(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="pack 'someone/no-such-pack'.*Hub can't be reached"):
+        Studio("someone/no-such-pack")
