@@ -1,6 +1,11 @@
 """fairdemo's web app: `python app.py`, or the entry point of a Hugging Face Space."""
 
+from fairdemo import gpu  # noqa: F401  before torch, as ZeroGPU asks
 from fairdemo.ui.app import launch
 
 if __name__ == "__main__":
-    launch()
+    import argparse
+
+    parser = argparse.ArgumentParser(description="fairdemo's web app")
+    parser.add_argument("--profile", help="the default model: a profile's name, a TOML file, or a pack (a folder or a dataset of the Hub)")
+    launch(parser.parse_args().profile)

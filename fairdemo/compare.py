@@ -1,6 +1,7 @@
 """The whole chain: prompt, target, n and seed in; a growing Comparison out. Every front end runs this."""
 
 import json
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from fairdemo.attributes import CELLS
 from fairdemo.comparison import Comparison, Drawn, Pair
 from fairdemo.faces import FaceReader, classify
 from fairdemo.generate import PairedGenerator, Wanted, cut_words, next_batch
+from fairdemo.gpu import Watch, on_gpu
 from fairdemo.pack import is_pack, open_pack
 from fairdemo.subject import ClipSubjects, SubjectReader
 
@@ -33,6 +36,22 @@ class Plan:
     steer: bool
 
 
+STUDIOS: WeakValueDictionary[tuple[str, int], "Studio"] = WeakValueDictionary()  # by profile and id
+
+
+def seconds(key: tuple[str, int], prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch) -> float:
+    """For how long a shared GPU is asked: a large one takes about 0.04 s for a step of one image of 1024 px, twice that with guidance."""
+    return min(120.0, 10 + 0.04 * len(wanted) * steps * (1 + (guidance > 1)) * (STUDIOS[key].profile.size / 1024) ** 2)
+
+
+@on_gpu(seconds)
+def draw_and_read(key: tuple[str, int], prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch) -> list[Drawn]:
+    """Images and the faces in them, for (slot, adapters). It gets a studio by its key, since a model can't travel to the process that has the GPU."""
+    studio = STUDIOS.get(key) or Studio(key[0])
+    images = studio.generator.draw(prompt, seed, wanted, steps, guidance, watch.progress, watch.cancel)
+    return [Drawn(image, faces, *subject) for image, faces, subject in zip(images, studio.reader.read(images), studio.subjects.read(images))]
+
+
 class Studio:
     """A profile's model, adapters, classifiers and response, loaded once on first use."""
 
@@ -41,6 +60,8 @@ class Studio:
         self.profile = self.pack.profile if self.pack else models.profile(profile)
         self.device = device or models.default_device()
         self.adapters = [] if self.pack else adapters.of_profile(self.profile)
+        self.key = (profile, id(self))
+        STUDIOS[self.key] = self
         self._loading = threading.Lock()
         self._kept: OrderedDict[tuple, Drawn] = OrderedDict()  # by prompt, seed, settings, slot and adapters; the oldest go first
         self._keeping = threading.Lock()
@@ -188,7 +209,7 @@ class Studio:
             found = {w: self._kept[same, w] for w in wanted if (same, w) in self._kept}
         missing = [w for w in wanted if w not in found]
         if missing:
-            found |= dict(zip(missing, self.fresh(comparison.prompt, comparison.seed, missing, steps, guidance, progress, cancel)))
+            found |= dict(zip(missing, self.fresh(comparison.prompt, comparison.seed, missing, steps, guidance, Watch(progress, cancel))))
         with self._keeping:
             for w in wanted:
                 self._kept[same, w] = found[w]
@@ -197,13 +218,11 @@ class Studio:
                 self._kept.popitem(last=False)
         return found
 
-    def fresh(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, progress: Callable[[float], None] = lambda share: None,
-              cancel: threading.Event | None = None) -> list[Drawn]:
+    def fresh(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch = Watch()) -> list[Drawn]:
         """Images and faces for (slot, adapters): drawn and read, or from the pack."""
         if self.pack:
             return self.pack.drawn(prompt, seed, wanted)
-        images = self.generator.draw(prompt, seed, wanted, steps, guidance, progress, cancel)
-        return [Drawn(image, faces, *subject) for image, faces, subject in zip(images, self.reader.read(images), self.subjects.read(images))]
+        return draw_and_read(self.key, prompt, seed, wanted, steps, guidance, watch)
 
     def _steer(self, plan: Plan) -> None:
         """Lets what was classified so far choose the slots that are left."""
@@ -218,6 +237,14 @@ class Studio:
         row = response.baseline(self.counts, plan.comparison.prompt, named, seen(plan.comparison, "baseline"))
         rows = np.array([old if slot.adapters else row for slot, old in zip(task.choice, task.response)])
         return mix.Task(task.choice, rows, task.wanted, task.wished)
+
+
+def offered() -> dict[str, str]:
+    """What the app offers, by name, the default first: what FAIRDEMO_PROFILE lists (names of profiles, TOML files, packs; separated by commas),
+    then our own profiles. The values are what `Studio` opens. ValueError if something that is listed can't be opened."""
+    asked = [name.strip() for name in os.environ.get("FAIRDEMO_PROFILE", "").split(",") if name.strip()]
+    named = {(name if name in models.PROFILES else (open_pack(name).profile if is_pack(name) else models.profile(name)).name): name for name in asked}
+    return {**named, **{name: name for name in models.PROFILES if name not in named}}
 
 
 def plan_left(plan: Plan) -> list[int]:

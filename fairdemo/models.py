@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import load_file
 
-from fairdemo import hub
+from fairdemo import gpu, hub
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES: dict[str, type[DiffusionPipeline]] = {"sdxl": StableDiffusionXLPipeline, "sd15": StableDiffusionPipeline}
@@ -198,7 +198,7 @@ def place(pipeline: DiffusionPipeline, device: str) -> None:
     """Puts a pipeline onto its device; on a GPU that can't hold all of it each part comes when it is needed."""
     weights = sum(p.numel() * p.element_size() for part in pipeline.components.values() if isinstance(part, torch.nn.Module) for p in part.parameters())
     try:
-        if device.startswith("cuda") and torch.cuda.mem_get_info()[0] < 1.3 * weights:
+        if device.startswith("cuda") and not gpu.ZERO and torch.cuda.mem_get_info()[0] < 1.3 * weights:
             pipeline.enable_model_cpu_offload(device=device)
         else:
             pipeline.to(device)

@@ -19,12 +19,12 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """Runs app.py on a free port; gives its address."""
+def served(**environment: str) -> Iterator[str]:
+    """Runs app.py on a free port, with more settings if wanted; gives its address."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"},
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", **environment},
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -73,6 +73,14 @@ def choose(page: Page, title: str) -> None:
     """Picks a preset of the wanted distribution."""
     page.click("#target input")
     page.click(f"#target [role=option]:has-text('{title}')")
+
+
+def turn_to(page: Page, profile: str) -> None:
+    """Chooses a model by a part of its title."""
+    if not page.locator("#profile input").is_visible():
+        page.click("text=Advanced")
+    page.click("#profile input")
+    page.click(f"#profile [role=option]:has-text('{profile}')")
 
 
 def draw(page: Page, n: int = 8) -> None:

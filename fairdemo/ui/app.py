@@ -1,14 +1,16 @@
 """The page: tabs, theme, and serving it."""
 
+import os
+import sys
 import threading
 from pathlib import Path
 
 import gradio as gr
 
-from fairdemo.models import PROFILES
+from fairdemo import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import endpoints
-from fairdemo.ui.compare_tab import EXAMPLE, compare_tab, studio
+from fairdemo.ui.compare_tab import EXAMPLE, compare_tab, default, studio
 from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.text import I18N, label
 
@@ -35,14 +37,19 @@ def page() -> gr.Blocks:
 
 def warm() -> None:
     """Loads the default model and lets it and the classifier do a little, so that the first visitor's first drawing takes no longer than later ones."""
-    ready = studio(next(iter(PROFILES)))
-    ready.load()
-    wanted = [(i, adapters) for adapters in ((), (ready.adapters[0].name,)) for i in range(ready.profile.first)]
-    ready.reader.read(ready.generator.draw(EXAMPLE, 0, wanted, 2, ready.profile.guidance))
+    try:
+        ready = studio(default())
+        ready.load()
+        if not ready.pack and not gpu.ZERO:  # there a GPU is lent for visitors' drawings alone
+            ready.fresh(EXAMPLE, 0, [(i, slot.adapters) for slot in ready.sources[:2] for i in range(ready.profile.first)], 2, ready.profile.guidance)
+    except ValueError as error:  # a visitor who draws is told the same, and can choose another model
+        print(f"fairdemo: {error}", file=sys.stderr)
 
 
-def launch() -> None:
-    """Serves the page; the model is loaded while the browser opens."""
+def launch(profile: str | None = None) -> None:
+    """Serves the page, with `profile` or what FAIRDEMO_PROFILE says as its default; the model is loaded while the browser opens."""
+    if profile is not None:
+        os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
     threading.Thread(target=warm, daemon=True).start()
     page().queue(default_concurrency_limit=4, max_size=40).launch(theme=THEME, css_paths=HERE / "theme.css", head=f"<script>{(HERE / 'page.js').read_text()}</script>", i18n=I18N,
-                                                     footer_links=["gradio", "settings"], max_file_size="60mb", mcp_server=True)
+                                                     footer_links=["gradio", "settings"], max_file_size="300mb", mcp_server=True)

@@ -3,6 +3,7 @@
 import html
 import json
 import random
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import gradio as gr
 
 from fairdemo import mix, models, prompts, targets
 from fairdemo.attributes import CLASSES, TARGET_CLASSES
-from fairdemo.compare import Plan, Studio
+from fairdemo.compare import Plan, Studio, offered
 from fairdemo.comparison import Comparison, measures
 from fairdemo.generate import Cancelled
 from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, photo_of
@@ -35,8 +36,57 @@ RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session
 
 
 @cache
+def profiles() -> dict[str, str]:
+    """What the app offers (`compare.offered`). What FAIRDEMO_PROFILE lists and can't be opened is said on the terminal and left out."""
+    try:
+        return offered()
+    except ValueError as error:
+        print(f"fairdemo: {error}", file=sys.stderr)
+        return {name: name for name in models.PROFILES}
+
+
+@cache
+def default() -> str:
+    """The first offered profile whose files and catalogs are in order; what is wrong with others is said on the terminal."""
+    for name in profiles():
+        try:
+            opened(name)
+            return name
+        except ValueError as error:
+            print(f"fairdemo: {error}", file=sys.stderr)
+    raise SystemExit("fairdemo: no profile can be opened")
+
+
+@cache
+def opened(profile: str) -> Studio:
+    return Studio(profiles()[profile])
+
+
 def studio(profile: str) -> Studio:
-    return Studio(profile)
+    """The studio of an offered profile; ValueError for any other, since a browser may ask for anything."""
+    if profile not in profiles():
+        raise ValueError(f"profile {str(profile)[:60]!r} is unknown; offered are {', '.join(profiles())}")
+    return opened(profile)
+
+
+def asked_first(ready: Studio) -> str:
+    """The prompt that a visitor finds."""
+    return ready.pack.prompts[0] if ready.pack and EXAMPLE not in ready.pack.prompts else EXAMPLE
+
+
+def turned_to(profile: str, prompt: str, n: float, request: gr.Request) -> tuple[Any, ...]:
+    """What a profile brings along when it is chosen: steps, guidance, a prompt and a number of pairs that it has, and a line about it."""
+    language = language_of(request)
+    try:
+        ready = studio(profile)
+    except ValueError as error:
+        raise gr.Error(str(error), title=say(language, "check_input"), print_exception=False) from None
+    settings = [ready.profile.steps, ready.profile.guidance]
+    if ready.pack:
+        known = prompt if prompt in ready.pack.prompts else ready.pack.prompts[0]
+        return *settings, known, max(4, min(int(n), ready.pack.seeds // 4 * 4)), say(language, "pack_note", seeds=ready.pack.seeds, prompts=", ".join(ready.pack.prompts[:8]) + (" …" if len(ready.pack.prompts) > 8 else ""))
+    note = "" if profile == models.DEFAULT else say(language, "no_gpu" if ready.device == "cpu" else "real_note", model=ready.profile.model)
+    return *settings, prompt, n, note
 
 
 @dataclass
@@ -189,7 +239,7 @@ def run(plan: Plan, visit: Visit, corrected: bool, language: str, request: gr.Re
     except Cancelled:
         status = say(language, "stopped", done=len(c.pairs), n=c.n)
     except Exception as error:  # out of memory, say: nobody loses what was drawn
-        status = say(language, "failed", done=len(c.pairs), n=c.n, error=f"{type(error).__name__}: {error}"[:300])
+        status = say(language, "failed", done=len(c.pairs), n=c.n, error=(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")[:500])
     yield shown(visit.keep(plan) if c.pairs else visit if visit.plan else now, " ".join([status, *c.notices]), corrected, language)
 
 
@@ -253,19 +303,30 @@ def recall(name: str, corrected: str, visit: Visit, request: gr.Request) -> list
 
 def arrive(request: gr.Request) -> list:
     """What a link sets: prompt, number, seed, wish, steps, guidance and slots; a notice names what it couldn't."""
-    link, language, profile = share.follow(dict(request.query_params)), language_of(request), next(iter(models.PROFILES))
+    link, language = share.follow(dict(request.query_params), profiles()), language_of(request)
     if link.unknown:
         gr.Warning(say(language, "bad_link", what=", ".join(link.unknown)))
-    prompt = link.prompt or EXAMPLE
+    profile = link.profile or default()
+    ready = studio(profile)
+    prompt = link.prompt or asked_first(ready)
     try:
         base = reference(prompts.check(prompt), profile)
     except ValueError:
-        prompt, base = EXAMPLE, reference(EXAMPLE, profile)
+        prompt = asked_first(ready)
+        base = reference(prompt, profile)
     target = targets.PRESETS[UNIFORM].target if link.target is None else targets.check(link.target)
     words = {key: say(language, key) for key in ("baseline", "debiased", "close", "copied", "next", "skip", "start", "undo", "lock", "race", "gender", "age", *(f"tour_{i}" for i in range(1, 5)))}
-    settings_of = models.profile(profile)
-    return [prompt, link.n or 16, 7 if link.seed is None else link.seed, wish(target, base), UNIFORM if link.target is None else "own", link.steps or settings_of.steps,
+    settings_of, pairs = ready.profile, min(16, ready.pack.seeds // 4 * 4) if ready.pack else 16
+    return [profile, prompt, link.n or pairs, 7 if link.seed is None else link.seed, wish(target, base), UNIFORM if link.target is None else "own", link.steps or settings_of.steps,
             link.guidance or settings_of.guidance, link.slots, f'<div id="page-words" data-words="{html.escape(json.dumps(words))}"></div>{explanations(language)}']
+
+
+def described(profile: str) -> str:
+    """A profile in the list."""
+    source = profiles()[profile]
+    if source in models.PROFILES or source.endswith(".toml"):
+        return models.profile(source).title or profile
+    return f"{profile} (pack)"
 
 
 def surprise() -> tuple[str, str | None, str | None]:
@@ -276,7 +337,7 @@ def surprise() -> tuple[str, str | None, str | None]:
 
 def compare_tab(blocks: gr.Blocks) -> None:
     """Builds the screen inside `blocks`."""
-    default = models.profile(next(iter(models.PROFILES)))
+    first = studio(default()).profile
     even: targets.Target = {a: {c: 1 / len(classes) for c in classes} for a, classes in TARGET_CLASSES.items()}
     visit, walls = gr.State(Visit(), time_to_live=3600), gr.State("")
     page_words = gr.HTML("", elem_id="words-holder", apply_default_css=False)
@@ -293,9 +354,10 @@ def compare_tab(blocks: gr.Blocks) -> None:
                 die = gr.Button(label("roll"), min_width=60, scale=0, elem_id="die")
             with gr.Accordion(label("advanced"), open=False):
                 with gr.Row():
-                    profile = gr.Dropdown(list(models.PROFILES), value=default.name, label=label("profile"), min_width=130)
-                    steps = gr.Slider(4, 50, default.steps, step=1, label=label("steps"), min_width=130)
-                    guidance = gr.Slider(1, 10, default.guidance, step=0.5, label=label("guidance"), min_width=130)
+                    profile = gr.Dropdown([(described(name), name) for name in profiles()], value=default(), label=label("profile"), min_width=200, elem_id="profile")
+                    steps = gr.Slider(2, 50, first.steps, step=1, label=label("steps"), min_width=130)
+                    guidance = gr.Slider(1, 10, first.guidance, step=0.5, label=label("guidance"), min_width=130)
+                about = gr.Markdown("", elem_id="profile-note")
                 with gr.Row():
                     method = gr.Dropdown(list(mix.METHODS), value=mix.METHODS[0], label=label("method"), min_width=180)
                     dependence = gr.Dropdown(list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence"), min_width=180)
@@ -337,7 +399,8 @@ def compare_tab(blocks: gr.Blocks) -> None:
     gr.on([prompt.change, blocks.load], source_line, [choice, prompt], source, **hidden)
     mixed.input(own, None, [choice, walls, source], trigger_mode="always_last", **hidden)
     gr.on([mixed.input, mixed.change, prompt.change, n.change, dependence.change, profile.change], look_ahead, asked, foreseen, trigger_mode="always_last", **hidden)
-    arrived = blocks.load(arrive, None, [prompt, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
+    arrived = blocks.load(arrive, None, [profile, prompt, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
+    profile.input(turned_to, [profile, prompt, n], [steps, guidance, prompt, n, about], **hidden)
     arrived.then(look_ahead, asked, foreseen, **hidden)
     drawing = {"show_progress": "full", "show_progress_on": status, "concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
     drawn = gr.on([go.click, prompt.submit], wait, None, None, queue=False, **hidden).then(draw, [*asked, corrected, walls, visit], results, **drawing)

@@ -16,6 +16,9 @@ from fairdemo.ui.text import say
 UNSURE = 0.6  # labels below this probability are marked with a question mark
 
 
+LARGEST = 512  # px; a wall of photographs at 1024 px would be megabytes with every update
+
+
 @lru_cache(600)
 def _encoded(pixels: bytes, size: tuple[int, int]) -> str:
     buffer = io.BytesIO()
@@ -24,6 +27,9 @@ def _encoded(pixels: bytes, size: tuple[int, int]) -> str:
 
 
 def data_uri(image: Image.Image) -> str:
+    """The image for a page, at most `LARGEST` px wide."""
+    if image.width > LARGEST:
+        image = image.resize((LARGEST, round(image.height * LARGEST / image.width)), Image.Resampling.LANCZOS)
     return _encoded(image.convert("RGB").tobytes(), image.size)
 
 

@@ -10,7 +10,7 @@ import string
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,13 +21,13 @@ from fairdemo.attributes import ATTRIBUTES, CLASSES
 from fairdemo.comparison import SIDES, Comparison, attribute_measures, load
 from fairdemo.ui.face_wall import data_uri
 
-LETTERS = string.ascii_letters + string.digits  # one a source: slots in a link
-MAX_ZIP_BYTES, MAX_OPEN_BYTES, MAX_FILES = 60_000_000, 300_000_000, 1100
+LETTERS = string.ascii_letters + string.digits  # two a source: slots in a link
+MAX_ZIP_BYTES, MAX_OPEN_BYTES, MAX_FILES = 300_000_000, 400_000_000, 1100
 
 
 @dataclass
 class Link:
-    """What a link asks for; `slots` are letters for the sources of the wall, empty to let the mix choose. `unknown` names what was left out."""
+    """What a link asks for; `slots` are letters, two each, for the sources of the wall, empty to let the mix choose. `unknown` names what was left out."""
 
     prompt: str | None
     seed: int | None
@@ -36,19 +36,20 @@ class Link:
     steps: int | None
     guidance: float | None
     slots: str
+    profile: str | None
     unknown: list[str]
 
 
 def query(comparison: Comparison, slots: list[mix.Slot], choice: list[mix.Slot]) -> str:
-    """The address's query for a comparison: prompt, seed, number, target, settings, and what every slot was drawn with."""
+    """The address's query for a comparison: profile, prompt, seed, number, target, settings, and what every slot was drawn with."""
     target = ";".join(f"{a}:" + ",".join(f"{c}={v:.4f}" for c, v in shares.items()) for a, shares in comparison.target.items())
     settings = comparison.settings
-    return "?" + urlencode({"prompt": comparison.prompt, "seed": comparison.seed, "n": comparison.n, "target": target or "baseline", "steps": settings["steps"], "guidance": settings["guidance"],
-                            "slots": "".join(LETTERS[choice.index(s)] for s in slots)})
+    return "?" + urlencode({"profile": comparison.profile, "prompt": comparison.prompt, "seed": comparison.seed, "n": comparison.n, "target": target or "baseline", "steps": settings["steps"], "guidance": settings["guidance"],
+                            "slots": "".join(LETTERS[i // len(LETTERS)] + LETTERS[i % len(LETTERS)] for i in map(choice.index, slots))})
 
 
-def follow(parameters: Mapping[str, str]) -> Link:
-    """A link's parameters, each checked; what isn't valid is left out and named in `unknown`."""
+def follow(parameters: Mapping[str, str], profiles: Collection[str] = ()) -> Link:
+    """A link's parameters, each checked (a profile must be one of `profiles`); what isn't valid is left out and named in `unknown`."""
     unknown: list[str] = []
 
     def take(name: str, read):
@@ -68,18 +69,23 @@ def follow(parameters: Mapping[str, str]) -> Link:
             return value
         return read
 
+    def offered(text: str) -> str:
+        if text not in profiles:
+            raise ValueError
+        return text
+
     def slots(text: str) -> str:
-        if set(text) - set(LETTERS) or len(text) > 64:
+        if set(text) - set(LETTERS) or len(text) > 128 or len(text) % 2:
             raise ValueError
         return text
 
     return Link(take("prompt", lambda text: text[:1000]), take("seed", number(int, 0, 2**31 - 1)), take("n", number(int, 4, 64)), take("target", targets.parse),
-                take("steps", number(int, 2, 100)), take("guidance", number(float, 1, 20)), take("slots", slots) or "", unknown)
+                take("steps", number(int, 2, 100)), take("guidance", number(float, 1, 20)), take("slots", slots) or "", take("profile", offered), unknown)
 
 
 def slots_of(link: Link, choice: list[mix.Slot], n: int) -> list[mix.Slot] | None:
     """The wall of a link, None if it doesn't fit the number of images or the sources that there are."""
-    places = [LETTERS.index(letter) for letter in link.slots]
+    places = [LETTERS.index(a) * len(LETTERS) + LETTERS.index(b) for a, b in zip(link.slots[::2], link.slots[1::2])]
     return [choice[i] for i in places] if len(places) == n and max(places) < len(choice) else None
 
 

@@ -54,7 +54,8 @@ WORDS: dict[str, dict[str, str]] = {
                         "[arXiv 2311.07604](https://arxiv.org/abs/2311.07604): bias(P), any target distribution.",
         "about_licenses": "### Licenses\nCode, drawings and embedded weights: Apache-2.0. Nothing that you type or draw leaves the machine that runs this app.",
         "card": "The embedded model's card, with every measured number (in English)", "adapters": "Adapters",
-        "what_is_this": "What is this?", "next": "Next", "skip": "Skip", "start": "Start", "close": "Close", "tour": "Show the tour again",
+        "pack_note": "A pack: its images were drawn before, up to {seeds} pairs a prompt. It holds {prompts}.", "real_note": "Draws with {model}. The first drawing loads it.",
+        "no_gpu": "There is no GPU here: {model} takes minutes an image and several GB. A pack shows its images at once.", "what_is_this": "What is this?", "next": "Next", "skip": "Skip", "start": "Start", "close": "Close", "tour": "Show the tour again",
     },
     "es": {
         "intro": "# fairdemo\nPide a un modelo de imágenes *un médico* y mira a quién dibuja. A la izquierda, el modelo tal cual; a la derecha, el mismo modelo **con el mismo ruido** y adaptadores "
@@ -106,7 +107,8 @@ WORDS: dict[str, dict[str, str]] = {
                         "[arXiv 2311.07604](https://arxiv.org/abs/2311.07604): bias(P), cualquier distribución objetivo.",
         "about_licenses": "### Licencias\nCódigo, dibujos y pesos incluidos: Apache-2.0. Nada de lo que escribes o dibujas sale de la máquina que ejecuta esta aplicación.",
         "card": "La ficha del modelo incluido, con cada número medido (en inglés)", "adapters": "Adaptadores",
-        "what_is_this": "¿Qué es esto?", "next": "Siguiente", "skip": "Saltar", "start": "Empezar", "close": "Cerrar", "tour": "Ver otra vez la visita guiada",
+        "pack_note": "Un paquete: sus imágenes ya estaban dibujadas, hasta {seeds} parejas por petición. Contiene {prompts}.", "real_note": "Dibuja con {model}. El primer dibujo lo carga.",
+        "no_gpu": "Aquí no hay GPU: {model} tarda minutos por imagen y ocupa varios GB. Un paquete muestra sus imágenes al instante.", "what_is_this": "¿Qué es esto?", "next": "Siguiente", "skip": "Saltar", "start": "Empezar", "close": "Cerrar", "tour": "Ver otra vez la visita guiada",
     },
 }
 # Gradio has keys of its own, so ours carry a name.
