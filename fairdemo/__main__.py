@@ -141,6 +141,29 @@ def evaluate(args: argparse.Namespace) -> None:
     print("Labels are as perceived by the classifier, against those of the data; intervals are 95 %.")
 
 
+def adapters(args: argparse.Namespace) -> None:
+    from fairdemo import adapters as catalogs
+    from fairdemo import hub, models
+
+    if args.action == "list":
+        for name, profile in models.PROFILES.items():
+            for a in catalogs.of_profile(profile):
+                where = f"{a.repo}@{(a.revision or 'main, not pinned')[:16]}" if a.repo else a.file
+                print(f"{name:16}{a.name:26}{' '.join(a.cell) or 'free label':24}{a.weight:<6}{where}")
+    elif args.action == "pin":
+        for repo, commit in catalogs.pin(args.catalog or catalogs.CATALOG):
+            print(f"{repo} at {commit}")
+    else:
+        if not args.source or not args.name or args.catalog is None:
+            raise ValueError("adapters add needs a LoRA file or a Hub repository, --name, and --catalog (your own TOML file, named in FAIRDEMO_CATALOG when the app runs)")
+        local = hub.is_local(args.source) or Path(args.source).is_file()
+        cell = tuple(c.strip() for c in args.cell.split(",") if c.strip())
+        path = Path(args.source).resolve()
+        catalogs.add(args.catalog, catalogs.Adapter(args.name, models.profile(args.base).adapters, str(path) if local else args.file, cell, args.weight, args.license, args.origin or args.source,
+                                                    "" if local else args.source, None if local else args.revision, args.catalog.resolve().parent))
+        print(f"{args.name} is in {args.catalog}. Measure what it draws with: FAIRDEMO_CATALOG={args.catalog} python -m fairdemo calibrate --profile {args.base}")
+
+
 def pack(args: argparse.Namespace) -> None:
     from fairdemo import pack as packs
 
@@ -223,6 +246,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=int)
     p.add_argument("--out", type=Path, help="new folder for the report, the confusions and a row a picture")
     p.set_defaults(run=evaluate)
+    p = commands.add_parser("adapters", help="list the adapters, add one of your own, or pin those of the Hub to their commits")
+    p.add_argument("action", choices=("list", "add", "pin"))
+    p.add_argument("source", nargs="?", help="add: a .safetensors file, or a repository of the Hub")
+    p.add_argument("--name", help="add: what the app calls it")
+    p.add_argument("--base", default="sdxl", help="add: a profile that it was made for (default sdxl)")
+    p.add_argument("--cell", default="", help='add: what it draws, e.g. "Asian, Female" or "old"; nothing for a free label')
+    p.add_argument("--file", default="pytorch_lora_weights.safetensors", help="add: the file in the repository")
+    p.add_argument("--revision", help="add: the repository's commit")
+    p.add_argument("--weight", type=float, default=1.0)
+    p.add_argument("--license", default="unknown")
+    p.add_argument("--origin", help="add: where it comes from, in words")
+    p.add_argument("--catalog", type=Path, help="a TOML file of your own (pin: default ours)")
+    p.set_defaults(run=adapters)
     p = commands.add_parser("pack", help="draw a pool of images to be shown without a GPU, or check one")
     p.add_argument("action", choices=("make", "check"))
     p.add_argument("folder", type=Path)

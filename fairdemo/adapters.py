@@ -5,6 +5,7 @@ x A^T B^T to the layer's output; the baseline's factors are zero. A batch with t
 adapter costs, and equals `set_adapters` before each single image.
 """
 
+import json
 import os
 import re
 import tomllib
@@ -17,7 +18,9 @@ from pathlib import Path
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging
+from huggingface_hub import HfApi
 from peft.tuners.lora import LoraLayer
+from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
@@ -92,6 +95,40 @@ def _entry(e: dict, path: Path) -> Adapter:
         raise ValueError(f"{e['name']!r} has the revision {e['revision']!r}; expected a commit of 40 hex digits")
     return Adapter(str(e["name"]), str(e["base"]), str(e["file"]), cell, float(e["weight"]), str(e["license"]), str(e["source"]), str(e.get("repo", "")),
                    e.get("revision"), path.resolve().parent)
+
+
+def add(path: Path, adapter: Adapter) -> None:
+    """Appends an adapter to a user's catalog, made if it isn't there; ValueError if its file can't be had or is no LoRA, or the catalog has its name."""
+    with safe_open(adapter.path, "pt") as file:
+        if not any("lora" in key.lower() for key in file.keys()):
+            raise ValueError(f"{adapter.file!r} holds no LoRA: none of its tensors is named so")
+    names = [a.name for a in catalog(adapter.base, path)] if path.is_file() else []
+    if adapter.name in names:
+        raise ValueError(f"catalog {str(path)!r} has an adapter {adapter.name!r} for {adapter.base!r} already; give this one another name")
+    keys = {"name": adapter.name, "base": adapter.base, "repo": adapter.repo or None, "file": adapter.file, "revision": adapter.revision, "cell": list(adapter.cell), "weight": adapter.weight,
+            "license": adapter.license, "source": adapter.source}
+    text = (path.read_text().rstrip() + "\n\n" if path.is_file() else "") + "[[adapter]]\n" + "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in keys.items() if v is not None)
+    _entry(tomllib.loads(text)["adapter"][-1], path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def pin(path: Path) -> list[tuple[str, str]]:
+    """Writes the present commit of its repository into each entry of a catalog that has none, so that the same catalog always means the same weights;
+    returns (repository, commit). ValueError if the Hub doesn't answer."""
+    comment, *entries = re.split(r"(?m)^(?=\[\[adapter\]\])", path.read_text())
+    pinned = []
+    for i, text in enumerate(entries):
+        repo = re.search(r'(?m)^repo = "(.+)"$', text)
+        if repo and not re.search(r"(?m)^revision =", text):
+            try:
+                commit = HfApi().model_info(repo[1]).sha
+            except Exception as error:  # the Hub's client and the network each raise their own kinds
+                raise ValueError(hub.explain(error, f"commit of {repo[1]!r}")) from error
+            entries[i] = text.replace(repo[0], f'{repo[0]}\nrevision = "{commit}"')
+            pinned.append((repo[1], commit))
+    path.write_text(comment + "".join(entries))
+    return pinned
 
 
 class Router:

@@ -113,6 +113,10 @@ class Studio:
         path = self._classifier["folder"] / "confusion.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
+    @property
+    def loaded(self) -> bool:
+        return self.pack is not None or "subjects" in self.__dict__
+
     def load(self) -> None:
         """Loads what isn't loaded yet; callers on other threads wait instead of loading twice."""
         with self._loading:

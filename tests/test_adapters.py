@@ -1,15 +1,18 @@
 """Routing must equal plain `set_adapters` per image, on a small SDXL made here and on the shipped model."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from fairdemo import adapters
+from fairdemo import adapters, mix, models
+from fairdemo.__main__ import main
 from fairdemo.adapters import Router
 from fairdemo.training import inc
+from tests.small_models import save_lora
 
 
 def small_unet() -> UNet2DConditionModel:
@@ -106,8 +109,6 @@ def test_damaged_files_are_named(studio, tmp_path):
 
 def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
     """`load_lora_weights` and `set_adapters` with the catalog's weights before an image give what routing gives, in float32."""
-    from fairdemo import models
-
     plain_pipe = models.load_pipeline(studio.profile, "cpu")
     weights = {a.name.replace(" ", "_"): a.weight for a in studio.adapters}
     for a in (a for a in studio.adapters if a.name in ("Black Female", "old")):
@@ -122,3 +123,33 @@ def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
             plain_pipe.set_adapters(names, [weights[name] for name in names])
             want = plain_pipe.unet(x[i:i + 1], 500, e[i:i + 1], added_cond_kwargs={k: v[i:i + 1] for k, v in extra.items()}).sample
             assert torch.allclose(mixed[i:i + 1], want, atol=1e-3)
+
+
+def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
+    catalog = tmp_path / "mine.toml"
+    file = save_lora(tmp_path / "hat.safetensors", {"unet": {"a": (torch.zeros(4, 8), torch.zeros(8, 4))}})
+    assert main(["adapters", "add", str(file), "--name", "with a hat", "--base", "sdxl", "--catalog", str(catalog)]) == 0
+    assert main(["adapters", "add", str(file), "--name", "elders", "--base", "sdxl", "--cell", "old", "--weight", "0.5", "--catalog", str(catalog)]) == 0
+    monkeypatch.setenv("FAIRDEMO_CATALOG", str(catalog))
+    mine = {a.name: a for a in adapters.of_profile(models.profile("sdxl"))}
+    assert len(mine) == 14 and mine["with a hat"].cell == () and mine["elders"].cell == ("old",) and mine["elders"].weight == 0.5 and mine["elders"].path == file
+    labels = [s.label for s in mix.sources((a.name, a.cell) for a in mine.values())]
+    assert "Asian Female + elders" in labels and not [label for label in labels if "with a hat +" in label or "+ with a hat" in label]
+    capsys.readouterr()
+    assert main(["adapters", "list"]) == 0
+    assert "with a hat" in capsys.readouterr().out
+    for arguments, message in (
+            ([str(file), "--name", "elders", "--base", "sdxl"], "has an adapter 'elders'"), ([str(file), "--name", "x", "--cell", "Martian"], "'x' has the cell ['Martian']"),
+            ([str(tmp_path / "gone.safetensors"), "--name", "x"], "gone.safetensors is missing"), ([str(file), "--name", "x", "--cell", "Asian, Black"], "at most one class")):
+        before = catalog.read_text()
+        assert main(["adapters", "add", *arguments, "--catalog", str(catalog)]) == 2
+        assert message in capsys.readouterr().err
+        assert catalog.read_text() == before
+
+
+def test_pinning_writes_the_commits(tmp_path, monkeypatch):
+    path = tmp_path / "catalog.toml"
+    path.write_text(adapters.CATALOG.read_text())
+    monkeypatch.setattr(adapters.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=f"{abs(hash(repo)):040x}"[:40]))
+    assert len(adapters.pin(path)) == 12 and adapters.pin(path) == []
+    assert all(len(a.revision) == 40 for a in adapters.catalog("sdxl", path)) and adapters.catalog("embedded", path)[0].revision is None

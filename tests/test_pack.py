@@ -13,36 +13,7 @@ from fairdemo import targets
 from fairdemo.__main__ import main
 from fairdemo.compare import Studio
 from fairdemo.comparison import load
-
-PROMPTS = ["a photo of a doctor", "a photo of a nurse"]
-SEEDS = 6
-
-
-@pytest.fixture(scope="module")
-def folder(studio, tmp_path_factory):
-    """A small pack of the embedded model; its making is interrupted once."""
-    path = tmp_path_factory.mktemp("packs") / "two-prompts"
-    fresh, calls = studio.fresh, []
-
-    def breaks(prompt, *args):
-        calls.append(prompt)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return fresh(prompt, *args)
-
-    studio.fresh = breaks
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            packs.make(studio, path, PROMPTS, SEEDS, "two-prompts")
-        with pytest.raises(ValueError, match="damaged|misses"):
-            packs.open_pack(str(path))
-        shares = []
-        packs.make(studio, path, PROMPTS, SEEDS, "two-prompts", lambda done, of: shares.append(done / of))
-    finally:
-        del studio.fresh
-    assert calls.count(PROMPTS[0]) == 4, "the first prompt was complete and isn't drawn again"
-    assert shares[-1] == 1 and shares == sorted(shares)
-    return path
+from tests.conftest import PROMPTS, SEEDS
 
 
 def copy(folder, tmp_path):
@@ -96,7 +67,7 @@ def test_twins_in_a_pack_are_the_models_twins(folder, studio):
 
 @pytest.mark.parametrize("prompt, n, steps, message", [
     ("a photo of a pilot", 4, None, "holds images for 2 prompts: “a photo of a doctor”, “a photo of a nurse”. “a photo of a pilot” isn't one"),
-    (PROMPTS[0], 64, None, "at most 6 pairs are possible, not 64"), (PROMPTS[0], 4, 40, "was drawn with 12 steps")])
+    (PROMPTS[0], 64, None, "at most 8 pairs are possible, not 64"), (PROMPTS[0], 4, 40, "was drawn with 12 steps")])
 def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
     with pytest.raises(ValueError, match=message):
         Studio(str(folder)).plan(prompt, {}, n, 0, steps=steps)
@@ -105,7 +76,7 @@ def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
 def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
     pack = copy(folder, tmp_path)
     rewrite(pack, lambda t: t.drop(index=[7, 9]))
-    with pytest.raises(ValueError, match="misses 2 of 192 images, first “a photo of a doctor”, Asian Female, number 1"):
+    with pytest.raises(ValueError, match="misses 2 of 256 images, first “a photo of a doctor”, baseline, number 7"):
         Studio(str(pack))
     shutil.rmtree(pack)
     pack = copy(folder, tmp_path)

@@ -84,9 +84,9 @@ def turned_to(profile: str, prompt: str, n: float, request: gr.Request) -> tuple
     settings = [ready.profile.steps, ready.profile.guidance]
     if ready.pack:
         known = prompt if prompt in ready.pack.prompts else ready.pack.prompts[0]
-        return *settings, known, max(4, min(int(n), ready.pack.seeds // 4 * 4)), say(language, "pack_note", seeds=ready.pack.seeds, prompts=", ".join(ready.pack.prompts[:8]) + (" …" if len(ready.pack.prompts) > 8 else ""))
+        return *settings, known, prompts.profession(known), max(4, min(int(n), ready.pack.seeds // 4 * 4)), say(language, "pack_note", seeds=ready.pack.seeds, prompts=", ".join(ready.pack.prompts[:8]) + (" …" if len(ready.pack.prompts) > 8 else ""))
     note = "" if profile == models.DEFAULT else say(language, "no_gpu" if ready.device == "cpu" else "real_note", model=ready.profile.model)
-    return *settings, prompt, n, note
+    return *settings, prompt, gr.skip(), n, note
 
 
 @dataclass
@@ -215,7 +215,7 @@ def run(plan: Plan, visit: Visit, corrected: bool, language: str, request: gr.Re
     cancel = RUNNING.setdefault(request.session_hash, threading.Event())
     now = replace(visit, plan=plan)
     start = time.perf_counter()
-    yield shown(now, say(language, "drawing"), corrected, language, c.n)
+    yield shown(now, say(language, "drawing" if studio(c.profile).loaded else "loading"), corrected, language, c.n)
 
     told = counted = start
 
@@ -238,8 +238,10 @@ def run(plan: Plan, visit: Visit, corrected: bool, language: str, request: gr.Re
         status = say(language, done, n=c.n, k=c.n - kept, seconds=time.perf_counter() - start)
     except Cancelled:
         status = say(language, "stopped", done=len(c.pairs), n=c.n)
-    except Exception as error:  # out of memory, say: nobody loses what was drawn
-        status = say(language, "failed", done=len(c.pairs), n=c.n, error=(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")[:500])
+    except Exception as error:  # a model that can't be had, or memory that runs out: nobody loses what was drawn
+        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        status = say(language, "failed" if c.pairs else "not_drawn", done=len(c.pairs), n=c.n, error=html.escape(told[:500]))
+        c.notices.clear()
     yield shown(visit.keep(plan) if c.pairs else visit if visit.plan else now, " ".join([status, *c.notices]), corrected, language)
 
 
@@ -317,7 +319,7 @@ def arrive(request: gr.Request) -> list:
     target = targets.PRESETS[UNIFORM].target if link.target is None else targets.check(link.target)
     words = {key: say(language, key) for key in ("baseline", "debiased", "close", "copied", "next", "skip", "start", "undo", "lock", "race", "gender", "age", *(f"tour_{i}" for i in range(1, 5)))}
     settings_of, pairs = ready.profile, min(16, ready.pack.seeds // 4 * 4) if ready.pack else 16
-    return [profile, prompt, link.n or pairs, 7 if link.seed is None else link.seed, wish(target, base), UNIFORM if link.target is None else "own", link.steps or settings_of.steps,
+    return [profile, prompt, prompts.profession(prompt), link.n or pairs, 7 if link.seed is None else link.seed, wish(target, base), UNIFORM if link.target is None else "own", link.steps or settings_of.steps,
             link.guidance or settings_of.guidance, link.slots, f'<div id="page-words" data-words="{html.escape(json.dumps(words))}"></div>{explanations(language)}']
 
 
@@ -353,15 +355,15 @@ def compare_tab(blocks: gr.Blocks) -> None:
                 seed = gr.Number(7, label=label("seed"), precision=0, minimum=0, maximum=2**31 - 1, min_width=90, scale=1, elem_id="seed")
                 die = gr.Button(label("roll"), min_width=60, scale=0, elem_id="die")
             with gr.Accordion(label("advanced"), open=False):
-                with gr.Row():
-                    profile = gr.Dropdown([(described(name), name) for name in profiles()], value=default(), label=label("profile"), min_width=200, elem_id="profile")
-                    steps = gr.Slider(2, 50, first.steps, step=1, label=label("steps"), min_width=130)
-                    guidance = gr.Slider(1, 10, first.guidance, step=0.5, label=label("guidance"), min_width=130)
+                profile = gr.Dropdown([(described(name), name) for name in profiles()], value=default(), label=label("profile"), min_width=200, elem_id="profile")
                 about = gr.Markdown("", elem_id="profile-note")
                 with gr.Row():
-                    method = gr.Dropdown(list(mix.METHODS), value=mix.METHODS[0], label=label("method"), min_width=180)
-                    dependence = gr.Dropdown(list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence"), min_width=180)
-                    steer = gr.Checkbox(True, label=label("steer"), info=label("steer_info"), elem_id="steer")
+                    steps = gr.Slider(2, 50, first.steps, step=1, label=label("steps"), min_width=130)
+                    guidance = gr.Slider(1, 10, first.guidance, step=0.5, label=label("guidance"), min_width=130)
+                with gr.Row():
+                    method = gr.Dropdown(list(mix.METHODS), value=mix.METHODS[0], label=label("method"), min_width=200)
+                    dependence = gr.Dropdown(list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence"), min_width=200)
+                steer = gr.Checkbox(True, label=label("steer"), info=label("steer_info"), elem_id="steer")
         with gr.Column(scale=7, min_width=320, elem_id="wish"):
             presets = [*((preset.title, name) for name, preset in targets.PRESETS.items()), (label("workforce"), "workforce"), (label("own"), "own")]
             choice = gr.Dropdown(presets, value=UNIFORM, label=label("wanted"), filterable=False, elem_id="target")
@@ -399,8 +401,8 @@ def compare_tab(blocks: gr.Blocks) -> None:
     gr.on([prompt.change, blocks.load], source_line, [choice, prompt], source, **hidden)
     mixed.input(own, None, [choice, walls, source], trigger_mode="always_last", **hidden)
     gr.on([mixed.input, mixed.change, prompt.change, n.change, dependence.change, profile.change], look_ahead, asked, foreseen, trigger_mode="always_last", **hidden)
-    arrived = blocks.load(arrive, None, [profile, prompt, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
-    profile.input(turned_to, [profile, prompt, n], [steps, guidance, prompt, n, about], **hidden)
+    arrived = blocks.load(arrive, None, [profile, prompt, profession, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
+    profile.input(turned_to, [profile, prompt, n], [steps, guidance, prompt, profession, n, about], **hidden)
     arrived.then(look_ahead, asked, foreseen, **hidden)
     drawing = {"show_progress": "full", "show_progress_on": status, "concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
     drawn = gr.on([go.click, prompt.submit], wait, None, None, queue=False, **hidden).then(draw, [*asked, corrected, walls, visit], results, **drawing)
