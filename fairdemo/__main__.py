@@ -191,9 +191,12 @@ def pack(args: argparse.Namespace) -> None:
 
 
 def bench(args: argparse.Namespace) -> None:
-    from fairdemo.bench import bench as run
+    from fairdemo import bench as benches
 
-    run(args.profile)
+    if args.full_size:
+        benches.bench_full_size()
+    else:
+        benches.bench(args.profile)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -269,6 +272,7 @@ def parser() -> argparse.ArgumentParser:
     p.set_defaults(run=pack)
     p = commands.add_parser("bench", help="time the chain against the naive ways")
     p.add_argument("--profile", default="embedded")
+    p.add_argument("--full-size", action="store_true", help="SDXL in full size with random weights, on a GPU")
     p.set_defaults(run=bench)
     return top
 

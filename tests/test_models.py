@@ -221,3 +221,14 @@ def test_too_little_memory_is_said_before_loading(tmp_path, monkeypatch):
     monkeypatch.setattr(models.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000})())
     with pytest.raises(ValueError, match="needs about .* GB of memory and 0.0 GB are free.*profile embedded works"):
         models.load_pipeline(profile, "cpu")
+
+
+def test_the_full_size_bench_runs_on_a_small_model(capsys):
+    from fairdemo import bench
+
+    profile = replace(models.profile("sdxl"), size=64, steps=3, dtype="float32", suffix="")
+    bench.real(lambda: small_models.pipeline("sdxl"), profile, pairs=2)
+    printed = capsys.readouterr().out
+    assert "3 steps, guidance 5" in printed and "4 steps, guidance 1" in printed and "times the published way" in printed
+    assert float(printed.split("published way by ")[1].split(" of")[0]) < 0.01, "equal images"
+    assert float(printed.split("no adapter by ")[1].split()[0]) > 0.5, "which adapters change"
