@@ -68,8 +68,9 @@ class Plain:
             self.pipeline.enable_lora()
             self.pipeline.set_adapters(name.replace(" ", "_"), self.weights[name])
         with torch.no_grad(), torch.autocast(g.device.type, g.dtype, enabled=g.mixed):
-            noise = torch.cat([g.noise(0, i)[0] for i in slots]).to(g.device, self.pipeline.unet.dtype)
-            return self.pipeline([PROMPT + profile.suffix] * len(slots), negative_prompt=[profile.negative] * len(slots) if profile.negative else None, latents=noise, num_inference_steps=self.steps,
+            noise, generators = zip(*(g.noise(0, i) for i in slots))
+            return self.pipeline([PROMPT + profile.suffix] * len(slots), negative_prompt=[profile.negative] * len(slots) if profile.negative else None, latents=torch.cat(noise).to(g.device, self.pipeline.unet.dtype),
+                                 generator=list(generators), num_inference_steps=self.steps,
                                  guidance_scale=profile.guidance, height=profile.size, width=profile.size).images
 
 
@@ -109,7 +110,7 @@ def reading(pictures: list[Image.Image], device: str) -> dict[str, float]:
     """Finding and embedding the faces of 64 images of 512 px: in batches, and one call of MTCNN and one embedding a face."""
     pictures = [im.resize((512, 512), Image.Resampling.BICUBIC) for im in pictures]
     torch.manual_seed(0)
-    backbone = Backbone(InceptionResnetV1().eval().to(device), 160, 0.1, deviation=(128.0, 128.0, 128.0))
+    backbone = Backbone(InceptionResnetV1().eval().to(device), 160, 0.1, deviation=(128.0, 128.0, 128.0), dtype=models.compute_dtype(torch.device(device).type))
     detector, naive = Detector(device), MTCNN(keep_all=True, device=device, post_process=False)
     found: dict[str, list] = {}
 

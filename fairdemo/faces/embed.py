@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fairdemo import clip, hub
+from fairdemo.models import compute_dtype
 from fairdemo.vision import load_weights, to_tensor
 
 CROP = 80  # side of the square crop that our network sees
@@ -64,11 +65,16 @@ class Backbone:
     margin: float
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     deviation: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    dtype: torch.dtype = torch.float32  # that products are computed in
 
     @torch.no_grad()
     def embed(self, crops: np.ndarray, batch: int = 128) -> np.ndarray:
         """Unit vectors float32 (n, d) of crops uint8 (n, side, side, 3)."""
         device = next(self.network.parameters()).device
+        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self._embed(crops, batch, device)
+
+    def _embed(self, crops: np.ndarray, batch: int, device: torch.device) -> np.ndarray:
         mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.deviation))
         parts = [F.normalize(self.network((((to_tensor(crops[i:i + batch]) + 1) * 127.5 - mean) / deviation).to(device)).float(), dim=-1).cpu().numpy()
                  for i in range(0, len(crops), batch)]
@@ -86,10 +92,11 @@ def facenet(device: str = "cpu") -> Backbone:
         network = InceptionResnetV1(pretrained="vggface2")
     except Exception as error:  # the network, the disk and a damaged file each raise their own kinds
         raise ValueError(hub.explain(error, "face network InceptionResnetV1 (vggface2)")) from error
-    return Backbone(network.eval().to(device), 160, 0.1, deviation=(128.0, 128.0, 128.0))
+    return Backbone(network.eval().to(device), 160, 0.1, deviation=(128.0, 128.0, 128.0), dtype=compute_dtype(torch.device(device).type))
 
 
 def tower(model: str, pretrained: str, device: str = "cpu") -> Backbone:
     """The image tower of a CLIP (see `clip.load`)."""
     chosen = clip.load(model, pretrained, device)
-    return Backbone(chosen.images, chosen.side, 0.25, *(tuple(255 * v for v in values) for values in (chosen.mean, chosen.deviation)))
+    return Backbone(chosen.images, chosen.side, 0.25, *(tuple(255 * v for v in values) for values in (chosen.mean, chosen.deviation)),
+                    compute_dtype(torch.device(device).type))
