@@ -1,0 +1,36 @@
+"""The losses of arXiv 2311.07604, section 4.1: pure functions of probabilities and unit vectors, with their equation numbers."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+IGNORED = -1  # the target of an image whose transport is too uncertain, and of one without a face
+
+
+def dynamic_targets(q: np.ndarray, threshold: float) -> np.ndarray:
+    """Each image's target class (N,) where the expected transport q (N, K) is at least `threshold` sure of it, else `IGNORED`: the classes and
+    confidences behind eq. 6, where only images with c >= C count."""
+    return np.where(q.max(1) >= threshold, q.argmax(1), IGNORED)
+
+
+def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The distributional alignment loss (eq. 6): cross-entropy of the logits (N, K) to the targets (N,), ignored images counting as zero in the mean over N."""
+    kept = targets != IGNORED
+    return F.cross_entropy(logits[kept], targets[kept], reduction="sum") / len(targets) if kept.any() else logits.sum() * 0
+
+
+def semantics_loss(looks: list[torch.Tensor], twins: list[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+    """The image-semantics loss (eq. 7): one minus cosine similarity to the frozen model's twin, summed over networks (CLIP and DINO in the paper) whose
+    unit vectors are `looks` and `twins` (N, d) each, weighted by image (N,)."""
+    return sum((weights * (1 - (a * b).sum(-1))).mean() for a, b in zip(looks, twins))
+
+
+def realism_loss(faces: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
+    """The face-realism loss (eq. 8): one minus cosine similarity of each face's unit vector (n, d) to the nearest of real faces (m, d)."""
+    return (1 - (faces @ bank.T).max(-1).values).mean() if len(faces) else faces.sum() * 0
+
+
+def semantic_weights(targets: np.ndarray, before: np.ndarray, faces: np.ndarray, weights: tuple[float, float, float]) -> np.ndarray:
+    """The dynamic weight of the semantics loss (N,): weights[0] where no face is found (`faces` False), so that semantics is all that is held; weights[1]
+    where the twin's class `before` (N,) is the target already; weights[2], smaller, where it has to change or the target is ignored."""
+    return np.where(~faces, weights[0], np.where(targets == before, weights[1], weights[2]))
