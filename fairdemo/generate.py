@@ -101,7 +101,7 @@ class PairedGenerator:
                 part = wanted[done:done + fitting(len(wanted) - done, self.memory.free(), self.image_bytes, self.most)]
                 self.memory.begin()
                 try:
-                    latents = self._denoise(prompt, seed, part, steps, guidance, lambda share: progress((done + share * len(part)) / len(wanted)), cancel)
+                    latents = self.denoise(prompt, seed, part, steps, guidance, lambda share: progress((done + share * len(part)) / len(wanted)), cancel)
                     drawn.append(self._decode(latents) if self.decoder is None else self.decoder.submit(self._decode, latents))
                 except Exception as error:
                     if not hub.out_of_memory(error):
@@ -116,7 +116,7 @@ class PairedGenerator:
                 done += len(part)
             return [image for part in drawn for image in (part.result() if isinstance(part, Future) else part)]
 
-    def _encode(self, prompt: str, samples: list[tuple[str, ...]], guidance: float) -> dict[str, torch.Tensor | None]:
+    def encode(self, prompt: str, samples: list[tuple[str, ...]], guidance: float) -> dict[str, torch.Tensor | None]:
         """The pipeline's arguments for a prompt's text. Only adapters that change a text encoder need it encoded sample by sample."""
         count = len(samples) if self.router.reads_text(samples) else 1
         negative = [self.profile.negative] * count if self.profile.negative else None
@@ -126,8 +126,8 @@ class PairedGenerator:
         return {name: t if t is None or count > 1 else t.repeat(len(samples), *[1] * (t.ndim - 1)) for name, t in zip(names, encoded)}
 
     @torch.no_grad()
-    def _denoise(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, progress: Callable[[float], None],
-                 cancel: threading.Event | None) -> torch.Tensor:
+    def denoise(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, progress: Callable[[float], None] = lambda share: None,
+                cancel: threading.Event | None = None) -> torch.Tensor:
         """One mixed batch of latents (n, c, h, w)."""
         def after_step(_, step: int, __, tensors: dict) -> dict:
             if cancel is not None and cancel.is_set():
@@ -138,7 +138,7 @@ class PairedGenerator:
         samples = [adapters for _, adapters in wanted]
         noise, generators = zip(*(self.noise(seed, slot) for slot, _ in wanted))
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed), self.router.routed(samples):
-            latents = self.pipeline(**self._encode(prompt, samples, guidance), latents=torch.cat(noise).to(self.device, self.pipeline.unet.dtype), generator=list(generators),
+            latents = self.pipeline(**self.encode(prompt, samples, guidance), latents=torch.cat(noise).to(self.device, self.pipeline.unet.dtype), generator=list(generators),
                                     height=self.profile.size, width=self.profile.size, num_inference_steps=steps, guidance_scale=guidance,
                                     callback_on_step_end=after_step, output_type="latent").images
         if self.decoder is not None:

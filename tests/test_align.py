@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 
-from fairdemo.training import losses
+from fairdemo import adapters, models
+from fairdemo.generate import PairedGenerator
+from fairdemo.training import adjusted, align, losses
 from fairdemo.training.transport import _sampled, expected_transport
+from tests.small_models import save_profile
 
 
 def test_two_images_by_hand():
@@ -69,3 +73,66 @@ def test_losses_by_hand():
     assert losses.realism_loss(torch.zeros(0, 3), torch.eye(3)).item() == 0
     weights = losses.semantic_weights(np.array([0, 1, losses.IGNORED, 0]), np.array([0, 0, 1, 1]), np.array([True, True, True, False]), (8.0, 8.0, 1.6))
     assert weights.tolist() == [8.0, 1.6, 1.6, 8.0]
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd15"])
+@pytest.mark.parametrize("parts", [("unet",), ("text_encoder", "text_encoder_2")])
+def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
+    """The kept graph (z_t detached) gives the same adjusted gradient to 1e-4 in float32."""
+    profile = models.profile(str(save_profile(tmp_path, family, steps=4)))
+    config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, tuple(p for p in parts if family == "sdxl" or p != "text_encoder_2"), rank=3, images=3)
+    pipe = models.load_pipeline(profile, "cpu")
+    generator = PairedGenerator(pipe, adapters.Router(adapters.routable(pipe), {}), profile, "cpu")
+    generator.router = align.fresh(generator, config)
+    factors = [f for pair in generator.router.stacks.values() for f in pair]
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for f in factors:
+            f.add_(0.1 * torch.randn_like(f))
+    samples = [(align.NAME,)] * 3
+    with adjusted.recorded(pipe, range(3), 3) as steps:
+        z = generator.denoise("a photo of a doctor", 5, list(enumerate(samples)), 4, 3.0)
+    g = torch.randn_like(z)
+    assert len(steps) == 4
+    norms = adjusted.backward(pipe, steps, lambda: align.conditioning(generator, "a photo of a doctor", samples), g, 3.0, lambda: generator.router.routed(samples))
+    ours = [f.grad.clone() for f in factors if f.grad is not None]
+    for f in factors:
+        f.grad = None
+    with generator.router.routed(samples):
+        text = align.conditioning(generator, "a photo of a doctor", samples)
+        sum(adjusted.inner_product(pipe, step, text, g, 3.0) for step in steps).backward()
+    kept = [f.grad for f in factors if f.grad is not None]
+    assert len(norms) == 4 and len(ours) == len(kept) > 0
+    size = torch.cat([k.flatten() for k in kept]).norm()
+    assert size > 0 and (torch.cat([o.flatten() for o in ours]) - torch.cat([k.flatten() for k in kept])).norm() <= 1e-4 * size
+
+
+def test_velocity_counts_as_the_noise_that_it_means():
+    scheduler = DDIMScheduler(prediction_type="v_prediction")
+    assert adjusted.noise_scale(scheduler, torch.tensor(500)) == pytest.approx(float(scheduler.alphas_cumprod[500]) ** 0.5)
+    assert adjusted.noise_scale(DDIMScheduler(), torch.tensor(500)) == 1
+    with pytest.raises(ValueError, match="'sample'"):
+        adjusted.noise_scale(DDIMScheduler(prediction_type="sample"), torch.tensor(1))
+
+
+def test_joint_targets_of_several_attributes():
+    attributes, whole, classes = align.joint_classes({"age": {"young": 0.75, "middle": 0.0, "old": 0.25}, "gender": {"Female": 0.5, "Male": 0.5}})
+    assert attributes == ["gender", "age"] and whole == pytest.approx([0.375, 0, 0.125] * 2)
+    assert classes.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+
+
+def test_crops_with_a_gradient_are_the_classifiers_crops(studio):
+    images = studio.generator.draw("a photo of a nurse", 3, [(i, ()) for i in range(6)], 12, 2.0)
+    faces = studio.reader.read(images)
+    x = torch.stack([torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 127.5 - 1 for im in images]).requires_grad_()
+    z = align.SoftReader(studio.reader).embed(x, [f[0].box for f in faces])
+    assert min(float(a @ torch.from_numpy(f[0].embedding)) for a, f in zip(z.detach(), faces)) > 0.97
+    z.sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("line, message", [("images = 1", "images is 1"), ('parts = ["vae"]', "parts are"), ("colour = 3", "unknown key 'colour'"), ("= 4", "can't be used")])
+def test_runs_say_what_is_wrong_with_them(line, message, tmp_path):
+    (tmp_path / "run.toml").write_text(f'{line}\nprompts = ["a doctor"]\n[target.gender]\nFemale = 0.5\nMale = 0.5\n')
+    with pytest.raises(ValueError, match=message):
+        align.read_config(tmp_path / "run.toml")

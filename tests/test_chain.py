@@ -170,7 +170,7 @@ def test_existing_output_folder(tmp_path, capsys):
 
 def test_missing_and_damaged_model_files(tmp_path, capsys):
     profile = tmp_path / "mine.toml"
-    profile.write_text(models.profile("embedded").file.read_text().replace("../../assets/embedded", "./model"))
+    profile.write_text(models.profile("embedded").file.read_text().replace("../../assets/embedded", "./model").replace("../../assets/classifier", str(models.ROOT / "assets/classifier")))
     command = ["compare", "a doctor", "-n", "1", "--profile", str(profile)]
     assert main(command) == 2
     assert "missing" in capsys.readouterr().err
