@@ -69,7 +69,7 @@ class Detector:
             step = max(1, AT_ONCE // (width * height))
             for k in range(0, len(members), step):
                 part = members[k:k + step]
-                with torch.no_grad():
+                with torch.no_grad(), torch.autocast(torch.device(self.network.device).type, enabled=False):  # MTCNN goes through numpy, which knows no bfloat16
                     boxes, scores, points = self.network.detect([pictures[i] for i in part], landmarks=True)
                 for i, b, s, p in zip(part, boxes, scores, points):
                     if b is not None:
