@@ -106,6 +106,23 @@ def world(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
+    if args.what == "align":
+        train_align(args)
+    else:
+        train_classifier(args)
+
+
+def train_align(args: argparse.Namespace) -> None:
+    from fairdemo.compare import Studio
+    from fairdemo.training import align
+
+    if args.config is None or args.out is None:
+        raise ValueError("train align needs --config (a TOML file with prompts and target, see docs/training.md) and --out (a folder)")
+    made = align.run(Studio(args.profile), align.read_config(args.config), args.out)
+    print(f"The adapter is {made}. To see it in the app: python -m fairdemo adapters add {made} --name NAME --base {args.profile} --aligned --catalog mine.toml")
+
+
+def train_classifier(args: argparse.Namespace) -> None:
     from fairdemo import clip, models
     from fairdemo.faces import classify, judge
     from fairdemo.faces.labelled import read_labelled
@@ -160,7 +177,7 @@ def adapters(args: argparse.Namespace) -> None:
         cell = tuple(c.strip() for c in args.cell.split(",") if c.strip())
         path = Path(args.source).resolve()
         catalogs.add(args.catalog, catalogs.Adapter(args.name, models.profile(args.base).adapters, str(path) if local else args.file, cell, args.weight, args.license, args.origin or args.source,
-                                                    "" if local else args.source, None if local else args.revision, args.catalog.resolve().parent))
+                                                    "" if local else args.source, None if local else args.revision, args.aligned, args.catalog.resolve().parent))
         print(f"{args.name} is in {args.catalog}. Measure what it draws with: FAIRDEMO_CATALOG={args.catalog} python -m fairdemo calibrate --profile {args.base}")
 
 
@@ -233,14 +250,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--adapter-steps", type=int, default=2500)
     p.add_argument("--only", help="measure only this, by its name")
     p.set_defaults(run=world)
-    p = commands.add_parser("train", help="train a face classifier on labelled photographs")
-    p.add_argument("what", choices=("classifier",))
+    p = commands.add_parser("train", help="train an adapter that aligns a model's distribution, or a face classifier on labelled photographs")
+    p.add_argument("what", choices=("align", "classifier"))
+    p.add_argument("--profile", default="embedded", help="align: the model (default embedded)")
+    p.add_argument("--config", type=Path, help="align: a TOML file with prompts, target and settings")
     p.add_argument("--backbone", choices=("facenet", "openclip", "openclip-zero-shot"), default="facenet", help="what embeds faces (default facenet); zero-shot only gets its temperature")
     p.add_argument("--data", default="HuggingFaceM4/FairFace", help="a folder with labels.csv (image, race, gender, age), or a dataset of the Hub (default HuggingFaceM4/FairFace)")
     p.add_argument("--model", default="ViT-B-32", help="open_clip's model (default ViT-B-32)")
     p.add_argument("--weights", help="open_clip's name of the weights, or their file (default LAION's)")
     p.add_argument("--limit", type=int, default=20_000, help="pictures to use (default 20000; machines take time in proportion to its square)")
-    p.add_argument("--out", type=Path, help="folder for the classifier (default: where profiles look for it)")
+    p.add_argument("--out", type=Path, help="folder for what is made (classifier: default where profiles look for it)")
     p.set_defaults(run=train)
     p = commands.add_parser("evaluate", help="measure a face classifier on labelled photographs")
     p.add_argument("what", choices=("classifier",))
@@ -257,6 +276,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--cell", default="", help='add: what it draws, e.g. "Asian, Female" or "old"; nothing for a free label')
     p.add_argument("--file", default="pytorch_lora_weights.safetensors", help="add: the file in the repository")
     p.add_argument("--revision", help="add: the repository's commit")
+    p.add_argument("--aligned", action="store_true", help="add: it has a whole distribution in it, and is a method of its own")
     p.add_argument("--weight", type=float, default=1.0)
     p.add_argument("--license", default="unknown")
     p.add_argument("--origin", help="add: where it comes from, in words")

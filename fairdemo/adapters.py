@@ -37,7 +37,8 @@ PARTS = ("unet", "text_encoder", "text_encoder_2")  # what adapters may change
 class Adapter:
     """One entry of a catalog. `cell` holds the classes that it draws, at most one an attribute ((race, gender), (age band,), ...), empty for a free
     label, which is its name. `file` lies in the catalog's folder `home`, or in the Hub repository `repo` at the commit `revision`. `weight` is how
-    strongly it is applied, what diffusers' `set_adapters` calls adapter weight."""
+    strongly it is applied, what diffusers' `set_adapters` calls adapter weight. An `aligned` one has a whole distribution in it (arXiv 2311.07604) and draws
+    every image by itself, never in a mix."""
 
     name: str
     base: str
@@ -48,6 +49,7 @@ class Adapter:
     source: str
     repo: str = ""
     revision: str | None = None
+    aligned: bool = False
     home: Path = CATALOG.parent
 
     @property
@@ -94,7 +96,7 @@ def _entry(e: dict, path: Path) -> Adapter:
     if e.get("revision") is not None and not re.fullmatch(r"[0-9a-f]{40}", e["revision"]):
         raise ValueError(f"{e['name']!r} has the revision {e['revision']!r}; expected a commit of 40 hex digits")
     return Adapter(str(e["name"]), str(e["base"]), str(e["file"]), cell, float(e["weight"]), str(e["license"]), str(e["source"]), str(e.get("repo", "")),
-                   e.get("revision"), path.resolve().parent)
+                   e.get("revision"), bool(e.get("aligned", False)), path.resolve().parent)
 
 
 def add(path: Path, adapter: Adapter) -> None:
@@ -106,7 +108,7 @@ def add(path: Path, adapter: Adapter) -> None:
     if adapter.name in names:
         raise ValueError(f"catalog {str(path)!r} has an adapter {adapter.name!r} for {adapter.base!r} already; give this one another name")
     keys = {"name": adapter.name, "base": adapter.base, "repo": adapter.repo or None, "file": adapter.file, "revision": adapter.revision, "cell": list(adapter.cell), "weight": adapter.weight,
-            "license": adapter.license, "source": adapter.source}
+            "aligned": adapter.aligned or None, "license": adapter.license, "source": adapter.source}
     text = (path.read_text().rstrip() + "\n\n" if path.is_file() else "") + "[[adapter]]\n" + "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in keys.items() if v is not None)
     _entry(tomllib.loads(text)["adapter"][-1], path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,12 +15,12 @@ SEED = 1_000_000  # far from the seeds that people use
 
 def weights(studio: Studio) -> str:
     """The fingerprint of the adapters and their weights, the model, its sampler and default settings, and the classifier of a profile."""
-    profile = studio.profile
+    profile, mixed = studio.profile, [a for a in studio.adapters if not a.aligned]
     sources = [profile.source(key) for key in ("model", "classifier")]
     kept = [p for source in sources if isinstance(source, Path) for pattern in ("*.safetensors", "*.skops", "scheduler_config.json") for p in source.rglob(pattern)]
     pinned = [s for s in (*sources, profile.revision, profile.vae_revision, profile.unet_revision, profile.unet_file, profile.scheduler, profile.suffix, profile.negative,
-                          *(a.revision for a in studio.adapters if a.repo)) if s and not isinstance(s, Path)]
-    return response.fingerprint([*(a.home / a.file for a in studio.adapters if not a.repo), *kept], profile.steps, profile.guidance, *(a.weight for a in studio.adapters), *pinned)
+                          *(a.revision for a in mixed if a.repo)) if s and not isinstance(s, Path)]
+    return response.fingerprint([*(a.home / a.file for a in mixed if not a.repo), *kept], profile.steps, profile.guidance, *(a.weight for a in mixed), *pinned)
 
 
 def calibrate(studio: Studio, images: int, baseline_images: int) -> Iterator[tuple[int, int]]:

@@ -103,7 +103,17 @@ class Studio:
     @cached_property
     def sources(self) -> list[mix.Slot]:
         """Everything that a slot can be drawn with: the baseline, each adapter, each group's with each age's."""
-        return self.pack.sources if self.pack else mix.sources((a.name, a.cell) for a in self.adapters)
+        return self.pack.sources if self.pack else mix.sources((a.name, a.cell) for a in self.adapters if not a.aligned)
+
+    @property
+    def aligned(self) -> list[mix.Slot]:
+        """The aligned adapters, each a method of its own beside the mix."""
+        return [mix.Slot((a.name,), ()) for a in self.adapters if a.aligned]
+
+    @property
+    def methods(self) -> list[str]:
+        """How a wall can be debiased: a mix, its slots chosen in one of two ways, or one aligned adapter for all images."""
+        return [*mix.METHODS, *(slot.label for slot in self.aligned)]
 
     @cached_property
     def confusion(self) -> dict[str, dict[str, dict[str, int]]]:
@@ -148,22 +158,25 @@ class Studio:
         for what, value, low, high in (("number of images", n, 1, MAX_IMAGES), ("seed", seed, 0, 2**31 - 1), ("number of steps", steps, 2, 100), ("guidance", guidance, 1, 20)):
             if not low <= value <= high:
                 raise ValueError(f"{what} is {value}; {low} to {high} are allowed")
-        if method not in mix.METHODS:
-            raise ValueError(f"method of choosing slots is {method!r}; allowed are {', '.join(mix.METHODS)}")
+        if method not in self.methods:
+            raise ValueError(f"method is {method!r}; allowed are {', '.join(self.methods)}")
         if self.pack:
             prompt = self.pack.check_request(prompt, n, steps, guidance)
         task = self.task(prompt, target, dependence)
-        if before is not None and len(before) == n and method == mix.METHODS[0]:
+        alone = next((slot for slot in self.aligned if slot.label == method), None)
+        if alone is not None:
+            solved, slots = mix.Mix(mix.Task([alone], task.response[:1], task.wanted, ()), np.ones(1)), [alone] * n
+        elif before is not None and len(before) == n and method == mix.METHODS[0]:
             solved, slots = mix.remix(task, n, before)
         else:
             solved = mix.solve(task)
             slots = mix.allot(solved, n, method, seed)
         wanted = targets.marginals(task.wanted.reshape(mix.SHAPE))
-        weights = {s.label: round(float(w), 4) for s, w in zip(task.choice, solved.weights) if w > 5e-5}
+        weights = {s.label: round(float(w), 4) for s, w in zip(solved.task.choice, solved.weights) if w > 5e-5}
         comparison = Comparison(
             prompt, self.profile.name, seed, n, {a: wanted[a] for a in task.wished},
             {"steps": steps, "guidance": guidance, "method": method, "steer": steer and method == mix.METHODS[0], "dependence": dependence},
-            {"weights": weights, "expected": rounded(mix.expected_target(solved)), "short": rounded(solved.short())},
+            {"weights": weights, "expected": {} if alone else rounded(mix.expected_target(solved)), "short": rounded(solved.short())},
             self.confusion, prompts.profession(prompt), self._notices(prompt, target, solved))
         return Plan(comparison, solved, slots, comparison.settings["steer"] and bool(task.wished))
 

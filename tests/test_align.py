@@ -1,5 +1,7 @@
 """Distributional alignment: expected transport worked by hand, losses, and the gradient in constant memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from fairdemo import adapters, models
 from fairdemo.generate import PairedGenerator
 from fairdemo.training import adjusted, align, losses
 from fairdemo.training.transport import _sampled, expected_transport
-from tests.small_models import save_profile
+from tests import small_models
+from tests.small_models import save_lora, save_profile
 
 
 def test_two_images_by_hand():
@@ -136,3 +139,44 @@ def test_runs_say_what_is_wrong_with_them(line, message, tmp_path):
     (tmp_path / "run.toml").write_text(f'{line}\nprompts = ["a doctor"]\n[target.gender]\nFemale = 0.5\nMale = 0.5\n')
     with pytest.raises(ValueError, match=message):
         align.read_config(tmp_path / "run.toml")
+
+
+def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeypatch):
+    """Every image goes through it, none is steered, and what the mix rests on stays as it was."""
+    from fairdemo.calibrate import weights
+    from fairdemo.compare import Studio
+
+    factors = small_models.lora(studio.generator.pipeline.unet, r"attn1\.to_q$", 3)
+    save_lora(tmp_path / "even.safetensors", {"unet": factors})
+    (tmp_path / "mine.toml").write_text('[[adapter]]\nname = "even"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight = 1.0\naligned = true\nlicense = "none"\nsource = "a test"\n')
+    monkeypatch.setenv("FAIRDEMO_CATALOG", str(tmp_path / "mine.toml"))
+    other = Studio("embedded", "cpu")
+    assert other.methods[-1] == "even" and other.sources == studio.sources and weights(other) == weights(studio)
+    plan = other.plan("a photo of a doctor", {"gender": {"Female": 0.5, "Male": 0.5}}, 6, 0, "even", steps=3)
+    assert plan.comparison.mix["weights"] == {"even": 1.0} and not plan.steer
+    comparison = list(other.run(plan))[-1]
+    assert all(p.adapter == "even" and p.debiased.image is not p.baseline.image for p in comparison.pairs)
+    with pytest.raises(ValueError, match="method is 'odd'; allowed are largest remainder, random"):
+        other.plan("a photo of a doctor", {}, 6, 0, "odd")
+
+
+def test_a_killed_run_ends_with_the_same_weights(studio, tmp_path):
+    """Bit by bit, from the checkpoint that it had written."""
+    config = align.Config(("a photo of a doctor", "a photo of a nurse"), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=2, iterations=12, sampled=1)
+    bank = torch.eye(128)[:4]
+    quick = replace(studio.profile, steps=2, dtype="float32")
+
+    def trained(checkpoint, stop=None):
+        generator = PairedGenerator(models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu")
+        generator.router = align.fresh(generator, config)
+        reader = align.SoftReader(studio.reader, {"gender": (torch.randn(2, 128, generator=torch.Generator().manual_seed(1)), torch.zeros(2))})
+        for step, _ in align.train(generator, reader, studio.subjects, bank, config, checkpoint):
+            if step == stop:
+                return None
+        return generator.router.stacks
+
+    whole = trained(tmp_path / "whole.pt")
+    trained(tmp_path / "killed.pt", stop=11)
+    resumed = trained(tmp_path / "killed.pt")
+    assert all(torch.equal(a, b) for layer in whole for a, b in zip(whole[layer], resumed[layer]))
+    assert any(b.abs().sum() > 0 for _, b in whole.values())

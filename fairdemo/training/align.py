@@ -4,8 +4,10 @@ Each step draws images with the finetuned model and, from the same noise, with t
 optimal transport; and follows the losses' adjusted gradient.
 """
 
+import json
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,13 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
+from tqdm import tqdm
 
-from fairdemo import targets
+from fairdemo import models, targets
 from fairdemo.adapters import Factors, Router, routable
-from fairdemo.attributes import TARGET_CLASSES
+from fairdemo.attributes import GENDERS, RACES, TARGET_CLASSES, band
+from fairdemo.compare import Studio
+from fairdemo.comparison import Face
 from fairdemo.faces import FaceReader
 from fairdemo.faces.embed import Backbone
 from fairdemo.generate import PairedGenerator
@@ -26,6 +31,8 @@ from fairdemo.subject import SIDE, SubjectReader
 from fairdemo.training import adjusted, losses
 from fairdemo.training.steps import load_checkpoint, save_checkpoint, warm_cosine
 from fairdemo.training.transport import expected_transport
+from fairdemo.world import people
+from fairdemo.world.portrait import draw
 
 NAME = "align"  # of the adapter while it is trained
 LAYERS = {"unet": (".attn",), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
@@ -82,12 +89,11 @@ class SoftReader:
     reader: FaceReader
     heads: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)  # attribute -> (weights (k, d), bias (k,))
 
-    def fit(self, faces: list) -> None:
-        """Learns from labelled faces; ages in bands. ValueError if a class of an attribute was never drawn."""
-        from fairdemo.attributes import band
-
+    def fit(self, faces: list[Face], attributes: Iterable[str]) -> None:
+        """Learns attributes from labelled faces; ages in bands. ValueError if a class was never drawn."""
         z = np.array([f.embedding for f in faces], float)
-        for attribute, classes in TARGET_CLASSES.items():
+        for attribute in attributes:
+            classes = TARGET_CLASSES[attribute]
             y = np.array([classes.index(band(f.age) if attribute == "age" else f.label(attribute)) for f in faces])
             if len(set(y)) < len(classes):
                 raise ValueError(f"too few faces to learn {attribute} from: {', '.join(c for k, c in enumerate(classes) if k not in y)} were never drawn")
@@ -116,6 +122,24 @@ class SoftReader:
     def logits(self, z: torch.Tensor, attribute: str) -> torch.Tensor:
         weights, bias = (t.to(z) for t in self.heads[attribute])
         return z @ weights.T + bias
+
+
+def teach(studio: Studio, config: Config, images: int = 16) -> SoftReader:
+    """A soft reader for a profile, from `images` faces of each of its sources, read by its classifier. Reproducible from the seed alone."""
+    reader, faces = SoftReader(studio.reader), []
+    for k, slot in enumerate(tqdm(studio.sources, desc="reading what each adapter draws")):
+        drawn = studio.generator.draw("a photo of a person", 77_000 + k, [(i, slot.adapters) for i in range(images)], studio.profile.steps, studio.profile.guidance)
+        faces += [f[0] for f in studio.reader.read(drawn) if f]
+    reader.fit(faces, config.target)
+    return reader
+
+
+def drawn_people(reader: FaceReader, n: int = 20) -> torch.Tensor:
+    """Unit vectors (m, d) of the embedded world's true faces: n portraits of each race and gender. Real models take photographs instead."""
+    rng = np.random.default_rng(5)
+    who = [(r, g) for r in RACES for g in GENDERS for _ in range(n)]
+    portraits = [Image.fromarray(draw(people.sample(rng, r, g, rng.uniform(22, 75)), 128, 3000 + i, 1.5)) for i, (r, g) in enumerate(tqdm(who, desc="drawing people"))]
+    return torch.tensor(np.array([f[0].embedding for f in reader.read(portraits) if f]), dtype=torch.float32)
 
 
 def joint_classes(target: targets.Target) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -209,7 +233,7 @@ def gradient(generator: PairedGenerator, reader: SoftReader, subjects: SubjectRe
 
     with torch.autocast(generator.device.type, generator.dtype, enabled=generator.mixed):
         norms = adjusted.backward(pipe, chosen, lambda: conditioning(generator, prompt, samples), g * len(steps) / len(chosen), profile.guidance, lambda: generator.router.routed(samples))
-    return Losses(float(align), float(meaning), float(real), len(has), int((wanted_class != losses.IGNORED).sum()), norms)
+    return Losses(align.item(), meaning.item(), real.item(), len(has), int((wanted_class != losses.IGNORED).sum()), norms)
 
 
 def conditioning(generator: PairedGenerator, prompt: str, samples: list[tuple[str, ...]]) -> adjusted.Text:
@@ -248,6 +272,51 @@ def train(generator: PairedGenerator, reader: SoftReader, subjects: SubjectReade
         if (step + 1) % 10 == 0 or step + 1 == config.iterations:
             save_checkpoint(checkpoint, {"step": step + 1, "factors": [f.detach() for f in factors], "optimizer": rule.state_dict(), "config": str(asdict(config))})
         yield step + 1, seen
+
+
+COLUMNS = ("iteration", "alignment", "semantics", "realism", "faces", "sure", "seconds")
+
+
+def run(studio: Studio, config: Config, out: Path, faces: torch.Tensor | None = None) -> Path:
+    """A whole run into the folder `out`, resumed if it was started: `log.csv`, a picture of twins every 20 iterations, and at the end the adapter.
+    `faces` are unit vectors of real faces; drawn people's if None, for the embedded world."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**asdict(config), "profile": studio.profile.name}, indent=1) + "\n"
+    kept = out / "config.json"
+    if kept.is_file() and kept.read_text() != text:
+        raise ValueError(f"folder {str(out)!r} holds another run; name a new one, or the same config")
+    kept.write_text(text)
+    studio.load()
+    reader = teach(studio, config)
+    bank = drawn_people(studio.reader) if faces is None else faces
+    generator = PairedGenerator(models.load_pipeline(studio.profile, studio.device), Router(torch.nn.Module(), {}), studio.profile, studio.device)
+    models.place(generator.pipeline, studio.device)
+    generator.router = fresh(generator, config)
+    log = out / "log.csv"
+    start = time.perf_counter()
+    done = (load_checkpoint(out / "checkpoint.pt") or {"step": 0})["step"]
+    old = [line for line in log.read_text().splitlines()[1:] if int(line.split(",")[0]) <= done] if log.is_file() else []
+    log.write_text("\n".join([",".join(COLUMNS), *old]) + "\n")
+    with tqdm(total=config.iterations, initial=done, desc="aligning") as bar, log.open("a") as file:
+        for step, seen in train(generator, reader, studio.subjects, bank, config, out / "checkpoint.pt"):
+            file.write(f"{step},{seen.alignment:.5f},{seen.semantics:.5f},{seen.realism:.5f},{seen.faces},{seen.sure},{time.perf_counter() - start:.1f}\n")
+            file.flush()
+            bar.set_postfix(loss=f"{seen.alignment:.2f}", sure=seen.sure)
+            bar.update()
+            if step % 20 == 0 or step == config.iterations:
+                twins(generator, config.prompts[0]).save(out / f"twins_{step:05d}.png")
+    save(generator.router, out / "adapter.safetensors", generator.pipeline)
+    return out / "adapter.safetensors"
+
+
+def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
+    """The frozen model's images above the finetuned one's, from the same noise."""
+    images = generator.draw(prompt, 1, [(i, names) for names in ((), (NAME,)) for i in range(n)], generator.profile.steps, generator.profile.guidance)
+    side = generator.profile.size
+    grid = Image.new("RGB", (n * side, 2 * side))
+    for k, image in enumerate(images):
+        grid.paste(image, (k % n * side, k // n * side))
+    return grid
 
 
 def save(router: Router, path: Path, pipeline: Any) -> None:

@@ -69,19 +69,24 @@ def studio(profile: str) -> Studio:
     return opened(profile)
 
 
+def drawable(ready: Studio) -> list[mix.Slot]:
+    """All that a link's slots can name."""
+    return [*ready.sources, *ready.aligned]
+
+
 def asked_first(ready: Studio) -> str:
     """The prompt that a visitor finds."""
     return ready.pack.prompts[0] if ready.pack and EXAMPLE not in ready.pack.prompts else EXAMPLE
 
 
 def turned_to(profile: str, prompt: str, n: float, request: gr.Request) -> tuple[Any, ...]:
-    """What a profile brings along when it is chosen: steps, guidance, a prompt and a number of pairs that it has, and a line about it."""
+    """What a profile brings along when it is chosen: methods, steps, guidance, a prompt and a number of pairs that it has, and a line about it."""
     language = language_of(request)
     try:
         ready = studio(profile)
     except ValueError as error:
         raise gr.Error(str(error), title=say(language, "check_input"), print_exception=False) from None
-    settings = [ready.profile.steps, ready.profile.guidance]
+    settings = [gr.Dropdown(choices=ready.methods, value=mix.METHODS[0]), ready.profile.steps, ready.profile.guidance]
     if ready.pack:
         known = prompt if prompt in ready.pack.prompts else ready.pack.prompts[0]
         return *settings, known, prompts.profession(known), max(4, min(int(n), ready.pack.seeds // 4 * 4)), say(language, "pack_note", seeds=ready.pack.seeds, prompts=", ".join(ready.pack.prompts[:8]) + (" …" if len(ready.pack.prompts) > 8 else ""))
@@ -180,7 +185,7 @@ def shown(visit: Visit, status: str, corrected: bool, language: str, n: int | No
     and words stay as they are."""
     plan = visit.plan
     c = plan.comparison
-    link = share.query(c, plan.slots, studio(c.profile).sources) if len(c.pairs) == c.n else ""
+    link = share.query(c, plan.slots, drawable(studio(c.profile))) if len(c.pairs) == c.n else ""
     tiles = len(c.pairs) if n is None else n
     numbers = numbers_of(c, corrected, language) if counted else [SAME] * (len(CLASSES) + 2)
     return [wall(c, "baseline", tiles, language), wall(c, "debiased", tiles, language), *numbers, status,
@@ -256,7 +261,7 @@ def draw(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: f
     language = language_of(request)
     try:
         plan = settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer).plan()
-        fixed = share.slots_of(share.follow({"slots": walls}), studio(profile).sources, plan.comparison.n) if walls else None
+        fixed = share.slots_of(share.follow({"slots": walls}), drawable(studio(profile)), plan.comparison.n) if walls else None
         if fixed:
             plan = replace(plan, slots=fixed, steer=False)
         yield from run(plan, visit, corrected == "corrected", language, request, progress)
@@ -361,7 +366,7 @@ def compare_tab(blocks: gr.Blocks) -> None:
                     steps = gr.Slider(2, 50, first.steps, step=1, label=label("steps"), min_width=130)
                     guidance = gr.Slider(1, 10, first.guidance, step=0.5, label=label("guidance"), min_width=130)
                 with gr.Row():
-                    method = gr.Dropdown(list(mix.METHODS), value=mix.METHODS[0], label=label("method"), min_width=200)
+                    method = gr.Dropdown(studio(default()).methods, value=mix.METHODS[0], label=label("method"), min_width=200, elem_id="method")
                     dependence = gr.Dropdown(list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence"), min_width=200)
                 steer = gr.Checkbox(True, label=label("steer"), info=label("steer_info"), elem_id="steer")
         with gr.Column(scale=7, min_width=320, elem_id="wish"):
@@ -400,9 +405,9 @@ def compare_tab(blocks: gr.Blocks) -> None:
     picked = choice.input(chosen, [choice, prompt, mixed, profile], [mixed, source], **hidden)
     gr.on([prompt.change, blocks.load], source_line, [choice, prompt], source, **hidden)
     mixed.input(own, None, [choice, walls, source], trigger_mode="always_last", **hidden)
-    gr.on([mixed.input, mixed.change, prompt.change, n.change, dependence.change, profile.change], look_ahead, asked, foreseen, trigger_mode="always_last", **hidden)
+    gr.on([mixed.input, mixed.change, prompt.change, n.change, dependence.change, method.change, profile.change], look_ahead, asked, foreseen, trigger_mode="always_last", **hidden)
     arrived = blocks.load(arrive, None, [profile, prompt, profession, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
-    profile.input(turned_to, [profile, prompt, n], [steps, guidance, prompt, profession, n, about], **hidden)
+    profile.input(turned_to, [profile, prompt, n], [method, steps, guidance, prompt, profession, n, about], **hidden)
     arrived.then(look_ahead, asked, foreseen, **hidden)
     drawing = {"show_progress": "full", "show_progress_on": status, "concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
     drawn = gr.on([go.click, prompt.submit], wait, None, None, queue=False, **hidden).then(draw, [*asked, corrected, walls, visit], results, **drawing)

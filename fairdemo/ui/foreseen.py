@@ -5,7 +5,7 @@ import html
 from fairdemo import prompts
 from fairdemo.attributes import COLOURS, SHORT, TARGET_CLASSES
 from fairdemo.compare import Plan
-from fairdemo.mix import Slot
+from fairdemo.mix import METHODS, Slot
 from fairdemo.ui.text import say
 
 
@@ -28,6 +28,8 @@ def group(slot: Slot) -> tuple[str, str]:
 def preview(plan: Plan, language: str) -> str:
     """A bar of the mix, and in words what it is expected to give."""
     comparison = plan.comparison
+    if comparison.settings["method"] not in METHODS:
+        return f'<section class="mix"><div class="bar"><span style="--c:#6d5bd0;--ink:#fff;flex-grow:1">{html.escape(comparison.settings["method"])}</span></div><p>{say(language, "aligned_note")}</p></section>'
     named = prompts.named(comparison.prompt)
     note = say(language, "named", what=", ".join(f"{a} ({c})" for a, c in named.items())) if named else ""
     if not comparison.target:
