@@ -1,7 +1,6 @@
 """The whole chain: prompt, target, n and seed in; a growing Comparison out. Every front end runs this."""
 
 import json
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -254,14 +253,6 @@ class Studio:
         row = response.baseline(self.counts, plan.comparison.prompt, named, seen(plan.comparison, "baseline"))
         rows = np.array([old if slot.adapters else row for slot, old in zip(task.choice, task.response)])
         return mix.Task(task.choice, rows, task.wanted, task.wished)
-
-
-def offered() -> dict[str, str]:
-    """What the app offers, by name, the default first: what FAIRDEMO_PROFILE lists (names of profiles, TOML files, packs; separated by commas),
-    then our own profiles. The values are what `Studio` opens. ValueError if something that is listed can't be opened."""
-    asked = [name.strip() for name in os.environ.get("FAIRDEMO_PROFILE", "").split(",") if name.strip()]
-    named = {(name if name in models.PROFILES else (open_pack(name).profile if is_pack(name) else models.profile(name)).name): name for name in asked}
-    return {**named, **{name: name for name in models.PROFILES if name not in named}}
 
 
 def plan_left(plan: Plan) -> list[int]:

@@ -94,7 +94,8 @@ class PairedGenerator:
     def draw(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float,
              progress: Callable[[float], None] = lambda share: None, cancel: threading.Event | None = None) -> list[Image.Image]:
         """An image for each (slot, adapters) in `wanted`, in mixed batches as large as memory allows. ValueError if it doesn't suffice for one."""
-        drawn: list[list[Image.Image] | Future] = []
+        drawn: list[tuple[torch.Tensor, Future]] = []  # latents that are decoded beside the drawing
+        images: list[Image.Image] = []
         done = 0
         with self.lock:
             while done < len(wanted):
@@ -102,7 +103,10 @@ class PairedGenerator:
                 self.memory.begin()
                 try:
                     latents = self.denoise(prompt, seed, part, steps, guidance, lambda share: progress((done + share * len(part)) / len(wanted)), cancel)
-                    drawn.append(self._decode(latents) if self.decoder is None else self.decoder.submit(self._decode, latents))
+                    if self.decoder is None:
+                        images += self._decode(latents)
+                    else:
+                        drawn.append((latents, self.decoder.submit(self._decode, latents)))
                 except Exception as error:
                     if not hub.out_of_memory(error):
                         raise
@@ -114,7 +118,16 @@ class PairedGenerator:
                     continue
                 self.image_bytes = max(self.image_bytes, self.memory.taken() / len(part))
                 done += len(part)
-            return [image for part in drawn for image in (part.result() if isinstance(part, Future) else part)]
+            return images + [image for latents, decoding in drawn for image in self._images(latents, decoding)]
+
+    def _images(self, latents: torch.Tensor, decoding: Future) -> list[Image.Image]:
+        """What was decoded beside the drawing; decoded again, now that nothing else needs memory, if that ran out."""
+        try:
+            return decoding.result()
+        except Exception as error:
+            if not hub.out_of_memory(error):
+                raise
+        return self._decode(latents)
 
     def encode(self, prompt: str, samples: list[tuple[str, ...]], guidance: float) -> dict[str, torch.Tensor | None]:
         """The pipeline's arguments for a prompt's text. Only adapters that change a text encoder need it encoded sample by sample."""

@@ -92,9 +92,19 @@ def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, mo
         return forward(sample, *args, **kwargs)
 
     monkeypatch.setattr(other.pipeline.unet, "forward", tight)
+    decode, tries = other._decode, []
+
+    def decodes(latents):
+        tries.append(len(latents))
+        if len(tries) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(latents)
+
+    monkeypatch.setattr(other, "_decode", decodes)
     shares = []
     split = other.draw("a photo of a nurse", 0, wanted, 2, 2.0, shares.append)
     assert max(sizes) == 6 and sizes[-1] <= 4 and shares == sorted(shares) and shares[-1] == 1
+    assert sum(tries) > 10, "what ran out of memory beside the drawing was decoded again"
     assert all(np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 1 for a, b in zip(whole, split))
     monkeypatch.setattr(other.pipeline.unet, "forward", lambda *args, **kwargs: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
     with pytest.raises(ValueError, match="drawing one image of 64 px.*memory ran out"):

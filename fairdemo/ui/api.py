@@ -5,7 +5,8 @@ from typing import Any
 import gradio as gr
 
 from fairdemo import targets
-from fairdemo.ui.compare_tab import MAX_PAIRS, studio
+from fairdemo.ui.compare_tab import MAX_PAIRS
+from fairdemo.ui.profiles import studio
 from fairdemo.workforce import wished
 
 

@@ -10,7 +10,8 @@ import gradio as gr
 from fairdemo import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import endpoints
-from fairdemo.ui.compare_tab import EXAMPLE, compare_tab, default, studio
+from fairdemo.ui.compare_tab import compare_tab
+from fairdemo.ui.profiles import EXAMPLE, default, studio
 from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.text import I18N, label
 

@@ -3,19 +3,17 @@
 import html
 import json
 import random
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import gradio as gr
 
 from fairdemo import mix, models, prompts, targets
 from fairdemo.attributes import CLASSES, TARGET_CLASSES
-from fairdemo.compare import Plan, Studio, offered
+from fairdemo.compare import Plan
 from fairdemo.comparison import Comparison, measures
 from fairdemo.generate import Cancelled
 from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, photo_of
@@ -24,59 +22,15 @@ from fairdemo.ui.face_wall import wall
 from fairdemo.ui.findings import cells, explanations, findings
 from fairdemo.ui.foreseen import preview
 from fairdemo.ui.mixer import Wish, mixer, target_of, wish
+from fairdemo.ui.profiles import EXAMPLE, asked_first, default, described, drawable, profiles, studio
 from fairdemo.ui.text import label, language_of, say
 from fairdemo.workforce import wished, workforce
 
-EXAMPLE = "a photo of a doctor"
 UNIFORM = next(iter(targets.PRESETS))
 HISTORY = 6  # comparisons that a visit keeps
 MAX_PAIRS = 64
 SAME = gr.skip()
 RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session that draws or waits in line
-
-
-@cache
-def profiles() -> dict[str, str]:
-    """What the app offers (`compare.offered`). What FAIRDEMO_PROFILE lists and can't be opened is said on the terminal and left out."""
-    try:
-        return offered()
-    except ValueError as error:
-        print(f"fairdemo: {error}", file=sys.stderr)
-        return {name: name for name in models.PROFILES}
-
-
-@cache
-def default() -> str:
-    """The first offered profile whose files and catalogs are in order; what is wrong with others is said on the terminal."""
-    for name in profiles():
-        try:
-            opened(name)
-            return name
-        except ValueError as error:
-            print(f"fairdemo: {error}", file=sys.stderr)
-    raise SystemExit("fairdemo: no profile can be opened")
-
-
-@cache
-def opened(profile: str) -> Studio:
-    return Studio(profiles()[profile])
-
-
-def studio(profile: str) -> Studio:
-    """The studio of an offered profile; ValueError for any other, since a browser may ask for anything."""
-    if profile not in profiles():
-        raise ValueError(f"profile {str(profile)[:60]!r} is unknown; offered are {', '.join(profiles())}")
-    return opened(profile)
-
-
-def drawable(ready: Studio) -> list[mix.Slot]:
-    """All that a link's slots can name."""
-    return [*ready.sources, *ready.aligned]
-
-
-def asked_first(ready: Studio) -> str:
-    """The prompt that a visitor finds."""
-    return ready.pack.prompts[0] if ready.pack and EXAMPLE not in ready.pack.prompts else EXAMPLE
 
 
 def turned_to(profile: str, prompt: str, n: float, request: gr.Request) -> tuple[Any, ...]:
@@ -326,14 +280,6 @@ def arrive(request: gr.Request) -> list:
     settings_of, pairs = ready.profile, min(16, ready.pack.seeds // 4 * 4) if ready.pack else 16
     return [profile, prompt, prompts.profession(prompt), link.n or pairs, 7 if link.seed is None else link.seed, wish(target, base), UNIFORM if link.target is None else "own", link.steps or settings_of.steps,
             link.guidance or settings_of.guidance, link.slots, f'<div id="page-words" data-words="{html.escape(json.dumps(words))}"></div>{explanations(language)}']
-
-
-def described(profile: str) -> str:
-    """A profile in the list."""
-    source = profiles()[profile]
-    if source in models.PROFILES or source.endswith(".toml"):
-        return models.profile(source).title or profile
-    return f"{profile} (pack)"
 
 
 def surprise() -> tuple[str, str | None, str | None]:

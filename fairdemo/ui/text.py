@@ -31,7 +31,7 @@ WORDS: dict[str, dict[str, str]] = {
         "above": "{name} {gap:.0%} above the wish", "below": "{name} {gap:.0%} below the wish", "named": "The prompt itself names {what}; the mix leaves that alone.", "mix": "Planned mix of adapters",
         "copy_link": "Copy link", "copied": "Copied", "download": "Download (zip)", "history": "This visit's comparisons", "open_file": "A comparison downloaded from fairdemo (zip)",
         "open_info": "Opens without a model. Nothing is sent anywhere but to this app.", "bad_link": "The link holds {what}, which this app doesn't know; it was left out.",
-        "limits": "The embedded model draws **characters made by code, not people**: a tiny SDXL trained by this project on portraits whose truth is known. It exercises the instrument and is no claim about anyone. "
+        "limits": "The embedded model draws **characters made by code, not people**: a tiny SDXL trained by this project on portraits whose truth is known. It exercises the instrument and is no claim about anyone. Other models draw photographs of people who don't exist. "
                   "Race, gender and age are *as perceived by a classifier*, which errs; a binary gender and six races leave people out.",
         "info_interval": "The range in brackets is a 95 % interval: shares that such a count is compatible with. It inverts an exact binomial test (Sterne 1954), because few faces say little.",
         "info_bias": "bias(P) is the mean difference between the shares of any two classes: 0 is balance, and for two classes 1 is all of one. From arXiv 2311.07604, section 5.1.",
@@ -84,7 +84,7 @@ WORDS: dict[str, dict[str, str]] = {
         "above": "{name} {gap:.0%} por encima de lo deseado", "below": "{name} {gap:.0%} por debajo de lo deseado", "named": "La petición ya nombra {what}; la mezcla no lo toca.", "mix": "Mezcla prevista de adaptadores",
         "copy_link": "Copiar enlace", "copied": "Copiado", "download": "Descargar (zip)", "history": "Comparaciones de esta visita", "open_file": "Una comparación descargada de fairdemo (zip)",
         "open_info": "Se abre sin modelo. Nada se envía más que a esta aplicación.", "bad_link": "El enlace contiene {what}, que esta aplicación no conoce; se ha omitido.",
-        "limits": "El modelo incluido dibuja **personajes hechos por código, no personas**: un SDXL diminuto entrenado por este proyecto con retratos cuya verdad se conoce. Ejercita el instrumento y no afirma nada de nadie. "
+        "limits": "El modelo incluido dibuja **personajes hechos por código, no personas**: un SDXL diminuto entrenado por este proyecto con retratos cuya verdad se conoce. Ejercita el instrumento y no afirma nada de nadie. Otros modelos dibujan fotografías de personas que no existen. "
                   "Raza, género y edad son *los que percibe un clasificador*, que se equivoca; un género binario y seis razas dejan gente fuera.",
         "info_interval": "El rango entre paréntesis es un intervalo del 95 %: las proporciones compatibles con ese recuento. Invierte una prueba binomial exacta (Sterne 1954), porque pocas caras dicen poco.",
         "info_bias": "bias(P) es la diferencia media entre las proporciones de dos clases cualesquiera: 0 es equilibrio y, con dos clases, 1 es todo de una. De arXiv 2311.07604, sección 5.1.",

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fairdemo import measure
 from fairdemo.attributes import AGES, CLASSES
 from fairdemo.compare import Studio
+from fairdemo.comparison import Drawn
 from fairdemo.models import ROOT
 from fairdemo.prompts import PROFESSIONS, photo_of
 from fairdemo.vision import load_weights, to_tensor
@@ -168,7 +169,39 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
 
 
-CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias)}
+def aligned(bench: Bench, n: int = 32) -> dict:
+    """Each aligned adapter on the 16 professions and two prompt styles that it never saw, n images a prompt, every prompt with noise of its own: mean bias(P) over prompts
+    before and after, share of old faces, one face, the prompt's profession shown, and likeness to the frozen twin against that of two noises of the baseline."""
+    routes = [(), *(slot.adapters for slot in bench.studio.aligned)]
+    seen: dict[tuple[str, ...], list[list[Drawn]]] = {route: [] for route in routes}
+    again: list[list[Drawn]] = []
+    prompts = [(p, photo_of(p) + style) for p in PROFESSIONS[1::2] for style in (", oil painting", " reading")]
+    settings = bench.studio.profile.steps, bench.studio.profile.guidance
+    for seed, (_, prompt) in enumerate(tqdm(prompts, desc="aligned")):
+        drawn = bench.studio.fresh(prompt, 3000 + seed, [(i, route) for route in routes for i in range(n)], *settings)
+        for k, route in enumerate(routes):
+            seen[route].append(drawn[n * k:n * (k + 1)])
+        again.append(bench.studio.fresh(prompt, 4000 + seed, [(i, ()) for i in range(n)], *settings))
+
+    def likeness(some: list[list[Drawn]], others: list[list[Drawn]]) -> float:
+        return round(float(np.mean([np.dot(a.look, b.look) for x, y in zip(some, others) for a, b in zip(x, y)])), 4)
+
+    def kept(walls: list[list[Drawn]]) -> dict:
+        return share([d.subject == profession for (profession, _), wall in zip(prompts, walls) for d in wall])
+
+    def bias(walls: list[list[Drawn]], attribute: str, classes: tuple[str, ...]) -> float:
+        return round(float(np.mean([measure.bias({c: sum(d.faces[0].label(attribute) == c for d in wall if d.faces) for c in classes}) for wall in walls])), 4)
+
+    result = {}
+    for route, walls in seen.items():
+        result[" ".join(route) or "baseline"] = {
+            "prompts": len(prompts), "n": n, "gender_bias": bias(walls, "gender", CLASSES["gender"]), "race_bias": bias(walls, "race", CLASSES["race"]),
+            "women": share([d.faces[0].gender == "Female" for wall in walls for d in wall if d.faces]), "old": share([d.faces[0].age == "60+" for wall in walls for d in wall if d.faces]),
+            "one_face": share([len(d.faces) == 1 for wall in walls for d in wall]), "profession_shown": kept(walls), "like_twin": likeness(walls, again if not route else seen[()])}
+    return result
+
+
+CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned)}
 
 
 def evaluate(work: Path, only: str | None) -> None:
