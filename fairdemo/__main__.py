@@ -75,15 +75,23 @@ def compare(args: argparse.Namespace) -> None:
     print(json.dumps(comparison.as_json()) if args.json else table(comparison))
 
 
+def following(bar: tqdm) -> Callable[[int, int], None]:
+    """Moves a bar to (done, of)."""
+    def follow(done: int, of: int) -> None:
+        bar.total = of
+        bar.update(done - bar.n)
+
+    return follow
+
+
 def calibrate(args: argparse.Namespace) -> None:
     from fairdemo.calibrate import calibrate as run
     from fairdemo.compare import Studio
 
     studio = Studio(args.profile)
     with tqdm(desc="calibrating, professions") as bar:
-        for done, total in run(studio, args.images, args.baseline_images):
-            bar.total = total
-            bar.update(done - bar.n)
+        for done, of in run(studio, args.images, args.baseline_images):
+            following(bar)(done, of)
     print("\n".join(response.report(response.load(studio.response_file), studio.sources, studio.confusion)))
     print(f"Counts are in {studio.response_file.name}, beside the catalog of adapters. As perceived by the classifier, on generated faces; corrected is an estimate.")
 
@@ -186,11 +194,7 @@ def pack(args: argparse.Namespace) -> None:
 
     if args.action == "check":
         with tqdm(desc="checking", file=sys.stderr) as bar:
-            def seen(done: int, of: int) -> None:
-                bar.total = of
-                bar.update(done - bar.n)
-
-            problems = packs.check(args.folder, seen)
+            problems = packs.check(args.folder, following(bar))
         if problems:
             raise ValueError(f"pack in {str(args.folder)!r} has {len(problems)} faults:\n  " + "\n  ".join(problems[:20]))
         print(f"{args.folder}: {bar.total} images, all right.")
@@ -199,11 +203,7 @@ def pack(args: argparse.Namespace) -> None:
 
     texts = args.prompts or [photo_of(p) for p in PROFESSIONS]
     with tqdm(desc="drawing", unit="image", file=sys.stderr) as bar:
-        def drew(done: int, of: int) -> None:
-            bar.total = of
-            bar.update(done - bar.n)
-
-        packs.make(Studio(args.profile), args.folder, texts, args.seeds, args.name or args.folder.name, drew)
+        packs.make(Studio(args.profile), args.folder, texts, args.seeds, args.name or args.folder.name, following(bar))
     print(f"{args.folder} is a pack. Look at it: FAIRDEMO_PROFILE={args.folder} python app.py; check it: python -m fairdemo pack check {args.folder}")
 
 

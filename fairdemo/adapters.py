@@ -115,10 +115,15 @@ def add(path: Path, adapter: Adapter) -> None:
     path.write_text(text)
 
 
+def entries_of(path: Path) -> list[str]:
+    """A catalog's text in pieces: what stands before the first entry, then each entry."""
+    return re.split(r"(?m)^(?=\[\[adapter\]\])", path.read_text())
+
+
 def pin(path: Path) -> list[tuple[str, str]]:
     """Writes the present commit of its repository into each entry of a catalog that has none, so that the same catalog always means the same weights;
     returns (repository, commit). ValueError if the Hub doesn't answer."""
-    comment, *entries = re.split(r"(?m)^(?=\[\[adapter\]\])", path.read_text())
+    comment, *entries = entries_of(path)
     pinned = []
     for i, text in enumerate(entries):
         repo = re.search(r'(?m)^repo = "(.+)"$', text)

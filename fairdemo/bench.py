@@ -158,12 +158,18 @@ def bench(profile: str) -> None:
          "published way and MTCNN's defaults": lambda: [naive.detect(image) for i, (name,) in wanted for image in plain.draw([i], name)]})
 
 
+def full_size_unet() -> UNet2DConditionModel:
+    """SDXL's U-Net as published, with random weights."""
+    return UNet2DConditionModel(
+        sample_size=128, block_out_channels=(320, 640, 1280), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=[1, 2, 10], attention_head_dim=[5, 10, 20],
+        cross_attention_dim=2048, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816)
+
+
 def full_size(device: str, dtype: torch.dtype) -> StableDiffusionXLPipeline:
     """SDXL's full-size configuration with random weights."""
     with torch.device(device):
-        unet = UNet2DConditionModel(sample_size=128, block_out_channels=(320, 640, 1280), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-                                    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=[1, 2, 10], attention_head_dim=[5, 10, 20],
-                                    cross_attention_dim=2048, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816)
+        unet = full_size_unet()
         vae = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
                             sample_size=1024, scaling_factor=0.13025, force_upcast=False)
         marks = {"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}

@@ -84,7 +84,7 @@ class Studio:
         tower = {key: self._classifier[key] for key in ("model", "pretrained") if key in self._classifier}
         return ClipSubjects(self.device, **tower)
 
-    @property
+    @cached_property
     def _classifier(self) -> dict[str, Any]:
         return classify.describe(self.profile.source("classifier"))
 

@@ -158,14 +158,20 @@ class PairedGenerator:
             torch.get_device_module(self.device).synchronize()  # the decoder's stream knows nothing of this one
         return latents
 
+    def unscaled(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents as the autoencoder knows them, from the unit scale that the sampler works in."""
+        vae = self.pipeline.vae
+        latents = latents.to(vae.dtype) / vae.config.scaling_factor
+        if getattr(vae.config, "latents_mean", None) is None:
+            return latents
+        mean, deviation = (torch.tensor(v).view(1, -1, 1, 1).to(latents) for v in (vae.config.latents_mean, vae.config.latents_std))
+        return latents * deviation + mean
+
     @torch.no_grad()
     def _decode(self, latents: torch.Tensor) -> list[Image.Image]:
         """Images of latents (n, c, h, w); a few at a time where they are large, since decoding takes more memory than drawing."""
         vae, module = self.pipeline.vae, torch.get_device_module(self.device)
-        scale = latents.to(vae.dtype) / vae.config.scaling_factor
-        if getattr(vae.config, "latents_mean", None) is not None:
-            mean, deviation = (torch.tensor(v).view(1, -1, 1, 1).to(scale) for v in (vae.config.latents_mean, vae.config.latents_std))
-            scale = scale * deviation + mean
+        scale = self.unscaled(latents)
         at_once = max(1, 4 * 512 ** 2 // self.profile.size ** 2)
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
             if self.decoder is None:

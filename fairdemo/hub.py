@@ -8,7 +8,6 @@ import torch
 from huggingface_hub import errors, hf_hub_download
 from safetensors import SafetensorError, safe_open
 
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 WITHOUT = "profile embedded works without it"
 
 
@@ -20,7 +19,7 @@ def is_local(source: str) -> bool:
 def weights_file(source: str | Path, file: str, revision: str | None = None) -> Path:
     """The safetensors file of a local folder or a Hub repository, complete; ValueError says what is wrong with it."""
     what = f"weights {file!r} of {str(source)!r}"
-    if file.lower().endswith(PICKLES) or not file.endswith(".safetensors"):
+    if not file.endswith(".safetensors"):
         raise ValueError(f"{what} are no safetensors file; pickle files can run code and are never loaded")
     if isinstance(source, Path):
         path = source / file

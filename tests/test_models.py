@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from fairdemo import adapters, hub, models
+from fairdemo import adapters, bench, hub, models
 from fairdemo.adapters import Adapter
 from fairdemo.generate import PairedGenerator, fitting
 from tests import small_models
@@ -153,9 +152,7 @@ def test_half_precision_keeps_the_autoencoder_that_overflows_in_float32(tmp_path
 def test_the_published_adapters_have_the_layout_that_is_tested():
     """23.4 MB at rank 4 on every attention projection of the full-size U-Net, as the published files are."""
     with torch.device("meta"):
-        unet = UNet2DConditionModel(sample_size=128, block_out_channels=(320, 640, 1280), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-                                    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=[1, 2, 10], attention_head_dim=[5, 10, 20],
-                                    cross_attention_dim=2048, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816)
+        unet = bench.full_size_unet()
         factors = lora(unet, ATTENTION, 0)
     assert len(factors) == 560
     assert sum(4 * f.numel() for pair in factors.values() for f in pair) == pytest.approx(23.2e6, rel=0.02)
@@ -234,8 +231,6 @@ def test_too_little_memory_is_said_before_loading(tmp_path, monkeypatch):
 
 
 def test_the_full_size_bench_runs_on_a_small_model(capsys):
-    from fairdemo import bench
-
     profile = replace(models.profile("sdxl"), size=64, steps=3, dtype="float32", suffix="")
     bench.real(lambda: small_models.pipeline("sdxl"), profile, pairs=2)
     printed = capsys.readouterr().out

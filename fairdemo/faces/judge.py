@@ -46,21 +46,10 @@ class Judged:
 def judge(reader: FaceReader, data: Labelled, progress: Callable[[int], None] = lambda done: None) -> Judged:
     """Reads all pictures; `progress(done)` after each batch."""
     rows: list[dict[str, Any]] = []
-    waiting: list = []
-
-    def flush() -> None:
-        opened = [im for im in waiting if im is not None]
-        faces = iter(reader.read(opened))
-        rows.extend(row(None if im is None else next(faces)) for im in waiting)
-        waiting.clear()
+    for batch in data.batches(BATCH):
+        faces = iter(reader.read([im for im in batch if im is not None]))
+        rows += [row(None if im is None else next(faces)) for im in batch]
         progress(len(rows))
-
-    for image in data.images():
-        waiting.append(image)
-        if len(waiting) == BATCH:
-            flush()
-    if waiting:
-        flush()
     return Judged(pd.concat([data.table.reset_index(drop=True), pd.DataFrame(rows)], axis=1))
 
 

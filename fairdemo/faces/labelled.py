@@ -1,5 +1,6 @@
 """Labelled photographs: a folder with a CSV, or FairFace from the Hub. What classifiers are trained and judged on."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,12 @@ class Labelled:
                 yield upright(picture if isinstance(picture, Image.Image) else open_image(picture))
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 yield None
+
+    def batches(self, size: int) -> Iterator[list[Image.Image | None]]:
+        """The same, `size` at a time."""
+        images = self.images()
+        while batch := list(itertools.islice(images, size)):
+            yield batch
 
 
 def open_image(path: Path) -> Image.Image:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from fairdemo import models, targets
-from fairdemo.adapters import Factors, Router, routable
+from fairdemo.adapters import Router, routable
 from fairdemo.attributes import GENDERS, RACES, TARGET_CLASSES, band
 from fairdemo.compare import Studio
 from fairdemo.comparison import Face
@@ -28,8 +28,8 @@ from fairdemo.faces import FaceReader
 from fairdemo.faces.embed import Backbone
 from fairdemo.generate import PairedGenerator
 from fairdemo.subject import SIDE, SubjectReader
-from fairdemo.training import adjusted, losses
-from fairdemo.training.steps import load_checkpoint, save_checkpoint, warm_cosine
+from fairdemo.training import adjusted, lora, losses
+from fairdemo.training.steps import descend, load_checkpoint, warm_cosine
 from fairdemo.training.transport import expected_transport
 from fairdemo.world import people
 from fairdemo.world.portrait import draw
@@ -156,20 +156,16 @@ def fresh(generator: PairedGenerator, config: Config) -> Router:
     """A router with one adapter to train: A random, B zero."""
     random = torch.Generator().manual_seed(config.seed)
     model = routable(generator.pipeline).requires_grad_(False)
-    factors: Factors = {}
-    for name, m in model.named_modules():
-        part = name.split(".")[0]
-        if part in config.parts and isinstance(m, torch.nn.Linear) and any(key in name for key in LAYERS[part.removesuffix("_2")]):
-            factors[name] = (torch.randn(config.rank, m.in_features, generator=random) / m.in_features ** 0.5, torch.zeros(m.out_features, config.rank))
-    router = Router(model, {NAME: factors}).to(generator.device)
-    router.stacks = {layer: (a.requires_grad_(), b.requires_grad_()) for layer, (a, b) in router.stacks.items()}
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and (part := name.split(".")[0]) in config.parts
+              and any(key in name for key in LAYERS[part.removesuffix("_2")])}
+    router = Router(model, {NAME: lora.fresh_factors(layers, config.rank, random)}).to(generator.device)
+    lora.trainable(router)
     return router
 
 
 def decoded(generator: PairedGenerator, z: torch.Tensor) -> torch.Tensor:
     """Images (n, 3, h, w) in [-1, 1] of latents, with a gradient."""
-    vae = generator.pipeline.vae
-    return vae.decode(z / vae.config.scaling_factor).sample.float()
+    return generator.pipeline.vae.decode(generator.unscaled(z)).sample.float()
 
 
 def pictures(x: torch.Tensor) -> list[Image.Image]:
@@ -252,25 +248,15 @@ def conditioning(generator: PairedGenerator, prompt: str, samples: list[tuple[st
 def train(generator: PairedGenerator, reader: SoftReader, subjects: SubjectReader, bank: torch.Tensor, config: Config, checkpoint: Path) -> Iterator[tuple[int, Losses]]:
     """Trains the adapter in `generator.router` (see `fresh`); yields (iteration, losses). `checkpoint` is written every 10 iterations, and a run that was
     killed goes on from it with the same numbers that it would have had."""
-    factors = [f for pair in generator.router.stacks.values() for f in pair]
+    factors = lora.trainable(generator.router)
     rule = torch.optim.AdamW(factors, config.peak, betas=(0.9, 0.99), weight_decay=0.0)
-    start, state = 0, load_checkpoint(checkpoint)
-    if state:
-        start = state["step"]
-        rule.load_state_dict(state["optimizer"])
-        with torch.no_grad():
-            for factor, saved in zip(factors, state["factors"]):
-                factor.copy_(saved)
-    for step in range(start, config.iterations):
+    for step in range(lora.resume(checkpoint, factors, rule), config.iterations):
         prompt = config.prompts[np.random.default_rng([config.seed, step]).integers(len(config.prompts))]
         rule.zero_grad(set_to_none=True)
         seen = gradient(generator, reader, subjects, bank, config, prompt, config.seed * 1_000_000 + step)
-        torch.nn.utils.clip_grad_norm_(factors, 1.0)
-        for group in rule.param_groups:
-            group["lr"] = config.peak * warm_cosine(step, config.iterations, min(20, config.iterations // 10 + 1))
-        rule.step()
+        descend([rule], config.peak * warm_cosine(step, config.iterations, min(20, config.iterations // 10 + 1)))
         if (step + 1) % 10 == 0 or step + 1 == config.iterations:
-            save_checkpoint(checkpoint, {"step": step + 1, "factors": [f.detach() for f in factors], "optimizer": rule.state_dict(), "config": str(asdict(config))})
+            lora.keep(checkpoint, step + 1, factors, rule)
         yield step + 1, seen
 
 
@@ -322,9 +308,9 @@ def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
 def save(router: Router, path: Path, pipeline: Any) -> None:
     """Writes the adapter as fp16 safetensors in diffusers' layout, which `load_lora_weights` opens."""
     layers: dict[str, dict[str, torch.Tensor]] = {}
-    for layer, (a, b) in router.stacks.items():
-        part, name = layer.split(".", 1)
-        layers.setdefault(part, {}).update({f"{name}.lora_A.weight": a[1].detach().T.contiguous().half().cpu(), f"{name}.lora_B.weight": b[1].detach().T.contiguous().half().cpu()})
+    for key, tensor in lora.tensors(router, NAME).items():
+        part, name = key.split(".", 1)
+        layers.setdefault(part, {})[name] = tensor
     path.parent.mkdir(parents=True, exist_ok=True)
     named = {"unet": "unet_lora_layers", "text_encoder": "text_encoder_lora_layers", "text_encoder_2": "text_encoder_2_lora_layers"}
     pipeline.save_lora_weights(path.parent, weight_name=path.name, **{named[part]: tensors for part, tensors in layers.items()})

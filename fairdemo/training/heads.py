@@ -34,32 +34,24 @@ def embeddings(backbone: embed.Backbone, detector: Detector, data: Labelled, cac
             return stored["rows"], stored["embeddings"]
     rows: list[int] = []
     vectors: list[np.ndarray] = []
-    waiting: list = []
-
-    def flush(start: int) -> None:
-        crops, here = [], [i for i, im in enumerate(waiting) if im is not None]
-        for i, found in zip(here, detector.detect([waiting[i] for i in here])):
+    done = 0
+    for batch in data.batches(BATCH):
+        opened = [(i, im) for i, im in enumerate(batch, done) if im is not None]
+        crops = []
+        for (i, im), found in zip(opened, detector.detect([im for _, im in opened])):
             if found:
-                crops.append(embed.crop(waiting[i], found[0].box, backbone.side, backbone.margin))
-                rows.append(start + i)
+                crops.append(embed.crop(im, found[0].box, backbone.side, backbone.margin))
+                rows.append(i)
         if crops:
             vectors.append(backbone.embed(np.stack(crops)))
-        waiting.clear()
-
-    done = 0
-    for image in data.images():
-        waiting.append(image)
-        if len(waiting) == BATCH:
-            flush(done)
-            done += BATCH
-            progress(done)
-    flush(done)
-    progress(len(data))
+        done += len(batch)
+        progress(done)
     cache.parent.mkdir(parents=True, exist_ok=True)
     part = cache.with_suffix(".part.npz")
-    np.savez(part, rows=np.array(rows, int), embeddings=np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32))
+    kept, whole = np.array(rows, int), np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
+    np.savez(part, rows=kept, embeddings=whole)
     part.rename(cache)
-    return np.array(rows, int), np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
+    return kept, whole
 
 
 def temperature(similarities: np.ndarray, classes: np.ndarray) -> float:

@@ -15,7 +15,8 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
 from fairdemo.adapters import Factors, Router
-from fairdemo.training.steps import load_checkpoint, save_checkpoint, update, warm_cosine
+from fairdemo.training import lora
+from fairdemo.training.steps import update, warm_cosine
 from fairdemo.world.tiny import condition, denoising_loss
 
 RANK = 4
@@ -29,8 +30,7 @@ def fresh_factors(net: UNet2DConditionModel, names: list[str], seed: int) -> dic
     """LoRA factors on every attention projection, as the published adapters have them: A random, B zero."""
     generator = torch.Generator().manual_seed(seed)
     layers = {n: m for n, m in net.named_modules() if isinstance(m, nn.Linear) and ".attn" in n}
-    return {name: {layer: (torch.randn(RANK, m.in_features, generator=generator) / m.in_features ** 0.5, torch.zeros(m.out_features, RANK))
-                   for layer, m in layers.items()} for name in names}
+    return {name: lora.fresh_factors(layers, RANK, generator) for name in names}
 
 
 def train(pipe: StableDiffusionXLPipeline, names: list[str], latents: torch.Tensor, adapters_of: list[list[tuple[str, ...]]],
@@ -44,16 +44,9 @@ def train(pipe: StableDiffusionXLPipeline, names: list[str], latents: torch.Tens
     net = pipe.unet.requires_grad_(False).train()
     net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
     router = Router(net, fresh_factors(net, names, seed))
-    router.stacks = {layer: (a.requires_grad_(), b.requires_grad_()) for layer, (a, b) in router.stacks.items()}
-    factors = [factor for pair in router.stacks.values() for factor in pair]
+    factors = lora.trainable(router)
     rule = torch.optim.AdamW(factors, peak, betas=(0.9, 0.99), weight_decay=0.0)
-    start, state = 0, load_checkpoint(checkpoint)
-    if state:
-        start = state["step"]
-        rule.load_state_dict(state["optimizer"])
-        with torch.no_grad():
-            for factor, saved in zip(factors, state["factors"]):
-                factor.copy_(saved)
+    start = lora.resume(checkpoint, factors, rule)
     for step in range(min(start, steps - 1), steps):  # at least one, so that a finished training still ends with its router
         rng = np.random.default_rng([seed, step])
         torch.manual_seed(seed * 1_000_003 + step)
@@ -67,18 +60,13 @@ def train(pipe: StableDiffusionXLPipeline, names: list[str], latents: torch.Tens
             loss = denoising_loss(net, z, *conditioning, rng)
         update(loss, [rule], peak * warm_cosine(step, steps))
         if (step + 1) % 200 == 0 or step + 1 == steps:
-            save_checkpoint(checkpoint, {"step": step + 1, "factors": [factor.detach() for factor in factors], "optimizer": rule.state_dict()})
+            lora.keep(checkpoint, step + 1, factors, rule)
         yield step + 1, steps, loss.item(), router
     net.eval()
 
 
 def save(router: Router, name: str, folder: Path, file: str) -> None:
     """Writes one adapter as fp16 safetensors in diffusers' LoRA layout, which `pipeline.load_lora_weights` opens."""
-    i = router.names.index(name) + 1
-    layers = {}
-    for layer, (a, b) in router.stacks.items():
-        layers[f"{layer}.lora_A.weight"] = a[i].detach().T.contiguous().half()
-        layers[f"{layer}.lora_B.weight"] = (STRENGTH * b[i].detach().T).contiguous().half()
     path = folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
-    StableDiffusionXLPipeline.save_lora_weights(path.parent, unet_lora_layers=layers, weight_name=path.name)
+    StableDiffusionXLPipeline.save_lora_weights(path.parent, unet_lora_layers=lora.tensors(router, name, STRENGTH), weight_name=path.name)

@@ -15,10 +15,15 @@ def warm_cosine(step: int, steps: int, warmup: int = 50) -> float:
 
 def update(loss: torch.Tensor, rules: list[torch.optim.Optimizer], rate: float) -> None:
     """One step of all optimizers down the gradient of `loss`, its norm clipped to 1, at learning rate `rate`."""
-    groups = [group for rule in rules for group in rule.param_groups]
     for rule in rules:
         rule.zero_grad(set_to_none=True)
     loss.backward()
+    descend(rules, rate)
+
+
+def descend(rules: list[torch.optim.Optimizer], rate: float) -> None:
+    """One step of all optimizers down the gradients that there are, their norm clipped to 1, at learning rate `rate`."""
+    groups = [group for rule in rules for group in rule.param_groups]
     nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
     for group in groups:
         group["lr"] = rate

@@ -4,7 +4,6 @@ Every stage leaves its result in the work folder and is skipped if that exists, 
 """
 
 import json
-import re
 import shutil
 import tempfile
 from collections import Counter
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from fairdemo import models, subject
-from fairdemo.adapters import CATALOG, Router, read_factors, routable, weighted
+from fairdemo.adapters import CATALOG, Router, entries_of, read_factors, routable, weighted
 from fairdemo.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group, band
 from fairdemo.comparison import Face
 from fairdemo.faces import FaceReader, classify, embed
@@ -287,7 +286,7 @@ def write_catalog(path: Path, weights: dict[str, float]) -> None:
     entries = [f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\nweight = {weights.get(name, 1.0)}\n'
                'license = "Apache-2.0"\nsource = "trained by this project on drawn people: python -m fairdemo world build"\n'
                for name, cell in cells.items()]
-    comment, *stored = re.split(r"(?m)^(?=\[\[adapter\]\])", path.read_text())
+    comment, *stored = entries_of(path)
     path.write_text(comment + "\n".join([*entries, *(text.strip() + "\n" for text in stored if 'base = "embedded"' not in text)]))
 
 
