@@ -121,13 +121,12 @@ def train(args: argparse.Namespace) -> None:
 
 
 def train_align(args: argparse.Namespace) -> None:
-    from fairdemo.compare import Studio
     from fairdemo.training import align
 
     if args.config is None or args.out is None:
         raise ValueError("train align needs --config (a TOML file with prompts and target, see docs/training.md) and --out (a folder)")
-    made = align.run(Studio(args.profile), align.read_config(args.config), args.out)
-    print(f"The adapter is {made}. To see it in the app: python -m fairdemo adapters add {made} --name NAME --base {args.profile} --aligned --catalog mine.toml")
+    made = align.run(args.profile, align.read_config(args.config), args.out)
+    print(f"The adapter is {made}, what it does is in {args.out / 'card.md'}. To see it in the app: FAIRDEMO_CATALOG={args.out / 'catalog.toml'} python app.py")
 
 
 def train_classifier(args: argparse.Namespace) -> None:

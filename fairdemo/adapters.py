@@ -21,6 +21,7 @@ from diffusers.utils import logging
 from huggingface_hub import HfApi
 from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -31,6 +32,7 @@ from fairdemo.models import Profile
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]  # layer -> (A (r, in) or (r, in, h, w), B (out, r)), any scale folded into B
 CATALOG = Path(__file__).resolve().parent.parent / "adapters" / "catalog.toml"
 PARTS = ("unet", "text_encoder", "text_encoder_2")  # what adapters may change
+ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}  # names in a file of soft tokens -> of a pipeline
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Adapter:
     """One entry of a catalog. `cell` holds the classes that it draws, at most one an attribute ((race, gender), (age band,), ...), empty for a free
     label, which is its name. `file` lies in the catalog's folder `home`, or in the Hub repository `repo` at the commit `revision`. `weight` is how
     strongly it is applied, what diffusers' `set_adapters` calls adapter weight. An `aligned` one has a whole distribution in it (arXiv 2311.07604) and draws
-    every image by itself, never in a mix."""
+    every image by itself, never in a mix. One with `tokens` is no LoRA but that many soft tokens before the prompt."""
 
     name: str
     base: str
@@ -50,6 +52,7 @@ class Adapter:
     repo: str = ""
     revision: str | None = None
     aligned: bool = False
+    tokens: int = 0
     home: Path = CATALOG.parent
 
     @property
@@ -96,19 +99,19 @@ def _entry(e: dict, path: Path) -> Adapter:
     if e.get("revision") is not None and not re.fullmatch(r"[0-9a-f]{40}", e["revision"]):
         raise ValueError(f"{e['name']!r} has the revision {e['revision']!r}; expected a commit of 40 hex digits")
     return Adapter(str(e["name"]), str(e["base"]), str(e["file"]), cell, float(e["weight"]), str(e["license"]), str(e["source"]), str(e.get("repo", "")),
-                   e.get("revision"), bool(e.get("aligned", False)), path.resolve().parent)
+                   e.get("revision"), bool(e.get("aligned", False)), int(e.get("tokens", 0)), path.resolve().parent)
 
 
 def add(path: Path, adapter: Adapter) -> None:
     """Appends an adapter to a user's catalog, made if it isn't there; ValueError if its file can't be had or is no LoRA, or the catalog has its name."""
     with safe_open(adapter.path, "pt") as file:
-        if not any("lora" in key.lower() for key in file.keys()):
+        if not adapter.tokens and not any("lora" in key.lower() for key in file.keys()):
             raise ValueError(f"{adapter.file!r} holds no LoRA: none of its tensors is named so")
     names = [a.name for a in catalog(adapter.base, path)] if path.is_file() else []
     if adapter.name in names:
         raise ValueError(f"catalog {str(path)!r} has an adapter {adapter.name!r} for {adapter.base!r} already; give this one another name")
     keys = {"name": adapter.name, "base": adapter.base, "repo": adapter.repo or None, "file": adapter.file, "revision": adapter.revision, "cell": list(adapter.cell), "weight": adapter.weight,
-            "aligned": adapter.aligned or None, "license": adapter.license, "source": adapter.source}
+            "aligned": adapter.aligned or None, "tokens": adapter.tokens or None, "license": adapter.license, "source": adapter.source}
     text = (path.read_text().rstrip() + "\n\n" if path.is_file() else "") + "[[adapter]]\n" + "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in keys.items() if v is not None)
     _entry(tomllib.loads(text)["adapter"][-1], path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,9 +144,10 @@ def pin(path: Path) -> list[tuple[str, str]]:
 class Router:
     """All adapters of a catalog attached to a model. Use: `with router.routed([("Asian Female",), (), ...]): unet(...)`."""
 
-    def __init__(self, model: nn.Module, factors: dict[str, Factors]):
-        """`factors` by adapter's name, their layers named as in `model`."""
+    def __init__(self, model: nn.Module, factors: dict[str, Factors], words: dict[str, str] | None = None):
+        """`factors` by adapter's name, their layers named as in `model`; `words` are what an adapter of soft tokens puts before the prompt."""
         self.names = list(factors)
+        self.words = words or {}
         self.layers = {name: set(layers) for name, layers in factors.items()}
         self.stacks: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.gathered: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -202,7 +206,11 @@ class Router:
 
     def reads_text(self, samples: list[tuple[str, ...]]) -> bool:
         """Whether any adapter of the samples changes a text encoder, so that each sample's prompt has to be encoded by itself."""
-        return any(layer.startswith("text_encoder") for names in samples for name in names for layer in self.layers[name])
+        return any(name in self.words or any(layer.startswith("text_encoder") for layer in self.layers[name]) for names in samples for name in names)
+
+    def before(self, names: tuple[str, ...]) -> str:
+        """What a sample's adapters put before its prompt."""
+        return "".join(f"{self.words[name]} " for name in names if name in self.words)
 
     def __enter__(self) -> None:
         pass
@@ -255,9 +263,32 @@ def read_factors(pipeline: DiffusionPipeline, path: Path) -> Factors:
     return factors
 
 
+def add_tokens(pipeline: DiffusionPipeline, name: str, rows: dict[str, torch.Tensor]) -> str:
+    """Adds soft tokens, (n, d) for each text encoder of `ENCODERS`, to a pipeline as a textual inversion; returns the word that stands for all n in a prompt."""
+    token = f"<{re.sub(r'[^a-z0-9]+', '-', name.lower())}>"
+    for key, vectors in rows.items():
+        encoder, tokenizer = (getattr(pipeline, part) for part in ENCODERS[key])
+        pipeline.load_textual_inversion(vectors, token=token, tokenizer=tokenizer, text_encoder=encoder)
+    return token
+
+
+def read_tokens(pipeline: DiffusionPipeline, adapter: Adapter) -> dict[str, torch.Tensor]:
+    """A file's soft tokens by text encoder; ValueError if it is damaged or was made for another base model."""
+    try:
+        rows = {key: t.float() for key, t in load_file(adapter.path).items()}
+    except Exception as error:  # safetensors raises its own kinds for a damaged file
+        raise ValueError(f"adapter file {adapter.file} is damaged: {error}") from error
+    wanted = {key: getattr(pipeline, encoder).get_input_embeddings().weight.shape[1] for key, (encoder, _) in ENCODERS.items() if getattr(pipeline, encoder, None) is not None}
+    if {key: tuple(t.shape) for key, t in rows.items()} != {key: (adapter.tokens, d) for key, d in wanted.items()}:
+        raise ValueError(f"adapter file {adapter.file} was made for another base model, or doesn't hold {adapter.tokens} soft tokens")
+    return rows
+
+
 def attach(pipeline: DiffusionPipeline, adapters: list[Adapter]) -> Router:
     """Loads every adapter's file and routes the pipeline through them, each at its weight."""
-    return Router(routable(pipeline), {a.name: weighted(read_factors(pipeline, a.path), a.weight) for a in adapters})
+    factors: dict[str, Factors] = {a.name: {} if a.tokens else weighted(read_factors(pipeline, a.path), a.weight) for a in adapters}
+    words = {a.name: add_tokens(pipeline, a.name, read_tokens(pipeline, a)) for a in adapters if a.tokens}
+    return Router(routable(pipeline), factors, words)
 
 
 def weighted(factors: Factors, weight: float) -> Factors:

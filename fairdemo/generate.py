@@ -133,7 +133,8 @@ class PairedGenerator:
         """The pipeline's arguments for a prompt's text. Only adapters that change a text encoder need it encoded sample by sample."""
         count = len(samples) if self.router.reads_text(samples) else 1
         negative = [self.profile.negative] * count if self.profile.negative else None
-        encoded = self.pipeline.encode_prompt(prompt=[prompt + self.profile.suffix] * count, device=self.device, num_images_per_prompt=1,
+        texts = [self.router.before(names) + prompt + self.profile.suffix for names in samples[:count]]
+        encoded = self.pipeline.encode_prompt(prompt=texts, device=self.device, num_images_per_prompt=1,
                                               do_classifier_free_guidance=guidance > 1, negative_prompt=negative)
         names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
         return {name: t if t is None or count > 1 else t.repeat(len(samples), *[1] * (t.ndim - 1)) for name, t in zip(names, encoded)}

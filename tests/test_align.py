@@ -8,6 +8,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from fairdemo import adapters, models
+from fairdemo.attributes import TARGET_CLASSES
 from fairdemo.generate import PairedGenerator
 from fairdemo.training import adjusted, align, losses
 from fairdemo.training.transport import _sampled, expected_transport
@@ -79,15 +80,14 @@ def test_losses_by_hand():
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
-@pytest.mark.parametrize("parts", [("unet",), ("text_encoder", "text_encoder_2")])
+@pytest.mark.parametrize("parts", [("unet",), ("text_encoder", "text_encoder_2"), ("tokens",)])
 def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
     """The kept graph (z_t detached) gives the same adjusted gradient to 1e-4 in float32."""
     profile = models.profile(str(save_profile(tmp_path, family, steps=4)))
     config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, tuple(p for p in parts if family == "sdxl" or p != "text_encoder_2"), rank=3, images=3)
     pipe = models.load_pipeline(profile, "cpu")
     generator = PairedGenerator(pipe, adapters.Router(adapters.routable(pipe), {}), profile, "cpu")
-    generator.router = align.fresh(generator, config)
-    factors = [f for pair in generator.router.stacks.values() for f in pair]
+    factors = align.fresh(generator, config).factors
     torch.manual_seed(0)
     with torch.no_grad():
         for f in factors:
@@ -110,18 +110,27 @@ def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
     assert size > 0 and (torch.cat([o.flatten() for o in ours]) - torch.cat([k.flatten() for k in kept])).norm() <= 1e-4 * size
 
 
-def test_velocity_counts_as_the_noise_that_it_means():
+def test_velocity_counts_as_what_it_says_of_the_clean_image():
     scheduler = DDIMScheduler(prediction_type="v_prediction")
-    assert adjusted.noise_scale(scheduler, torch.tensor(500)) == pytest.approx(float(scheduler.alphas_cumprod[500]) ** 0.5)
-    assert adjusted.noise_scale(DDIMScheduler(), torch.tensor(500)) == 1
+    assert adjusted.output_scale(scheduler, torch.tensor(500)) == pytest.approx((1 - float(scheduler.alphas_cumprod[500])) ** 0.5)
+    assert adjusted.output_scale(DDIMScheduler(), torch.tensor(500)) == 1
     with pytest.raises(ValueError, match="'sample'"):
-        adjusted.noise_scale(DDIMScheduler(prediction_type="sample"), torch.tensor(1))
+        adjusted.output_scale(DDIMScheduler(prediction_type="sample"), torch.tensor(1))
 
 
 def test_joint_targets_of_several_attributes():
-    attributes, whole, classes = align.joint_classes({"age": {"young": 0.75, "middle": 0.0, "old": 0.25}, "gender": {"Female": 0.5, "Male": 0.5}})
-    assert attributes == ["gender", "age"] and whole == pytest.approx([0.375, 0, 0.125] * 2)
-    assert classes.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    joint = align.joint({"age": {"young": 0.75, "middle + old": 0.25}, "gender": {"Female": 0.5, "Male": 0.5}})
+    assert list(joint.groups) == ["gender", "age"] and joint.shares == pytest.approx([0.375, 0.125] * 2)
+    assert joint.members.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    even = {a: torch.zeros(1, len(c)) for a, c in TARGET_CLASSES.items()}
+    assert joint.probabilities(even)[0] == pytest.approx([1 / 6, 1 / 3] * 2), "joined classes have the sum of their probabilities"
+
+
+@pytest.mark.parametrize("target, message", [({}, "nothing"), ({"height": {"tall": 1}}, "height"), ({"gender": {"Female": 1}}, "each of Female, Male once"), ({"gender": {"Female": 0.5, "Male": 0.6}}, "sum to 1"),
+                                             ({"age": {"young": 0.5, "middle": 0.5}}, "young, middle, old"), ({"gender": {"Female+Male": 1}}, "two groups")])
+def test_strange_targets_are_refused(target, message):
+    with pytest.raises(ValueError, match=message):
+        align.joint(target)
 
 
 def test_crops_with_a_gradient_are_the_classifiers_crops(studio):
@@ -160,23 +169,39 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeyp
         other.plan("a photo of a doctor", {}, 6, 0, "odd")
 
 
-def test_a_killed_run_ends_with_the_same_weights(studio, tmp_path):
-    """Bit by bit, from the checkpoint that it had written."""
-    config = align.Config(("a photo of a doctor", "a photo of a nurse"), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=2, iterations=12, sampled=1)
-    bank = torch.eye(128)[:4]
+def small_aligner(studio, config, profile=None):
     quick = replace(studio.profile, steps=2, dtype="float32")
+    generator = PairedGenerator(models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu")
+    reader = align.SoftReader(studio.reader, {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
+    return align.Aligner(generator, reader, align.looks_of(studio, ""), torch.eye(128)[:4], config, align.fresh(generator, config))
+
+
+def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
+    """Bit by bit, from the checkpoint that it had written, with validation and averaged weights."""
+    config = align.Config(("a photo of a doctor", "a photo of a nurse"), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=2, iterations=12, sampled=1, hold=1.0,
+                          validation=("a photo of a chef",), validate=6)
 
     def trained(checkpoint, stop=None):
-        generator = PairedGenerator(models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu")
-        generator.router = align.fresh(generator, config)
-        reader = align.SoftReader(studio.reader, {"gender": (torch.randn(2, 128, generator=torch.Generator().manual_seed(1)), torch.zeros(2))})
-        for step, _ in align.train(generator, reader, studio.subjects, bank, config, checkpoint):
+        aligner = small_aligner(studio, config)
+        for step, *_ in aligner.train(checkpoint):
             if step == stop:
                 return None
-        return generator.router.stacks
+        return aligner.trained.factors
 
     whole = trained(tmp_path / "whole.pt")
     trained(tmp_path / "killed.pt", stop=11)
     resumed = trained(tmp_path / "killed.pt")
-    assert all(torch.equal(a, b) for layer in whole for a, b in zip(whole[layer], resumed[layer]))
-    assert any(b.abs().sum() > 0 for _, b in whole.values())
+    assert all(torch.equal(a, b) for a, b in zip(whole, resumed))
+    assert any(b.abs().sum() > 0 for b in whole[1::2])
+
+
+def test_images_may_be_drawn_a_few_at_a_time(studio):
+    """The gradient of eight images is that of the same images in two parts: they are transported together."""
+    config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=8, hold=1.0, threshold=0.5)
+    gradients = []
+    for at_once in (8, 4):
+        aligner = small_aligner(studio, replace(config, at_once=at_once))
+        seen = aligner.gradient("a photo of a doctor", 3)
+        assert seen.images == 8 and seen.faces >= 6 and seen.sure > 0
+        gradients.append(torch.cat([f.grad.flatten() for f in aligner.trained.factors if f.grad is not None]))
+    assert gradients[0].norm() > 0 and (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[0].norm()

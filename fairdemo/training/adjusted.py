@@ -16,8 +16,8 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 
 @dataclass(frozen=True)
 class Step:
-    """What the U-Net was given in one step of sampling; under guidance the batch is unconditional rows, then conditional ones. `scale` is how much the
-    noise in z_t changes with the U-Net's output."""
+    """What the U-Net was given in one step of sampling; under guidance the batch is unconditional rows, then conditional ones. `scale` is
+    `output_scale` of the step."""
 
     sample: torch.Tensor
     timestep: torch.Tensor
@@ -33,13 +33,14 @@ class Text:
     pooled: torch.Tensor | None
 
 
-def noise_scale(scheduler: SchedulerMixin, timestep: torch.Tensor) -> float:
-    """d eps / d output: 1 where the U-Net predicts the noise; sqrt(alpha_bar) where it predicts velocity, since eps = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t.
-    ValueError for other predictions."""
+def output_scale(scheduler: SchedulerMixin, timestep: torch.Tensor) -> float:
+    """How much the step's -eps grows with the network's output: 1 where it predicts the noise, as in the paper. A velocity says of the clean image
+    z_0 = sqrt(alpha_bar) z_t - sqrt(1 - alpha_bar) v, so there the scale is sqrt(1 - alpha_bar): at pure noise, where velocity models with a zero
+    terminal signal begin, eps = z_t says nothing. ValueError for other predictions."""
     kind = scheduler.config.prediction_type
     if kind not in ("epsilon", "v_prediction"):
         raise ValueError(f"the model predicts {kind!r}; finetuning knows epsilon and v_prediction")
-    return 1.0 if kind == "epsilon" else float(scheduler.alphas_cumprod[timestep.flatten()[:1].long().cpu()].sqrt())
+    return 1.0 if kind == "epsilon" else float((1 - scheduler.alphas_cumprod[timestep.flatten()[:1].long().cpu()]).sqrt())
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def recorded(pipeline: DiffusionPipeline, rows: Sequence[int], batch: int) -> It
         sample, timestep = args[0], torch.as_tensor(args[1])
         picked = [start + r for start in range(0, len(sample), batch) for r in rows]
         ids = (kwargs.get("added_cond_kwargs") or {}).get("time_ids")
-        steps.append(Step(sample[picked].detach(), timestep.detach(), {} if ids is None else {"time_ids": ids[picked].detach()}, noise_scale(pipeline.scheduler, timestep)))
+        steps.append(Step(sample[picked].detach(), timestep.detach(), {} if ids is None else {"time_ids": ids[picked].detach()}, output_scale(pipeline.scheduler, timestep)))
 
     handle = pipeline.unet.register_forward_pre_hook(keep, with_kwargs=True)
     try:

@@ -1,72 +1,95 @@
-"""Distributional alignment (arXiv 2311.07604): finetunes LoRA on the U-Net, on the text encoders, or on both, so that what is drawn has the target distribution.
+"""Distributional alignment (arXiv 2311.07604): finetunes LoRA, or soft tokens before the prompt, so that what is drawn has the target distribution.
 
-Each step draws images with the finetuned model and, from the same noise, with the frozen one; reads them; finds each image's target class by expected
+Each iteration draws images with the finetuned model and, from the same noise, with the frozen one; reads them; finds each image's target class by expected
 optimal transport; and follows the losses' adjusted gradient.
 """
 
-import json
-import time
+import itertools
+import math
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from tqdm import tqdm
+from transformers import AutoModel
 
-from fairdemo import models, targets
-from fairdemo.adapters import Router, routable
-from fairdemo.attributes import GENDERS, RACES, TARGET_CLASSES, band
+from fairdemo import hub, measure, models
+from fairdemo.adapters import Adapter, Router, routable
+from fairdemo.attributes import TARGET_CLASSES, band
 from fairdemo.compare import Studio
 from fairdemo.comparison import Face
-from fairdemo.faces import FaceReader
-from fairdemo.faces.embed import Backbone
 from fairdemo.generate import PairedGenerator
 from fairdemo.subject import SIDE, SubjectReader
-from fairdemo.training import adjusted, lora, losses
-from fairdemo.training.steps import descend, load_checkpoint, warm_cosine
+from fairdemo.training import adjusted, lora, losses, soft_tokens
+from fairdemo.training.folder import Folder
+from fairdemo.training.soft_reader import Box, SoftReader, bank, drawn_people, teach
+from fairdemo.training.steps import Course, warm_cosine
 from fairdemo.training.transport import expected_transport
-from fairdemo.world import people
-from fairdemo.world.portrait import draw
 
 NAME = "align"  # of the adapter while it is trained
 LAYERS = {"unet": (".attn",), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
+PARTS = ("unet", "text_encoder", "text_encoder_2", "tokens")
+Target = dict[str, dict[str, float]]
+Look = Callable[[torch.Tensor], torch.Tensor]  # images (n, 3, h, w) in [-1, 1] -> unit vectors (n, d), with a gradient
 
 
 @dataclass(frozen=True)
 class Config:
-    """A run; the defaults are the paper's (section 5 and appendix), but for what a model of 128 px needs less of. `parts` are what LoRA goes on;
-    `prompts` are drawn in turn; `target` is the wanted distribution, over one attribute or several. `threshold` is C; `semantics` are lambda_img,1
-    to 3 (no face; class stays; class changes); `realism` is lambda_face; `sampled` sampler steps an iteration are used for the gradient, all if 0."""
+    """A run; the defaults are the paper's (section 5 and appendix) where it says.
+
+    `prompts` are drawn in turn, `batch` of them an iteration, `images` of each. `target` is the wanted distribution over one attribute or several; classes
+    joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on, or "tokens" for `tokens` soft tokens. `threshold` is C; `semantics` are
+    lambda_img,1 to 3 (no face; class stays; class changes); `realism` is lambda_face; `hold`, ours, keeps the attributes that the target leaves out as the twin has
+    them. `steps` of the sampler are drawn with (the profile's if 0), and `sampled` of them used for the gradient (all if 0). `ema` is the weights' moving average.
+    Every `validate` iterations (never if 0) `validation` prompts are measured; after `patience` times without getting nearer to the target the run ends.
+    `at_once` images are in memory at a time. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
 
     prompts: tuple[str, ...]
-    target: targets.Target
+    target: Target
     parts: tuple[str, ...] = ("text_encoder", "text_encoder_2")
     rank: int = 50
+    tokens: int = 5
     images: int = 24
+    batch: int = 1
     iterations: int = 300
     peak: float = 1e-3
     threshold: float = 0.8
     semantics: tuple[float, float, float] = (8.0, 8.0, 1.6)
     realism: float = 1.0
+    hold: float = 0.0
+    steps: int = 0
     sampled: int = 0
+    ema: float = 0.98
+    validation: tuple[str, ...] = ()
+    validate: int = 0
+    patience: int = 4
+    at_once: int = 16
     seed: int = 0
+    faces: str = ""
+    dino: str = "facebook/dinov2-base"
 
     def __post_init__(self) -> None:
-        targets.check(self.target)
-        if not self.prompts or not self.target:
-            raise ValueError("prompts and target of a run must not be empty")
-        unknown = set(self.parts) - {"unet", "text_encoder", "text_encoder_2"}
-        if unknown or not self.parts:
-            raise ValueError(f"parts are {list(self.parts)}; expected some of unet, text_encoder, text_encoder_2")
-        for key, low, high in (("rank", 1, 256), ("images", 2, 512), ("iterations", 1, 10**6), ("threshold", 0, 1), ("sampled", 0, 1000)):
-            if not low <= getattr(self, key) <= high:
-                raise ValueError(f"{key} is {getattr(self, key)}; {low} to {high} are allowed")
+        joint(self.target)
+        if not self.prompts or any(not isinstance(p, str) or not p.strip() for p in (*self.prompts, *self.validation)):
+            raise ValueError("prompts of a run must be texts, and at least one")
+        if not self.parts or set(self.parts) - set(PARTS) or ("tokens" in self.parts and len(self.parts) > 1):
+            raise ValueError(f'parts are {list(self.parts)}; expected some of {", ".join(PARTS[:-1])}, or "tokens" alone')
+        if self.validate and not self.validation:
+            raise ValueError("validate is set, but there are no validation prompts")
+        if len(self.semantics) != 3 or min(self.semantics) < 0:
+            raise ValueError(f"semantics are {list(self.semantics)}; expected three weights of 0 or more")
+        for key, low, high in (("rank", 1, 256), ("tokens", 1, 50), ("images", 2, 512), ("batch", 1, 64), ("iterations", 1, 10**6), ("threshold", 0, 1), ("sampled", 0, 1000), ("steps", 0, 100),
+                               ("peak", 0, 1), ("realism", 0, 100), ("hold", 0, 100), ("ema", 0, 0.99999), ("validate", 0, 10**6), ("patience", 1, 10**6), ("at_once", 1, 512), ("seed", 0, 2**31 // 10**6)):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise ValueError(f"{key} is {value!r}; a number from {low} to {high} is expected")
 
 
 def read_config(path: Path) -> Config:
@@ -77,159 +100,325 @@ def read_config(path: Path) -> Config:
         if unknown:
             raise ValueError(f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(f.name for f in fields(Config))}")
         return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-    except (OSError, TypeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
         raise ValueError(f"config {str(path)!r} can't be used: {error}") from None
 
 
+@dataclass(frozen=True)
+class Joint:
+    """A target over all combinations of its attributes' groups: `groups` by attribute (each a tuple of classes), `shares` (K,), and the group of each attribute in each
+    combination, `members` (K, attributes)."""
+
+    groups: dict[str, tuple[tuple[str, ...], ...]]
+    shares: np.ndarray
+    members: np.ndarray
+
+    def logits(self, logits: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Of each attribute's groups (n, groups), from those of its classes."""
+        return {a: torch.stack([torch.logsumexp(logits[a][:, [TARGET_CLASSES[a].index(c) for c in group]], 1) for group in groups], 1) for a, groups in self.groups.items()}
+
+    def probabilities(self, logits: dict[str, torch.Tensor]) -> np.ndarray:
+        """Of each combination (n, K), attributes taken as independent given the image."""
+        tables = [torch.softmax(t.detach().double(), 1).cpu().numpy() for t in self.logits(logits).values()]
+        p = np.prod([table[:, self.members[:, k]] for k, table in enumerate(tables)], axis=0)
+        return p / p.sum(1, keepdims=True)
+
+
+def joint(target: Target) -> Joint:
+    """A target's combinations; ValueError if a class is unknown, missing or named twice, or shares don't sum to 1."""
+    groups, shares = {}, []
+    if not target or set(target) - set(TARGET_CLASSES):
+        raise ValueError(f"target is over {', '.join(target) or 'nothing'}; expected some of {', '.join(TARGET_CLASSES)}")
+    for attribute, classes in TARGET_CLASSES.items():
+        if attribute not in target:
+            continue
+        named = {tuple(c.strip() for c in name.split("+")): share for name, share in target[attribute].items()}
+        all_named = list(itertools.chain(*named))
+        if sorted(all_named) != sorted(classes) or len(named) < 2:
+            raise ValueError(f"target of {attribute} names {', '.join(all_named)}; expected each of {', '.join(classes)} once, in two groups or more (a plus sign joins classes)")
+        if any(isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 <= v <= 1 for v in named.values()) or not math.isclose(sum(named.values()), 1, abs_tol=1e-3):
+            raise ValueError(f"target shares of {attribute} are {list(named.values())}; expected numbers from 0 to 1 that sum to 1")
+        groups[attribute] = tuple(named)
+        shares.append(np.array(list(named.values())) / sum(named.values()))
+    whole = np.ones(1)
+    for s in shares:
+        whole = np.multiply.outer(whole, s).ravel()
+    return Joint(groups, whole, np.stack(np.unravel_index(np.arange(whole.size), [len(s) for s in shares]), 1))
+
+
 @dataclass
-class SoftReader:
-    """The classifier made differentiable: the same backbone on crops taken with a gradient, and logistic regressions in place of the machines, fitted to
-    the machines' own readings of drawn faces. It is for training; what is measured is read by the classifier itself."""
+class Trained:
+    """What is trained: its tensors, and how they are written down."""
 
-    reader: FaceReader
-    heads: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)  # attribute -> (weights (k, d), bias (k,))
-
-    def fit(self, faces: list[Face], attributes: Iterable[str]) -> None:
-        """Learns attributes from labelled faces; ages in bands. ValueError if a class was never drawn."""
-        z = np.array([f.embedding for f in faces], float)
-        for attribute in attributes:
-            classes = TARGET_CLASSES[attribute]
-            y = np.array([classes.index(band(f.age) if attribute == "age" else f.label(attribute)) for f in faces])
-            if len(set(y)) < len(classes):
-                raise ValueError(f"too few faces to learn {attribute} from: {', '.join(c for k, c in enumerate(classes) if k not in y)} were never drawn")
-            model = LogisticRegression(C=10.0, max_iter=2000).fit(z, y)
-            weights, bias = model.coef_, model.intercept_
-            if len(classes) == 2:  # scikit-learn keeps one row for two classes
-                weights, bias = np.stack([-weights[0], weights[0]]) / 2, np.array([-bias[0], bias[0]]) / 2
-            self.heads[attribute] = (torch.tensor(weights, dtype=torch.float32), torch.tensor(bias, dtype=torch.float32))
-
-    def boxes(self, images: list[Image.Image]) -> list[tuple[float, float, float, float] | None]:
-        """The largest face of each image."""
-        return [f[0].box if f else None for f in self.reader.detector.detect(images)]
-
-    def embed(self, x: torch.Tensor, boxes: list[tuple[float, float, float, float]]) -> torch.Tensor:
-        """Unit vectors (n, d) of the faces in images (n, 3, h, w) in [-1, 1], with a gradient to the pixels."""
-        b: Backbone = self.reader.backbone
-        h, w = x.shape[2:]
-        theta = torch.zeros(len(x), 2, 3)
-        for i, (left, top, right, bottom) in enumerate(boxes):
-            half = max(right - left, bottom - top) * (0.5 + b.margin)
-            theta[i] = torch.tensor([[2 * half / w, 0, (left + right) / w - 1], [0, 2 * half / h, (top + bottom) / h - 1]])
-        crops = F.grid_sample(x, F.affine_grid(theta.to(x), [len(x), 3, b.side, b.side], align_corners=False), padding_mode="border", align_corners=False)
-        mean, deviation = (torch.tensor(v).view(1, 3, 1, 1).to(x) for v in (b.mean, b.deviation))
-        return F.normalize(b.network(((crops + 1) * 127.5 - mean) / deviation), dim=-1)
-
-    def logits(self, z: torch.Tensor, attribute: str) -> torch.Tensor:
-        weights, bias = (t.to(z) for t in self.heads[attribute])
-        return z @ weights.T + bias
+    factors: list[torch.Tensor]
+    save: Callable[[Path], None]
 
 
-def teach(studio: Studio, config: Config, images: int = 16) -> SoftReader:
-    """A soft reader for a profile, from `images` faces of each of its sources, read by its classifier. Reproducible from the seed alone."""
-    reader, faces = SoftReader(studio.reader), []
-    for k, slot in enumerate(tqdm(studio.sources, desc="reading what each adapter draws")):
-        drawn = studio.generator.draw("a photo of a person", 77_000 + k, [(i, slot.adapters) for i in range(images)], studio.profile.steps, studio.profile.guidance)
-        faces += [f[0] for f in studio.reader.read(drawn) if f]
-    reader.fit(faces, config.target)
-    return reader
-
-
-def drawn_people(reader: FaceReader, n: int = 20) -> torch.Tensor:
-    """Unit vectors (m, d) of the embedded world's true faces: n portraits of each race and gender. Real models take photographs instead."""
-    rng = np.random.default_rng(5)
-    who = [(r, g) for r in RACES for g in GENDERS for _ in range(n)]
-    portraits = [Image.fromarray(draw(people.sample(rng, r, g, rng.uniform(22, 75)), 128, 3000 + i, 1.5)) for i, (r, g) in enumerate(tqdm(who, desc="drawing people"))]
-    return torch.tensor(np.array([f[0].embedding for f in reader.read(portraits) if f]), dtype=torch.float32)
-
-
-def joint_classes(target: targets.Target) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The target's attributes, its distribution over their combinations (K,), and each combination's classes (K, attributes)."""
-    attributes = [a for a in TARGET_CLASSES if a in target]
-    shares = [np.array([target[a][c] for c in TARGET_CLASSES[a]]) for a in attributes]
-    whole = shares[0]
-    for s in shares[1:]:
-        whole = np.multiply.outer(whole, s)
-    return attributes, whole.ravel(), np.stack(np.unravel_index(np.arange(whole.size), whole.shape), 1)
-
-
-def fresh(generator: PairedGenerator, config: Config) -> Router:
-    """A router with one adapter to train: A random, B zero."""
+def fresh(generator: PairedGenerator, config: Config) -> Trained:
+    """Puts one adapter to train into the generator: LoRA whose A is random and B zero, or soft tokens."""
     random = torch.Generator().manual_seed(config.seed)
-    model = routable(generator.pipeline).requires_grad_(False)
+    pipe = generator.pipeline
+    model = routable(pipe).requires_grad_(False)
+    if config.parts == ("tokens",):
+        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, random)
+        generator.router = Router(model, {NAME: {}}, {NAME: soft.token})
+        return Trained(soft.rows, soft.save)
     layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and (part := name.split(".")[0]) in config.parts
               and any(key in name for key in LAYERS[part.removesuffix("_2")])}
-    router = Router(model, {NAME: lora.fresh_factors(layers, config.rank, random)}).to(generator.device)
-    lora.trainable(router)
-    return router
+    generator.router = Router(model, {NAME: lora.fresh_factors(layers, config.rank, random)}).to(generator.device)
+    return Trained(lora.trainable(generator.router), lambda path: save(generator.router, path, pipe))
 
 
-def decoded(generator: PairedGenerator, z: torch.Tensor) -> torch.Tensor:
-    """Images (n, 3, h, w) in [-1, 1] of latents, with a gradient."""
-    return generator.pipeline.vae.decode(generator.unscaled(z)).sample.float()
+def save(router: Router, path: Path, pipeline: Any) -> None:
+    """Writes the adapter as fp16 safetensors in diffusers' layout, which `load_lora_weights` opens."""
+    layers: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in lora.tensors(router, NAME).items():
+        part, name = key.split(".", 1)
+        layers.setdefault(part, {})[name] = tensor
+    path.parent.mkdir(parents=True, exist_ok=True)
+    named = {"unet": "unet_lora_layers", "text_encoder": "text_encoder_lora_layers", "text_encoder_2": "text_encoder_2_lora_layers"}
+    pipeline.save_lora_weights(path.parent, weight_name=path.name, **{named[part]: tensors for part, tensors in layers.items()})
 
 
 def pictures(x: torch.Tensor) -> list[Image.Image]:
     return [Image.fromarray(im) for im in ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()]
 
 
+def without_faces(x: torch.Tensor, boxes: list[Box | None], others: list[Box | None]) -> torch.Tensor:
+    """Images (n, 3, h, w) grey where they or their twins have their face."""
+    x = x.clone()
+    for i, pair in enumerate(zip(boxes, others)):
+        for box in filter(None, pair):
+            left, top, right, bottom = (max(0, round(v)) for v in box)
+            x[i, :, top:bottom, left:right] = 0
+    return x
+
+
+def looks_of(studio: Studio, dino: str) -> list[Look]:
+    """The networks of the semantics loss: CLIP and DINO (eq. 7), or the embedded world's own."""
+    subjects = studio.subjects
+    if isinstance(subjects, SubjectReader):
+        return [lambda x: subjects.network(F.interpolate(x, (SIDE, SIDE), mode="area"))[0].float()]
+    tower = subjects.tower
+    try:
+        self_taught = AutoModel.from_pretrained(dino, use_safetensors=True).eval().requires_grad_(False).to(studio.device)
+    except Exception as error:  # the Hub's client, the network and a damaged file each raise their own kinds
+        raise ValueError(hub.explain(error, f"DINO network {dino!r}")) from error
+
+    def seen(network: Callable[[torch.Tensor], torch.Tensor], side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Look:
+        def look(x: torch.Tensor) -> torch.Tensor:
+            m, d = (torch.tensor(v).view(1, 3, 1, 1).to(x) for v in (mean, deviation))
+            small = F.interpolate(x, (side, side), mode="bicubic", antialias=True)
+            return F.normalize(network(((small + 1) * 127.5 - m) / d).float(), dim=-1)
+        return look
+
+    imagenet = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    return [seen(tower.network, tower.side, tower.mean, tower.deviation), seen(lambda x: self_taught(pixel_values=x).pooler_output, 224, *imagenet)]
+
+
 @dataclass
 class Losses:
-    """What one iteration saw: the losses, how many images had a face and a sure target, and how even the steps' gradients are."""
+    """What one iteration saw: the losses, of how many images, how many had a face and a sure target, and the size of each sampler step's gradient."""
 
-    alignment: float
-    semantics: float
-    realism: float
-    faces: int
-    sure: int
-    norms: list[float]
+    alignment: float = 0.0
+    semantics: float = 0.0
+    realism: float = 0.0
+    hold: float = 0.0
+    images: int = 0
+    faces: int = 0
+    sure: int = 0
+    norms: list[float] = field(default_factory=list)
 
 
-def gradient(generator: PairedGenerator, reader: SoftReader, subjects: SubjectReader, bank: torch.Tensor, config: Config, prompt: str, seed: int) -> Losses:
-    """Adds one iteration's adjusted gradient to the adapter's factors."""
-    pipe, n, profile = generator.pipeline, config.images, generator.profile
-    wanted = [(i, (NAME,)) for i in range(n)] + [(i, ()) for i in range(n)]
-    with adjusted.recorded(pipe, range(n), 2 * n) as steps:
-        z = generator.denoise(prompt, seed, wanted, profile.steps, profile.guidance).detach()
-    z0 = z[:n].clone().requires_grad_()
-    with torch.autocast(generator.device.type, generator.dtype, enabled=generator.mixed):
+@dataclass
+class Drawn:
+    """Slots drawn with the finetuned model, and the frozen model's twins: latents and what was seen in them."""
+
+    slots: list[int]
+    steps: list[adjusted.Step]
+    z: torch.Tensor  # (n, c, h, w)
+    twins: torch.Tensor  # images (n, 3, h, w)
+    boxes: list[Box | None]
+    twin_boxes: list[Box | None]
+    logits: dict[str, torch.Tensor]  # (n, classes), not a number where no face was found
+    twin_logits: dict[str, torch.Tensor]
+
+
+@dataclass
+class Aligner:
+    """A run's parts: who draws, who reads, the looks that are kept, the real faces `bank` (m, d), and the devices."""
+
+    generator: PairedGenerator
+    reader: SoftReader
+    looks: list[Look]
+    bank: torch.Tensor
+    config: Config
+    trained: Trained
+    devices: Accelerator = field(default_factory=lambda: Accelerator(cpu=True))
+
+    def __post_init__(self) -> None:
+        self.joint = joint(self.config.target)
+        self.held = [a for a in TARGET_CLASSES if a not in self.joint.groups] if self.config.hold else []
+        if self.config.images % self.devices.num_processes:
+            raise ValueError(f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices")
+        for a, groups in self.joint.groups.items():
+            missing = set(itertools.chain(*groups)) - set(self.reader.read(a))
+            if missing:
+                raise ValueError(f"too few faces to learn {a} from: {', '.join(sorted(missing))} were never drawn")
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.generator.device.type, self.generator.dtype, enabled=self.generator.mixed)
+
+    def decoded(self, z: torch.Tensor) -> torch.Tensor:
+        """Images (n, 3, h, w) in [-1, 1] of latents, with a gradient."""
+        with self.autocast():
+            return self.generator.pipeline.vae.decode(self.generator.unscaled(z)).sample.float()
+
+    def logits(self, x: torch.Tensor, boxes: list[Box | None]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Unit vectors (f, d) of the f faces found, and each image's logits, not a number where there is no face."""
+        has = [i for i, b in enumerate(boxes) if b is not None]
+        if not has:
+            return x.new_zeros(0, self.bank.shape[1]), {a: x.new_full((len(x), len(c)), torch.nan) for a, c in TARGET_CLASSES.items()}
+        with self.autocast():
+            vectors = self.reader.embed(x[has], [boxes[i] for i in has]).float()
+        return vectors, {a: t.new_full((len(x), t.shape[1]), torch.nan).index_put((torch.tensor(has, device=t.device),), t) for a, t in self.reader.logits(vectors).items()}
+
+    @torch.no_grad()
+    def draw(self, prompt: str, seed: int, slots: list[int]) -> Drawn:
+        """Slots drawn without a graph, with the adapter and without."""
+        n, profile = len(slots), self.generator.profile
+        wanted = [(i, (NAME,)) for i in slots] + [(i, ()) for i in slots]
+        with adjusted.recorded(self.generator.pipeline, range(n), 2 * n) as steps:
+            z = self.generator.denoise(prompt, seed, wanted, self.config.steps or profile.steps, profile.guidance)
+        x = self.decoded(z)
+        boxes = self.reader.boxes(pictures(x))
+        return Drawn(slots, steps, z[:n], x[n:], boxes[:n], boxes[n:], self.logits(x[:n], boxes[:n])[1], self.logits(x[n:], boxes[n:])[1])
+
+    def goals(self, drawn: list[Drawn], seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The target combination of every image drawn here, and its twin's; `losses.IGNORED` where it is unsure, and -2 where the twin has no face. All devices' images
+        are transported together."""
+        k = len(self.joint.shares)
+        p, twins = (np.full((sum(len(d.slots) for d in drawn), k), np.nan) for _ in range(2))
+        for table, name in ((p, "logits"), (twins, "twin_logits")):
+            both = {a: torch.cat([getattr(d, name)[a] for d in drawn]) for a in TARGET_CLASSES}
+            has = ~torch.isnan(both["gender"][:, 0]).cpu().numpy()
+            table[has] = self.joint.probabilities({a: t[torch.from_numpy(has)] for a, t in both.items()}) if has.any() else np.nan
+        everywhere = self.devices.gather(torch.tensor(p, device=self.devices.device, dtype=torch.float32)).cpu().double().numpy()
+        has = ~np.isnan(everywhere[:, 0])
+        goal = np.full(len(everywhere), losses.IGNORED)
+        if has.any():
+            some = everywhere[has] / everywhere[has].sum(1, keepdims=True)
+            goal[has] = losses.dynamic_targets(expected_transport(some, self.joint.shares, seed=seed), self.config.threshold)
+        first = self.devices.process_index * len(p)
+        return goal[first:first + len(p)], np.where(np.isnan(twins[:, 0]), -2, np.nan_to_num(twins).argmax(1))
+
+    def loss(self, drawn: Drawn, z: torch.Tensor, goal: np.ndarray, was: np.ndarray) -> tuple[torch.Tensor, Losses]:
+        """Eq. 6 to 8 of some images, as their share of the mean over all, and as numbers."""
+        c, n = self.config, len(drawn.slots)
+        x = self.decoded(z)
+        vectors, logits = self.logits(x, drawn.boxes)
+        has = np.array([b is not None for b in drawn.boxes])
+        align = hold = x.sum() * 0
+        if has.any():
+            seen, sure = torch.from_numpy(has), torch.from_numpy(goal[has])
+            for k, grouped in enumerate(self.joint.logits({a: t[seen] for a, t in logits.items()}).values()):
+                wanted = torch.where(sure == losses.IGNORED, sure, torch.from_numpy(self.joint.members[:, k])[sure])
+                align = align + losses.alignment_loss(grouped, wanted.to(grouped.device)) * len(sure) / n
+            both = torch.from_numpy(has & (was != -2))
+            for a in self.held if both.any() else ():
+                hold = hold + F.cross_entropy(logits[a][both], torch.softmax(drawn.twin_logits[a][both], 1), reduction="sum") / n
+        weights = losses.semantic_weights(goal, was, has, c.semantics)
+        rest = np.where(has & (weights == c.semantics[2]), c.semantics[1], 0)  # around a face that is to change, all stays
+        with self.autocast():
+            meaning = self.likeness(x, drawn.twins, weights)
+            if rest.any():
+                meaning = meaning + self.likeness(*(without_faces(im, drawn.boxes, drawn.twin_boxes) for im in (x, drawn.twins)), rest)
+        real = losses.realism_loss(vectors, self.bank.to(vectors)) * len(vectors) / n
+        total = (align + meaning + c.realism * real + c.hold * hold) * n / c.images
+        return total, Losses(*(v.item() * n for v in (align, meaning, real, hold)), n, int(has.sum()), int((goal != losses.IGNORED).sum()))
+
+    def likeness(self, x: torch.Tensor, twins: torch.Tensor, weights: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
-            before = decoded(generator, z[n:])
-        x = decoded(generator, z0)
-        boxes, old = reader.boxes(pictures(x)), reader.boxes(pictures(before))
-        has = [i for i in range(n) if boxes[i] is not None]
-        vectors = reader.embed(x[has], [boxes[i] for i in has]) if has else x.new_zeros(0, bank.shape[1])
-        attributes, target, classes = joint_classes(config.target)
-        logits = {a: reader.logits(vectors.float(), a) for a in attributes}
+            before = [look(twins) for look in self.looks]
+        return losses.semantics_loss([look(x) for look in self.looks], before, torch.tensor(weights, dtype=torch.float32, device=x.device))
 
-        def joint(table: dict[str, torch.Tensor]) -> np.ndarray:
-            p = np.ones((len(next(iter(table.values()))), 1))
-            for a in attributes:
-                p = (p[:, :, None] * torch.softmax(table[a].detach().float(), 1).double().cpu().numpy()[:, None]).reshape(len(p), -1)
-            return p / p.sum(1, keepdims=True)
+    def gradient(self, prompt: str, seed: int) -> Losses:
+        """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of the slots."""
+        c, pipe, guidance = self.config, self.generator.pipeline, self.generator.profile.guidance
+        mine = range(self.devices.process_index * c.images // self.devices.num_processes, (self.devices.process_index + 1) * c.images // self.devices.num_processes)
+        drawn = [self.draw(prompt, seed, list(mine[i:i + c.at_once])) for i in range(0, len(mine), c.at_once)]
+        goal, was = self.goals(drawn, seed)
+        whole, first = Losses(), 0
+        for part in drawn:
+            n = len(part.slots)
+            z = part.z.clone().requires_grad_()
+            total, seen = self.loss(part, z, goal[first:first + n], was[first:first + n])
+            g = torch.autograd.grad(total, z)[0].float()
+            steps = part.steps
+            if c.sampled and c.sampled < len(steps):
+                picked = np.random.default_rng([c.seed, seed]).choice(len(steps), c.sampled, replace=False)
+                steps, g = [steps[i] for i in sorted(picked)], g * len(steps) / c.sampled
+            samples: list[tuple[str, ...]] = [(NAME,)] * n
+            with self.autocast():
+                seen.norms = adjusted.backward(pipe, steps, lambda: conditioning(self.generator, prompt, samples), g, guidance, lambda: self.generator.router.routed(samples))
+            whole, first = added(whole, seen), first + n
+        return whole
 
-        wanted_class = np.full(n, losses.IGNORED)
-        was = np.full(n, losses.IGNORED - 1)
-        if has:
-            wanted_class[has] = losses.dynamic_targets(expected_transport(joint(logits), target, seed=seed), config.threshold)
-        seen = [i for i in range(n) if old[i] is not None]
-        if seen:
-            with torch.no_grad():
-                earlier = reader.embed(before[seen], [old[i] for i in seen]).float()
-                was[seen] = joint({a: reader.logits(earlier, a) for a in attributes}).argmax(1)
-        sure = torch.tensor(wanted_class[has], dtype=torch.long)
-        align = sum(losses.alignment_loss(logits[a], torch.where(sure == losses.IGNORED, sure, torch.tensor(classes[:, k])[sure])) for k, a in enumerate(attributes)) if has else x.sum() * 0
-        weights = torch.tensor(losses.semantic_weights(wanted_class, was, np.array([b is not None for b in boxes]), config.semantics), dtype=torch.float32)
-        looks, twins = (subjects.network(F.interpolate(im, (SIDE, SIDE), mode="area"))[0].float() for im in (x, before))
-        meaning = losses.semantics_loss([looks], [twins], weights)
-        real = losses.realism_loss(vectors.float(), bank)
-        total = align + meaning + config.realism * real
-    g = torch.autograd.grad(total, z0)[0].float()
-    chosen = steps if not config.sampled else [steps[i] for i in sorted(np.random.default_rng([config.seed, seed]).choice(len(steps), min(config.sampled, len(steps)), replace=False))]
-    samples: list[tuple[str, ...]] = [(NAME,)] * n
+    def train(self, checkpoint: Path) -> Iterator[tuple[int, Losses, dict[str, float] | None]]:
+        """Trains; yields (iteration, losses, what validation found). `checkpoint` is written every 10 iterations, and a run that was killed goes on from it with the
+        same numbers that it would have had. At the end the adapter holds its averaged weights, or the best that validation saw."""
+        c = self.config
+        course = Course(self.trained.factors, c.peak, c.ema, checkpoint)
+        for step in range(course.step, c.iterations):
+            if course.waited >= c.patience:
+                break
+            order = np.random.default_rng([c.seed, step * c.batch // len(c.prompts)]).permutation(len(c.prompts))
+            seen = Losses()
+            for k in range(c.batch):
+                place = step * c.batch + k
+                if k and place % len(c.prompts) == 0:
+                    order = np.random.default_rng([c.seed, place // len(c.prompts)]).permutation(len(c.prompts))
+                seen = added(seen, self.gradient(c.prompts[order[place % len(c.prompts)]], c.seed * 1_000_000 + place))
+            for f in self.trained.factors:
+                if f.grad is not None:
+                    f.grad = self.devices.reduce(f.grad, "sum") / c.batch
+            if not all(f.grad is None or f.grad.isfinite().all() for f in self.trained.factors):
+                raise ValueError(f"the gradient of iteration {step + 1} is not a number; iteration {course.kept} is kept in {str(checkpoint)!r}. Try a lower peak than {c.peak}")
+            course.descend(c.peak * warm_cosine(step, c.iterations, min(20, c.iterations // 10 + 1)))
+            found = None
+            if c.validate and (step + 1) % c.validate == 0:
+                with course.averaged():
+                    found = self.validated(c.validation)
+                    course.compare(found["distance"])
+            if ((step + 1) % 10 == 0 or step + 1 == c.iterations or found) and self.devices.is_main_process:
+                course.keep()
+            yield step + 1, seen, found
+        course.finish()
 
-    with torch.autocast(generator.device.type, generator.dtype, enabled=generator.mixed):
-        norms = adjusted.backward(pipe, chosen, lambda: conditioning(generator, prompt, samples), g * len(steps) / len(chosen), profile.guidance, lambda: generator.router.routed(samples))
-    return Losses(align.item(), meaning.item(), real.item(), len(has), int((wanted_class != losses.IGNORED).sum()), norms)
+    def validated(self, prompts: tuple[str, ...], route: tuple[str, ...] = (NAME,), n: int = 16) -> dict[str, float]:
+        """How far what is drawn is from the target, as perceived by the classifier: the mean over prompts and attributes of half the sum of differences (total variation), each
+        attribute's mean bias(P), and the share of images with one face. n images a prompt, the same noise each time."""
+        profile, reader = self.generator.profile, self.reader.reader
+        distances, biases, one = [], {a: [] for a in self.joint.groups}, []
+        for k, prompt in enumerate(prompts):
+            found = reader.read(self.generator.draw(prompt, 900_000 + k, [(i, route) for i in range(n)], profile.steps, profile.guidance))
+            faces = [f[0] for f in found if f]
+            one += [len(f) == 1 for f in found]
+            for a, groups in self.joint.groups.items():
+                counts = np.array([sum(in_band(f, a) in group for f in faces) for group in groups])
+                wanted = np.array([self.joint.shares[self.joint.members[:, list(self.joint.groups).index(a)] == g].sum() for g in range(len(groups))])
+                distances.append(np.abs(counts / max(1, counts.sum()) - wanted).sum() / 2)
+                biases[a].append(measure.bias({"+".join(g): int(v) for g, v in zip(groups, counts)}))
+        return {"distance": float(np.mean(distances)), **{f"bias {a}": float(np.mean(b)) for a, b in biases.items()}, "one face": float(np.mean(one)), "images": float(n * len(prompts))}
+
+
+def in_band(face: Face, attribute: str) -> str:
+    """A face's class among `TARGET_CLASSES`."""
+    return band(face.age) if attribute == "age" else face.label(attribute)
+
+
+def added(one: Losses, other: Losses) -> Losses:
+    return Losses(*(getattr(one, f.name) + getattr(other, f.name) for f in fields(Losses)))
 
 
 def conditioning(generator: PairedGenerator, prompt: str, samples: list[tuple[str, ...]]) -> adjusted.Text:
@@ -245,54 +434,64 @@ def conditioning(generator: PairedGenerator, prompt: str, samples: list[tuple[st
     return adjusted.Text(whole("prompt_embeds"), whole("pooled_prompt_embeds"))
 
 
-def train(generator: PairedGenerator, reader: SoftReader, subjects: SubjectReader, bank: torch.Tensor, config: Config, checkpoint: Path) -> Iterator[tuple[int, Losses]]:
-    """Trains the adapter in `generator.router` (see `fresh`); yields (iteration, losses). `checkpoint` is written every 10 iterations, and a run that was
-    killed goes on from it with the same numbers that it would have had."""
-    factors = lora.trainable(generator.router)
-    rule = torch.optim.AdamW(factors, config.peak, betas=(0.9, 0.99), weight_decay=0.0)
-    for step in range(lora.resume(checkpoint, factors, rule), config.iterations):
-        prompt = config.prompts[np.random.default_rng([config.seed, step]).integers(len(config.prompts))]
-        rule.zero_grad(set_to_none=True)
-        seen = gradient(generator, reader, subjects, bank, config, prompt, config.seed * 1_000_000 + step)
-        descend([rule], config.peak * warm_cosine(step, config.iterations, min(20, config.iterations // 10 + 1)))
-        if (step + 1) % 10 == 0 or step + 1 == config.iterations:
-            lora.keep(checkpoint, step + 1, factors, rule)
-        yield step + 1, seen
+COLUMNS = ("alignment", "semantics", "realism", "hold", "faces", "sure", "distance")
 
 
-COLUMNS = ("iteration", "alignment", "semantics", "realism", "faces", "sure", "seconds")
-
-
-def run(studio: Studio, config: Config, out: Path, faces: torch.Tensor | None = None) -> Path:
-    """A whole run into the folder `out`, resumed if it was started: `log.csv`, a picture of twins every 20 iterations, and at the end the adapter.
-    `faces` are unit vectors of real faces; drawn people's if None, for the embedded world."""
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**asdict(config), "profile": studio.profile.name}, indent=1) + "\n"
-    kept = out / "config.json"
-    if kept.is_file() and kept.read_text() != text:
-        raise ValueError(f"folder {str(out)!r} holds another run; name a new one, or the same config")
-    kept.write_text(text)
-    studio.load()
-    reader = teach(studio, config)
-    bank = drawn_people(studio.reader) if faces is None else faces
-    generator = PairedGenerator(models.load_pipeline(studio.profile, studio.device), Router(torch.nn.Module(), {}), studio.profile, studio.device)
-    models.place(generator.pipeline, studio.device)
-    generator.router = fresh(generator, config)
-    log = out / "log.csv"
-    start = time.perf_counter()
-    done = (load_checkpoint(out / "checkpoint.pt") or {"step": 0})["step"]
-    old = [line for line in log.read_text().splitlines()[1:] if int(line.split(",")[0]) <= done] if log.is_file() else []
-    log.write_text("\n".join([",".join(COLUMNS), *old]) + "\n")
-    with tqdm(total=config.iterations, initial=done, desc="aligning") as bar, log.open("a") as file:
-        for step, seen in train(generator, reader, studio.subjects, bank, config, out / "checkpoint.pt"):
-            file.write(f"{step},{seen.alignment:.5f},{seen.semantics:.5f},{seen.realism:.5f},{seen.faces},{seen.sure},{time.perf_counter() - start:.1f}\n")
-            file.flush()
-            bar.set_postfix(loss=f"{seen.alignment:.2f}", sure=seen.sure)
-            bar.update()
+def run(profile: str, config: Config, out: Path) -> Path:
+    """A whole run into the folder `out`, resumed if it was started: `log.csv`, `curves.png`, pictures of twins, and at the end the adapter with its card and catalog. Returns
+    the adapter's file."""
+    devices = Accelerator(cpu=models.default_device() == "cpu", log_with="all", project_dir=out)
+    studio = Studio(profile, str(devices.device))
+    if studio.pack:
+        raise ValueError(f"profile {profile!r} is a pack of images that were drawn before; training needs a model")
+    with Folder(out, {**asdict(config), "profile": studio.profile.name}, COLUMNS, config.iterations, devices) as folder:
+        studio.load()
+        reader, faces = prepared(studio, config, out / "reader.safetensors")
+        looks = looks_of(studio, config.dino)
+        generator = PairedGenerator(models.load_pipeline(studio.profile, studio.device), Router(torch.nn.Module(), {}), studio.profile, studio.device)
+        models.place(generator.pipeline, studio.device)
+        trained = fresh(generator, config)
+        aligner = Aligner(generator, reader, looks, faces, config, trained, devices)
+        for step, seen, found in aligner.train(out / "checkpoint.pt"):
+            folder.write(step, {**{k: getattr(seen, k) / seen.images for k in COLUMNS[:-1]}, "distance": found["distance"] if found else None})
             if step % 20 == 0 or step == config.iterations:
-                twins(generator, config.prompts[0]).save(out / f"twins_{step:05d}.png")
-    save(generator.router, out / "adapter.safetensors", generator.pipeline)
+                folder.picture(step, lambda: twins(generator, config.prompts[0]))
+        if devices.is_main_process:
+            shown = config.validation or config.prompts[:8]
+            trained.save(out / "adapter.safetensors")
+            made = Adapter(out.name, studio.profile.adapters, "adapter.safetensors", (), 1.0, "Apache-2.0", "fairdemo train align", aligned=True,
+                           tokens=config.tokens if config.parts == ("tokens",) else 0, home=out.resolve())
+            folder.card(studio.profile, [made], card(config, aligner, shown))
     return out / "adapter.safetensors"
+
+
+def prepared(studio: Studio, config: Config, path: Path) -> tuple[SoftReader, torch.Tensor]:
+    """The soft reader and the real faces, kept in a file so that a resumed run begins at once."""
+    if path.is_file():
+        kept = load_file(path)
+        return SoftReader(studio.reader, {a: (kept[f"{a}.weights"], kept[f"{a}.bias"]) for a in TARGET_CLASSES}), kept["faces"]
+    faces, reader = real_faces(studio, config), teach(studio)
+    tensors = {f"{a}.{name}": t.contiguous() for a, pair in reader.heads.items() for name, t in zip(("weights", "bias"), pair)}
+    save_file({**tensors, "faces": faces.contiguous()}, path)
+    return reader, faces
+
+
+def real_faces(studio: Studio, config: Config) -> torch.Tensor:
+    """The bank of the realism loss (m, d): photographs in the config's folder, or the embedded world's drawn people; ValueError if there is none."""
+    if not config.faces:
+        if isinstance(studio.subjects, SubjectReader):
+            return drawn_people(studio.reader)
+        raise ValueError('the realism loss needs real faces: name a folder of photographs as faces = "..." in the config, or set realism = 0')
+    paths = sorted(p for p in Path(config.faces).glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
+    images = []
+    for path in paths:
+        try:
+            images.append(Image.open(path).convert("RGB"))
+        except OSError as error:
+            raise ValueError(f"picture {str(path)!r} of the real faces can't be opened: {error}") from None
+    if not images:
+        raise ValueError(f"faces is {config.faces!r}; expected a folder with photographs")
+    return bank(studio.reader, images)
 
 
 def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
@@ -305,12 +504,19 @@ def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
     return grid
 
 
-def save(router: Router, path: Path, pipeline: Any) -> None:
-    """Writes the adapter as fp16 safetensors in diffusers' layout, which `load_lora_weights` opens."""
-    layers: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in lora.tensors(router, NAME).items():
-        part, name = key.split(".", 1)
-        layers.setdefault(part, {})[name] = tensor
-    path.parent.mkdir(parents=True, exist_ok=True)
-    named = {"unet": "unet_lora_layers", "text_encoder": "text_encoder_lora_layers", "text_encoder_2": "text_encoder_2_lora_layers"}
-    pipeline.save_lora_weights(path.parent, weight_name=path.name, **{named[part]: tensors for part, tensors in layers.items()})
+def card(config: Config, aligner: Aligner, prompts: tuple[str, ...]) -> str:
+    """The model card's words on what was trained and what it does, measured on `prompts`."""
+    before, after = aligner.validated(prompts, ()), aligner.validated(prompts)
+    what = f"{config.tokens} soft tokens before the prompt" if config.parts == ("tokens",) else f"LoRA of rank {config.rank} on {', '.join(config.parts)}"
+    rows = "\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before if name != "images")
+    return f"""Distributional alignment (arXiv 2311.07604): {what}, {config.iterations} iterations of {config.batch} x {config.images} images, seed {config.seed}.
+
+Target: {config.target}. No data set: the model's own images of {len(config.prompts)} prompts, read by its classifier.
+
+Measured on {len(prompts)} {"validation" if config.validation else "training"} prompts, {int(after["images"])} generated images a side, as perceived by the classifier:
+
+| | baseline | adapter |
+| --- | --- | --- |
+{rows}
+
+The distance is the mean total variation from the target; bias(P) of a few images a prompt is above 0 even for an even model."""

@@ -15,8 +15,8 @@ def fresh_factors(layers: dict[str, nn.Linear], rank: int, generator: torch.Gene
 
 
 def trainable(router: Router) -> list[torch.Tensor]:
-    """Turns on the gradients of a router's factors; returns them in the order of its layers, A before B."""
-    router.stacks = {layer: (a.requires_grad_(), b.requires_grad_()) for layer, (a, b) in router.stacks.items()}
+    """Turns on the gradients of a router's factors, in float32 whatever the model's type; returns them in the order of its layers, A before B."""
+    router.stacks = {layer: (a.float().requires_grad_(), b.float().requires_grad_()) for layer, (a, b) in router.stacks.items()}
     return [factor for pair in router.stacks.values() for factor in pair]
 
 

@@ -1,6 +1,8 @@
 """What every trainer's step shares: the learning rate's course, the update and the checkpoint to resume from."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +43,81 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """What `save_checkpoint` wrote, or None where nothing was written yet."""
     return torch.load(path, weights_only=True, mmap=True) if path.exists() else None
+
+
+class Average:
+    """Exponential moving average of parameters, with warm-up: decay at step t is min(decay, (1 + t) / (10 + t))."""
+
+    def __init__(self, parameters: list[torch.Tensor], decay: float):
+        self.parameters = parameters
+        self.shadow = [p.detach().clone() for p in parameters]
+        self.decay, self.steps = decay, 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.steps += 1
+        torch._foreach_lerp_(self.shadow, self.parameters, 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)))
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchanges the averaged and the live values; call twice to come back."""
+        for s, p in zip(self.shadow, self.parameters):
+            s_old = s.clone()
+            s.copy_(p)
+            p.copy_(s_old)
+
+
+class Course:
+    """A training of a few tensors: optimizer, moving average, the best that validation saw, and the checkpoint that all of it is resumed from."""
+
+    def __init__(self, factors: list[torch.Tensor], peak: float, decay: float, checkpoint: Path):
+        self.factors, self.checkpoint = factors, checkpoint
+        self.rule = torch.optim.AdamW(factors, peak, betas=(0.9, 0.99), weight_decay=0.0)
+        self.average = Average(factors, decay)
+        self.step = self.kept = 0
+        self.best: list[torch.Tensor] = []
+        self.distance, self.waited = math.inf, 0
+        state = load_checkpoint(checkpoint)
+        if state:
+            self.rule.load_state_dict(state["optimizer"])
+            with torch.no_grad():
+                for factor, saved in zip(factors, state["factors"]):
+                    factor.copy_(saved)
+            self.average.shadow, self.average.steps = [t.clone().to(f.device) for t, f in zip(state["average"], factors)], state["step"]
+            self.best, self.distance, self.waited = [t.clone() for t in state["best"]], state["distance"], state["waited"]
+            self.step = self.kept = state["step"]
+
+    def descend(self, rate: float) -> None:
+        """One step down the gradients that there are, which are cleared."""
+        descend([self.rule], rate)
+        self.rule.zero_grad(set_to_none=True)
+        self.average.update()
+        self.step += 1
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the factors hold their averages."""
+        self.average.swap()
+        try:
+            yield
+        finally:
+            self.average.swap()
+
+    def compare(self, distance: float) -> None:
+        """Keeps the factors as they are now if none before were nearer to the goal; else counts how long none has been."""
+        if distance < self.distance:
+            self.best, self.distance, self.waited = [f.detach().clone() for f in self.factors], distance, 0
+        else:
+            self.waited += 1
+
+    def keep(self) -> None:
+        """Writes what a resumed run needs."""
+        self.kept = self.step
+        save_checkpoint(self.checkpoint, {"step": self.step, "factors": [f.detach() for f in self.factors], "optimizer": self.rule.state_dict(), "average": self.average.shadow,
+                                          "best": self.best, "distance": self.distance, "waited": self.waited})
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Leaves in the factors the best that was compared, or their averages."""
+        for factor, final in zip(self.factors, self.best or self.average.shadow):
+            factor.copy_(final)

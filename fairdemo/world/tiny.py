@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from fairdemo.training.muon import optimizers
-from fairdemo.training.steps import load_checkpoint, save_checkpoint, update, warm_cosine
+from fairdemo.training.steps import Average, load_checkpoint, save_checkpoint, update, warm_cosine
 from fairdemo.vision import load_weights, save_weights, to_tensor
 
 SIZE = 128
@@ -74,28 +74,6 @@ def silence_unused_tokens(encoder: nn.Module, used: set[int]) -> None:
 torch.set_flush_denormal(True)  # on CPUs, products with denormal numbers are a hundred times slower
 
 
-class Average:
-    """Exponential moving average of parameters, with warm-up: decay at step t is min(decay, (1 + t) / (10 + t))."""
-
-    def __init__(self, modules: list[nn.Module], decay: float):
-        self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
-        self.shadow = [p.detach().clone() for p in self.parameters]
-        self.decay, self.steps = decay, 0
-
-    @torch.no_grad()
-    def update(self) -> None:
-        self.steps += 1
-        torch._foreach_lerp_(self.shadow, self.parameters, 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)))
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchanges the averaged and the live values; call twice to come back."""
-        for s, p in zip(self.shadow, self.parameters):
-            s_old = s.clone()
-            s.copy_(p)
-            p.copy_(s_old)
-
-
 def reconstruction_loss(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Mean absolute error of pixels, of their differences to neighbours (edges), and of 8 x 8 means (colour)."""
     e = out - x
@@ -113,7 +91,7 @@ def train_autoencoder(vae: AutoencoderKL, images: np.ndarray, steps: int, seed: 
     torch.manual_seed(seed)
     vae.train()
     rules = optimizers(vae, peak)
-    average = Average([vae], 0.99)
+    average = Average(list(vae.parameters()), 0.99)
     for step in range(steps):
         x = to_tensor(images[np.sort(rng.integers(len(images), size=batch))])
         x = x.flip(-1) if rng.random() < 0.5 else x
@@ -138,7 +116,7 @@ def train_decoder(vae: AutoencoderKL, latents: torch.Tensor, images: np.ndarray,
     torch.manual_seed(seed)
     decoder = nn.ModuleList([vae.decoder, vae.post_quant_conv]).train()
     rules = optimizers(decoder, peak)
-    average = Average([decoder], 0.99)
+    average = Average(list(decoder.parameters()), 0.99)
     for step in range(steps):
         rows, side = np.sort(rng.integers(len(images), size=batch)), int(rng.integers(2))
         x = to_tensor(images[rows])
@@ -227,7 +205,7 @@ def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextM
     modules = nn.ModuleList([net, one, two]).train()
     net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
     rules = optimizers(modules, peak, weight_decay=1e-2)
-    average = Average([modules], 0.998)
+    average = Average(list(modules.parameters()), 0.998)
     start = 0
     state = load_checkpoint(checkpoint)
     if state:

@@ -1,0 +1,124 @@
+"""The folder of a training run: its settings, log, curves, pictures, and at the end the adapter's card and catalog."""
+
+import csv
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from filelock import FileLock, Timeout
+from matplotlib.figure import Figure
+from PIL import Image
+from tqdm import tqdm
+
+from fairdemo import adapters
+from fairdemo.adapters import Adapter
+from fairdemo.models import Profile
+
+
+class Folder:
+    """Within it the folder is this run's alone. A run that was started with the same settings goes on; ValueError if the folder holds another one, or is in use."""
+
+    def __init__(self, path: Path, settings: dict[str, Any], columns: Iterable[str], total: int, devices: Accelerator):
+        self.path, self.columns, self.total, self.devices = path, ("step", *columns, "seconds"), total, devices
+        self.settings = json.dumps(settings, indent=1, default=str) + "\n"
+        self.rows: list[dict[str, float | None]] = []
+        self.bar = tqdm(total=total, disable=not devices.is_main_process, desc=path.name, mininterval=2)
+
+    def __enter__(self) -> "Folder":
+        self.main = self.devices.is_main_process
+        if self.main:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                self.lock = FileLock(self.path / ".lock")
+                self.lock.acquire(timeout=0)
+            except Timeout:
+                raise ValueError(f"folder {str(self.path)!r} is in use by a run that goes on; name another, or wait for it") from None
+            except OSError as error:
+                raise ValueError(f"folder {str(self.path)!r} can't be written: {error}") from None
+            kept = self.path / "config.json"
+            if kept.is_file() and kept.read_text() != self.settings:
+                self.lock.release()
+                raise ValueError(f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the same settings to go on")
+            replace(kept, self.settings)
+            log = self.path / "log.csv"
+            if log.is_file():
+                with log.open(newline="") as file:
+                    self.rows = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(file)]
+            self.devices.init_trackers("fairdemo")
+        self.start = time.perf_counter()
+        return self
+
+    def write(self, step: int, row: dict[str, float | None]) -> None:
+        """Adds a step's numbers to the log, the trackers and the bar; the curves are drawn every 20 steps. Steps logged before a kill that are done again replace what was
+        logged."""
+        if not self.main:
+            return
+        if not self.bar.n:
+            self.rows = [r for r in self.rows if r["step"] < step]
+            self.before = (self.rows[-1]["seconds"] if self.rows else 0) or 0
+            self.bar.initial = self.bar.n = step - 1
+        self.rows.append({"step": step, **row, "seconds": round(self.before + time.perf_counter() - self.start, 1)})
+        self.devices.log({k: v for k, v in row.items() if v is not None}, step=step)
+        self.bar.update()
+        if step % 20 == 0 or step == self.total or len(self.rows) == 1:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes log and curves anew, whole or not at all."""
+        lines = [",".join(self.columns)] + [",".join("" if (v := r.get(c)) is None else f"{v:.6g}" for c in self.columns) for r in self.rows]
+        replace(self.path / "log.csv", "\n".join(lines) + "\n")
+        curves(self.rows, [c for c in self.columns if c not in ("step", "seconds")]).savefig(self.path / "curves.part.png", dpi=110)
+        (self.path / "curves.part.png").rename(self.path / "curves.png")
+
+    def picture(self, step: int, make: Callable[[], Image.Image]) -> None:
+        if self.main:
+            make().save(self.path / f"step_{step:05d}.png")
+
+    def card(self, profile: Profile, found: list[Adapter], text: str) -> None:
+        """Writes the model card and a catalog with the adapters, which FAIRDEMO_CATALOG can name."""
+        self.bar.close()
+        self.flush()
+        replace(self.path / "card.md", f"# {self.path.name}\n\nBase model: {profile.title or profile.name} (`{profile.model}`). Written by `python -m fairdemo train`.\n\n{text.strip()}\n\n"
+                f"## Settings\n\n```json\n{self.settings}```\n\nRace, gender and age are as perceived by a classifier; people in its images are generated.\n")
+        catalog = self.path / "catalog.toml"
+        catalog.unlink(missing_ok=True)
+        for adapter in found:
+            adapters.add(catalog, adapter)
+
+    def __exit__(self, kind: type | None, *rest: object) -> None:
+        self.bar.close()
+        if self.main:
+            if self.rows:
+                self.flush()
+            self.devices.end_training()
+            self.lock.release()
+
+
+def replace(path: Path, text: str) -> None:
+    """Writes a file whole, or leaves what was there."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def curves(rows: list[dict[str, float | None]], columns: list[str]) -> Figure:
+    """A small chart for each column over steps: every value faintly, the mean of the last twenty in full."""
+    across = 3
+    down = -(-len(columns) // across)
+    figure = Figure(figsize=(4 * across, 2.4 * down), layout="constrained")
+    for k, column in enumerate(columns):
+        axes = figure.add_subplot(down, across, k + 1)
+        points = np.array([(r["step"], r[column]) for r in rows if r.get(column) is not None], float).reshape(-1, 2)
+        many = len(points) > 40
+        axes.plot(*points.T, color="#2A788E", alpha=0.25 if many else 1, linewidth=1, marker="" if len(points) > 60 else ".")
+        if many:
+            axes.plot(points[:, 0], [points[max(0, i - 19):i + 1, 1].mean() for i in range(len(points))], color="#2A788E", linewidth=1.8)
+        axes.set_title(column, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    return figure

@@ -1,0 +1,44 @@
+"""Soft tokens (arXiv 2311.07604, section 5): a few trained vectors before every prompt, in each text encoder's own table, saved as a textual inversion."""
+
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline
+from safetensors.torch import save_file
+
+from fairdemo.adapters import ENCODERS, add_tokens
+
+
+class SoftTokens:
+    """`rows` (one tensor (n, d) a text encoder) are trained in place of the table's rows; they begin near the word "person"."""
+
+    def __init__(self, pipeline: DiffusionPipeline, name: str, n: int, generator: torch.Generator):
+        self.rows: list[torch.Tensor] = []
+        self.names: list[str] = []
+        starts = {}
+        for key, (encoder, tokenizer) in ENCODERS.items():
+            module = getattr(pipeline, encoder, None)
+            if module is not None:
+                table = module.get_input_embeddings().weight.detach().float()
+                word = table[getattr(pipeline, tokenizer)("person", add_special_tokens=False).input_ids[0]]
+                starts[key] = word + 0.1 * word.std() * torch.randn(n, len(word), generator=generator).to(word)
+        self.token = add_tokens(pipeline, name, starts)
+        for key, start in starts.items():
+            encoder, tokenizer = (getattr(pipeline, name) for name in ENCODERS[key])
+            rows, first = start.clone().requires_grad_(), getattr(pipeline, ENCODERS[key][1]).convert_tokens_to_ids(self.token)
+            encoder.requires_grad_(False)
+            encoder.get_input_embeddings().register_forward_hook(lambda module, args, out, rows=rows, first=first: replaced(args[0], out, rows, first))
+            self.rows.append(rows)
+            self.names.append(key)
+
+    def save(self, path: Path) -> None:
+        """Writes fp16 safetensors with one tensor a text encoder (clip_l, and SDXL's clip_g), each of which `load_textual_inversion` opens."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: rows.detach().half().cpu().contiguous() for key, rows in zip(self.names, self.rows)}, path)
+
+
+def replaced(ids: torch.Tensor, out: torch.Tensor, rows: torch.Tensor, first: int) -> torch.Tensor:
+    """The embeddings (n, 77, d) of tokens `ids` (n, 77), with rows[k] for the token first + k."""
+    place = ids - first
+    soft = (place >= 0) & (place < len(rows))
+    return torch.where(soft[..., None], rows[place.clamp(0, len(rows) - 1)].to(out.dtype), out)
