@@ -116,6 +116,8 @@ def world(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     if args.what == "align":
         train_align(args)
+    elif args.what in ("inc", "div"):
+        train_faces(args)
     else:
         train_classifier(args)
 
@@ -129,15 +131,28 @@ def train_align(args: argparse.Namespace) -> None:
     print(f"The adapter is {made}, what it does is in {args.out / 'card.md'}. To see it in the app: FAIRDEMO_CATALOG={args.out / 'catalog.toml'} python app.py")
 
 
+def train_faces(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from fairdemo.training import denoise, div, inc
+
+    method = inc if args.what == "inc" else div
+    if args.out is None:
+        raise ValueError(f"train {args.what} needs --out (a folder)")
+    config = denoise.read_config(args.config, method.DEFAULTS)
+    made = method.run(args.profile, replace(config, data=args.data or config.data), args.out, args.work)
+    print(f"{len(made)} adapters are in {args.out}, what they do is in {args.out / 'card.md'}. To see them in the app: FAIRDEMO_CATALOG={args.out / 'catalog.toml'} python app.py")
+
+
 def train_classifier(args: argparse.Namespace) -> None:
     from fairdemo import clip, models
     from fairdemo.faces import classify, judge
-    from fairdemo.faces.labelled import read_labelled
+    from fairdemo.faces.labelled import FAIRFACE, read_labelled
     from fairdemo.training import heads
 
     name = args.backbone if args.backbone == "openclip-zero-shot" else f"{args.backbone}-svm"
     out = args.out or classify.home() / (name if args.model == "ViT-B-32" else f"{name}-{args.model}")
-    data = read_labelled(args.data, args.limit)
+    data = read_labelled(args.data or FAIRFACE, args.limit)
     with tqdm(total=len(data), desc="embedding faces", file=sys.stderr) as bar:
         report = heads.train(args.backbone, args.model, args.weights or clip.TOWERS.get(args.model, ""), data, out, models.default_device(), lambda done: bar.update(done - bar.n))
     print("\n".join(judge.lines(report)))
@@ -184,7 +199,7 @@ def adapters(args: argparse.Namespace) -> None:
         cell = tuple(c.strip() for c in args.cell.split(",") if c.strip())
         path = Path(args.source).resolve()
         catalogs.add(args.catalog, catalogs.Adapter(args.name, models.profile(args.base).adapters, str(path) if local else args.file, cell, args.weight, args.license, args.origin or args.source,
-                                                    "" if local else args.source, None if local else args.revision, args.aligned, args.catalog.resolve().parent))
+                                                    "" if local else args.source, None if local else args.revision, args.method, args.catalog.resolve().parent))
         print(f"{args.name} is in {args.catalog}. Measure what it draws with: FAIRDEMO_CATALOG={args.catalog} python -m fairdemo calibrate --profile {args.base}")
 
 
@@ -249,12 +264,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--adapter-steps", type=int, default=2500)
     p.add_argument("--only", help="measure only this, by its name")
     p.set_defaults(run=world)
-    p = commands.add_parser("train", help="train an adapter that aligns a model's distribution, or a face classifier on labelled photographs")
-    p.add_argument("what", choices=("align", "classifier"))
-    p.add_argument("--profile", default="embedded", help="align: the model (default embedded)")
-    p.add_argument("--config", type=Path, help="align: a TOML file with prompts, target and settings")
+    p = commands.add_parser("train", help="train adapters on balanced (inc) or varied faces (div), one that aligns a model's distribution (align), or a face classifier")
+    p.add_argument("what", choices=("inc", "div", "align", "classifier"))
+    p.add_argument("--profile", default="embedded", help="adapters: the model (default embedded)")
+    p.add_argument("--config", type=Path, help="adapters: a TOML file with settings; align: with prompts and target")
+    p.add_argument("--work", type=Path, default=Path("build/world"), help="inc, div: folder for the embedded world's people (default build/world)")
     p.add_argument("--backbone", choices=("facenet", "openclip", "openclip-zero-shot"), default="facenet", help="what embeds faces (default facenet); zero-shot only gets its temperature")
-    p.add_argument("--data", default="HuggingFaceM4/FairFace", help="a folder with labels.csv (image, race, gender, age), or a dataset of the Hub (default HuggingFaceM4/FairFace)")
+    p.add_argument("--data", help="a folder with labels.csv (image, race, gender, age; inc and div: prompt if you like), or a dataset of the Hub (classifier: default HuggingFaceM4/FairFace)")
     p.add_argument("--model", default="ViT-B-32", help="open_clip's model (default ViT-B-32)")
     p.add_argument("--weights", help="open_clip's name of the weights, or their file (default LAION's)")
     p.add_argument("--limit", type=int, default=20_000, help="pictures to use (default 20000; machines take time in proportion to its square)")
@@ -275,7 +291,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--cell", default="", help='add: what it draws, e.g. "Asian, Female" or "old"; nothing for a free label')
     p.add_argument("--file", default="pytorch_lora_weights.safetensors", help="add: the file in the repository")
     p.add_argument("--revision", help="add: the repository's commit")
-    p.add_argument("--aligned", action="store_true", help="add: it has a whole distribution in it, and is a method of its own")
+    p.add_argument("--method", default="", help="add: the method that it draws under beside the mix; without a cell, it has a whole distribution in it")
     p.add_argument("--weight", type=float, default=1.0)
     p.add_argument("--license", default="unknown")
     p.add_argument("--origin", help="add: where it comes from, in words")

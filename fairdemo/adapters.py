@@ -39,8 +39,8 @@ ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2"
 class Adapter:
     """One entry of a catalog. `cell` holds the classes that it draws, at most one an attribute ((race, gender), (age band,), ...), empty for a free
     label, which is its name. `file` lies in the catalog's folder `home`, or in the Hub repository `repo` at the commit `revision`. `weight` is how
-    strongly it is applied, what diffusers' `set_adapters` calls adapter weight. An `aligned` one has a whole distribution in it (arXiv 2311.07604) and draws
-    every image by itself, never in a mix. One with `tokens` is no LoRA but that many soft tokens before the prompt."""
+    strongly it is applied, what diffusers' `set_adapters` calls adapter weight. One with a `method` isn't in the mix: it draws
+    under that name in the app, alone or with others of the same method. One of those that has no cell has a whole distribution in it (arXiv 2311.07604). One with `tokens` is no LoRA but that many soft tokens before the prompt."""
 
     name: str
     base: str
@@ -51,7 +51,7 @@ class Adapter:
     source: str
     repo: str = ""
     revision: str | None = None
-    aligned: bool = False
+    method: str = ""
     tokens: int = 0
     home: Path = CATALOG.parent
 
@@ -99,7 +99,7 @@ def _entry(e: dict, path: Path) -> Adapter:
     if e.get("revision") is not None and not re.fullmatch(r"[0-9a-f]{40}", e["revision"]):
         raise ValueError(f"{e['name']!r} has the revision {e['revision']!r}; expected a commit of 40 hex digits")
     return Adapter(str(e["name"]), str(e["base"]), str(e["file"]), cell, float(e["weight"]), str(e["license"]), str(e["source"]), str(e.get("repo", "")),
-                   e.get("revision"), bool(e.get("aligned", False)), int(e.get("tokens", 0)), path.resolve().parent)
+                   e.get("revision"), str(e.get("method", "")), int(e.get("tokens", 0)), path.resolve().parent)
 
 
 def add(path: Path, adapter: Adapter) -> None:
@@ -111,7 +111,7 @@ def add(path: Path, adapter: Adapter) -> None:
     if adapter.name in names:
         raise ValueError(f"catalog {str(path)!r} has an adapter {adapter.name!r} for {adapter.base!r} already; give this one another name")
     keys = {"name": adapter.name, "base": adapter.base, "repo": adapter.repo or None, "file": adapter.file, "revision": adapter.revision, "cell": list(adapter.cell), "weight": adapter.weight,
-            "aligned": adapter.aligned or None, "tokens": adapter.tokens or None, "license": adapter.license, "source": adapter.source}
+            "method": adapter.method or None, "tokens": adapter.tokens or None, "license": adapter.license, "source": adapter.source}
     text = (path.read_text().rstrip() + "\n\n" if path.is_file() else "") + "[[adapter]]\n" + "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in keys.items() if v is not None)
     _entry(tomllib.loads(text)["adapter"][-1], path)
     path.parent.mkdir(parents=True, exist_ok=True)

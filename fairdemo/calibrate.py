@@ -15,7 +15,7 @@ SEED = 1_000_000  # far from the seeds that people use
 
 def weights(studio: Studio) -> str:
     """The fingerprint of the adapters and their weights, the model, its sampler and default settings, and the classifier of a profile."""
-    profile, mixed = studio.profile, [a for a in studio.adapters if not a.aligned]
+    profile, mixed = studio.profile, [a for a in studio.adapters if not a.method]
     sources = [profile.source(key) for key in ("model", "classifier")]
     kept = [p for source in sources if isinstance(source, Path) for pattern in ("*.safetensors", "*.skops", "scheduler_config.json") for p in source.rglob(pattern)]
     pinned = [s for s in (*sources, profile.revision, profile.vae_revision, profile.unet_revision, profile.unet_file, profile.scheduler, profile.suffix, profile.negative,

@@ -102,17 +102,17 @@ class Studio:
     @cached_property
     def sources(self) -> list[mix.Slot]:
         """Everything that a slot can be drawn with: the baseline, each adapter, each group's with each age's."""
-        return self.pack.sources if self.pack else mix.sources((a.name, a.cell) for a in self.adapters if not a.aligned)
+        return self.pack.sources if self.pack else mix.sources((a.name, a.cell) for a in self.adapters if not a.method)
 
     @property
-    def aligned(self) -> list[mix.Slot]:
-        """The aligned adapters, each a method of its own beside the mix."""
-        return [mix.Slot((a.name,), ()) for a in self.adapters if a.aligned]
+    def own_methods(self) -> dict[str, list[mix.Slot]]:
+        """What draws under each method beside the mix."""
+        return {method: [mix.Slot((a.name,), a.cell) for a in self.adapters if a.method == method] for method in dict.fromkeys(a.method for a in self.adapters if a.method)}
 
     @property
     def methods(self) -> list[str]:
-        """How a wall can be debiased: a mix, its slots chosen in one of two ways, or one aligned adapter for all images."""
-        return [*mix.METHODS, *(slot.label for slot in self.aligned)]
+        """How a wall can be debiased: a mix, its slots chosen in one of two ways, or the adapters of another method."""
+        return [*mix.METHODS, *self.own_methods]
 
     @cached_property
     def confusion(self) -> dict[str, dict[str, dict[str, int]]]:
@@ -162,9 +162,10 @@ class Studio:
         if self.pack:
             prompt = self.pack.check_request(prompt, n, steps, guidance)
         task = self.task(prompt, target, dependence)
-        alone = next((slot for slot in self.aligned if slot.label == method), None)
-        if alone is not None:
-            solved, slots = mix.Mix(mix.Task([alone], task.response[:1], task.wanted, ()), np.ones(1)), [alone] * n
+        own = self.own_methods.get(method)
+        if own:
+            solved = mix.only(task, own, response.table(self.counts, own, response.baseline(self.counts, prompt, prompts.named(prompt))))
+            slots = mix.allot(solved, n, mix.METHODS[0], seed)
         elif before is not None and len(before) == n and method == mix.METHODS[0]:
             solved, slots = mix.remix(task, n, before)
         else:
@@ -175,7 +176,7 @@ class Studio:
         comparison = Comparison(
             prompt, self.profile.name, seed, n, {a: wanted[a] for a in task.wished},
             {"steps": steps, "guidance": guidance, "method": method, "steer": steer and method == mix.METHODS[0], "dependence": dependence},
-            {"weights": weights, "expected": {} if alone else rounded(mix.expected_target(solved)), "short": rounded(solved.short())},
+            {"weights": weights, "expected": {} if own else rounded(mix.expected_target(solved)), "short": rounded(solved.short())},
             self.confusion, prompts.profession(prompt), self._notices(prompt, target, solved))
         return Plan(comparison, solved, slots, comparison.settings["steer"] and bool(task.wished))
 

@@ -140,6 +140,13 @@ def solve(task: Task, keep: np.ndarray | None = None) -> Mix:
     return Mix(task, w / w.sum())
 
 
+def only(task: Task, choice: list[Slot], rows: np.ndarray) -> Mix:
+    """A mix of other sources alone, with response `rows` (S, 36), for the same target: as near to it as they come where they stand for something wished, else all alike."""
+    wished = tuple(a for a in task.wished if any(s.named(a) for s in choice))
+    own = Task(choice, rows, task.wanted, wished)
+    return solve(own) if wished else Mix(own, np.full(len(choice), 1 / len(choice)))
+
+
 def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
     """Whole numbers of slots (S,) that sum to n: each weight times n rounded down or up.
 

@@ -157,7 +157,7 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeyp
 
     factors = small_models.lora(studio.generator.pipeline.unet, r"attn1\.to_q$", 3)
     save_lora(tmp_path / "even.safetensors", {"unet": factors})
-    (tmp_path / "mine.toml").write_text('[[adapter]]\nname = "even"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight = 1.0\naligned = true\nlicense = "none"\nsource = "a test"\n')
+    (tmp_path / "mine.toml").write_text('[[adapter]]\nname = "even"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight = 1.0\nmethod = "even"\nlicense = "none"\nsource = "a test"\n')
     monkeypatch.setenv("FAIRDEMO_CATALOG", str(tmp_path / "mine.toml"))
     other = Studio("embedded", "cpu")
     assert other.methods[-1] == "even" and other.sources == studio.sources and weights(other) == weights(studio)

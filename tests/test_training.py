@@ -5,19 +5,24 @@ import pytest
 import torch
 
 from fairdemo.training.classifier import augment, contrastive_loss, train_network
+from fairdemo.training.losses import denoising_loss
 from fairdemo.training.muon import Muon, optimizers, orthogonal
 from fairdemo.training.subject import train as train_subject
 from fairdemo.vision import to_tensor
 from fairdemo.world import parts, tiny
 
 
-def test_velocity_loss_by_hand():
-    # alpha_bar 0.8, z 1, noise 0: v = -sqrt(0.2); SNR 4 -> weight 4 / 5 + 0.05; prediction 0 -> 0.2 * 0.85
-    z, noise = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
-    loss = tiny.v_loss(torch.zeros_like(z), z, noise, torch.tensor([0.8]))
-    assert loss.item() == pytest.approx(0.2 * 0.85, rel=1e-5)
-    exact = tiny.v_loss(torch.full_like(z, -(0.2 ** 0.5)), z, noise, torch.tensor([0.8]))
-    assert exact.item() == pytest.approx(0, abs=1e-10)
+def test_denoising_loss_by_hand():
+    # alpha_bar 0.8, z 1, noise 0: v = -sqrt(0.2), so prediction 0 is off by 0.2; SNR 4 -> weight 4 / 5 + 0.05
+    z, noise, a = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.tensor([0.8])
+    assert denoising_loss(torch.zeros_like(z), z, noise, a, "v_prediction").item() == pytest.approx(0.2 * 0.85, rel=1e-5)
+    assert denoising_loss(torch.full_like(z, -(0.2 ** 0.5)), z, noise, a, "v_prediction").item() == pytest.approx(0, abs=1e-10)
+    # the noise's error is 9 wherever; its weight min(SNR, 2) / SNR is 2 / 4 here, and 1 where SNR is 1 / 3
+    assert denoising_loss(noise + 3, z, noise, a, "epsilon", 2.0).item() == pytest.approx(4.5)
+    assert denoising_loss(noise + 3, z, noise, torch.tensor([0.25]), "epsilon", 2.0).item() == pytest.approx(9)
+    assert denoising_loss(noise + 3, z, noise, a, "epsilon", 0).item() == pytest.approx(9)
+    with pytest.raises(ValueError, match="'sample'"):
+        denoising_loss(z, z, noise, a, "sample")
 
 
 def test_contrastive_loss_by_hand():

@@ -459,7 +459,7 @@ def run(profile: str, config: Config, out: Path) -> Path:
         if devices.is_main_process:
             shown = config.validation or config.prompts[:8]
             trained.save(out / "adapter.safetensors")
-            made = Adapter(out.name, studio.profile.adapters, "adapter.safetensors", (), 1.0, "Apache-2.0", "fairdemo train align", aligned=True,
+            made = Adapter(out.name, studio.profile.adapters, "adapter.safetensors", (), 1.0, "Apache-2.0", "fairdemo train align", method=out.name,
                            tokens=config.tokens if config.parts == ("tokens",) else 0, home=out.resolve())
             folder.card(studio.profile, [made], card(config, aligner, shown))
     return out / "adapter.safetensors"

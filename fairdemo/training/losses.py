@@ -1,4 +1,4 @@
-"""The losses of arXiv 2311.07604, section 4.1: pure functions of probabilities and unit vectors, with their equation numbers."""
+"""Losses as pure functions: those of distributional alignment (arXiv 2311.07604, section 4.1), with their equation numbers, and the denoising loss."""
 
 import numpy as np
 import torch
@@ -34,3 +34,19 @@ def semantic_weights(targets: np.ndarray, before: np.ndarray, faces: np.ndarray,
     """The dynamic weight of the semantics loss (N,): weights[0] where no face is found (`faces` False), so that semantics is all that is held; weights[1]
     where the twin's class `before` (N,) is the target already; weights[2], smaller, where it has to change or the target is ignored."""
     return np.where(~faces, weights[0], np.where(targets == before, weights[1], weights[2]))
+
+
+def denoising_loss(prediction: torch.Tensor, z: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor, kind: str, gamma: float = 5.0) -> torch.Tensor:
+    """Mean squared error per sample (n,) of what the network predicts, the noise or the velocity (`kind` epsilon or v_prediction), of latents (n, c, h, w) at signal shares
+    `alpha_bar` (n,). With `gamma` above 0 weighted by min-SNR (Hang et al. 2023, eq. 5): min(SNR, gamma) / SNR for the noise, / (SNR + 1) for the velocity. ValueError for other
+    predictions."""
+    if kind not in ("epsilon", "v_prediction"):
+        raise ValueError(f"the model predicts {kind!r}; training knows epsilon and v_prediction")
+    a = alpha_bar.view(-1, 1, 1, 1)
+    target = noise if kind == "epsilon" else a.sqrt() * noise - (1 - a).sqrt() * z
+    error = (prediction - target).pow(2).mean((1, 2, 3))
+    if not gamma:
+        return error
+    snr = (alpha_bar / (1 - alpha_bar).clamp(min=1e-8)).clamp(min=1e-8)
+    weight = snr.clamp(max=gamma) / (snr if kind == "epsilon" else snr + 1)
+    return error * (weight if kind == "epsilon" else weight + 0.05)  # the small constant keeps pure noise in training, where a velocity's SNR is 0

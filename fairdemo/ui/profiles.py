@@ -50,7 +50,7 @@ def studio(profile: str) -> Studio:
 
 def drawable(ready: Studio) -> list[mix.Slot]:
     """All that a link's slots can name."""
-    return [*ready.sources, *ready.aligned]
+    return [*ready.sources, *(slot for slots in ready.own_methods.values() for slot in slots)]
 
 
 def asked_first(ready: Studio) -> str:

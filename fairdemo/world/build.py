@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from fairdemo.faces import FaceReader, classify, embed
 from fairdemo.faces.detect import Detector
 from fairdemo.generate import PairedGenerator
 from fairdemo.prompts import PROFESSIONS, photo_of
-from fairdemo.training import classifier, inc
+from fairdemo.training import classifier, denoise, inc, lora
 from fairdemo.training import subject as subject_training
 from fairdemo.vision import load_weights, save_weights
 from fairdemo.world import corpus, parts, tiny
@@ -245,12 +246,15 @@ def build_adapters(work: Path, steps: int) -> None:
     table, z = latents(build_autoencoder(work), "balanced", work)
     seen = ~table.subject.isin(HELD_OUT).to_numpy()
     rows = list(table[seen].itertuples())
+    config = replace(inc.DEFAULTS, iterations=steps)
     routes = [[(f"{r.race} {r.gender}",), (f"{r.race} {r.gender}",), (f"{r.race} {r.gender}", band(age_group(r.age))), (band(age_group(r.age)),)] for r in rows]
-    *_, router = followed(inc.train(build_denoiser(work, 0), [*GROUPS, *AGE_BANDS], z[torch.from_numpy(seen)], routes,
-                                    lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked], steps, 17, work / "adapters.pt"), "adapters")
+    pipe = build_denoiser(work, 0)
+    *_, router = followed(denoise.train(pipe, [*GROUPS, *AGE_BANDS], z[torch.from_numpy(seen)], routes, lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked], config,
+                                        work / "adapters.pt"), "adapters")
     with tempfile.TemporaryDirectory(dir=work) as part:
         for name in router.names:
-            inc.save(router, name, Path(part), adapter_file(name))
+            (Path(part) / adapter_file(name)).parent.mkdir(exist_ok=True)
+            pipe.save_lora_weights(Path(part) / "embedded", unet_lora_layers=lora.tensors(router, name, config.strength), weight_name=Path(adapter_file(name)).name)
         shutil.copytree(part, folder)
 
 

@@ -172,7 +172,7 @@ def explicit(bench: Bench, n: int = 8) -> dict:
 def aligned(bench: Bench, n: int = 32) -> dict:
     """Each aligned adapter on the 16 professions and two prompt styles that it never saw, n images a prompt, every prompt with noise of its own: mean bias(P) over prompts
     before and after, share of old faces, one face, the prompt's profession shown, and likeness to the frozen twin against that of two noises of the baseline."""
-    routes = [(), *(slot.adapters for slot in bench.studio.aligned)]
+    routes = [(), *((a.name,) for a in bench.studio.adapters if a.method and not a.cell)]
     seen: dict[tuple[str, ...], list[list[Drawn]]] = {route: [] for route in routes}
     again: list[list[Drawn]] = []
     prompts = [(p, photo_of(p) + style) for p in PROFESSIONS[1::2] for style in (", oil painting", " reading")]

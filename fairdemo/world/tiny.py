@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from fairdemo.training import losses
 from fairdemo.training.muon import optimizers
 from fairdemo.training.steps import Average, load_checkpoint, save_checkpoint, update, warm_cosine
 from fairdemo.vision import load_weights, save_weights, to_tensor
@@ -162,15 +163,6 @@ def encode_text(ids: torch.Tensor, one: CLIPTextModel, two: CLIPTextModelWithPro
     return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1), second.text_embeds
 
 
-def v_loss(prediction: torch.Tensor, z: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor, gamma: float = 5.0) -> torch.Tensor:
-    """Velocity loss per sample, weighted min(SNR, gamma) / (SNR + 1) (Hang et al. 2023, eq. 5 for v-prediction)."""
-    a = alpha_bar.view(-1, 1, 1, 1)
-    target = a.sqrt() * noise - (1 - a).sqrt() * z
-    snr = alpha_bar / (1 - alpha_bar).clamp(min=1e-8)
-    weight = snr.clamp(max=gamma) / (snr + 1) + 0.05  # the small constant keeps pure noise in training, where SNR is 0
-    return (prediction - target).pow(2).mean((1, 2, 3)) * weight
-
-
 def condition(texts: list[str], words: CLIPTokenizer, one: CLIPTextModel, two: CLIPTextModelWithProjection, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Text conditioning of a training batch. So that guidance works, 8 % of the texts become SDXL's zero embedding for an empty negative
     prompt (Ho and Salimans 2022), and 2 % the empty string."""
@@ -189,7 +181,7 @@ def denoising_loss(net: UNet2DConditionModel, z: torch.Tensor, states: torch.Ten
     noisy = a.sqrt().view(-1, 1, 1, 1) * z + (1 - a).sqrt().view(-1, 1, 1, 1) * noise
     time_ids = torch.tensor([TIME_IDS], dtype=torch.float32).expand(len(z), -1)
     out = net(noisy, t, states, added_cond_kwargs={"text_embeds": pooled, "time_ids": time_ids}).sample
-    return v_loss(out.float(), z, noise, a).mean()
+    return losses.denoising_loss(out.float(), z, noise, a, "v_prediction").mean()
 
 
 def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection, latents: torch.Tensor,
