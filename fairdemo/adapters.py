@@ -272,22 +272,22 @@ def add_tokens(pipeline: DiffusionPipeline, name: str, rows: dict[str, torch.Ten
     return token
 
 
-def read_tokens(pipeline: DiffusionPipeline, adapter: Adapter) -> dict[str, torch.Tensor]:
-    """A file's soft tokens by text encoder; ValueError if it is damaged or was made for another base model."""
+def read_tokens(pipeline: DiffusionPipeline, path: Path, n: int) -> dict[str, torch.Tensor]:
+    """A file's n soft tokens by text encoder; ValueError if it is damaged or was made for another base model."""
     try:
-        rows = {key: t.float() for key, t in load_file(adapter.path).items()}
+        rows = {key: t.float() for key, t in load_file(path).items()}
     except Exception as error:  # safetensors raises its own kinds for a damaged file
-        raise ValueError(f"adapter file {adapter.file} is damaged: {error}") from error
+        raise ValueError(f"adapter file {path.name} is damaged: {error}") from error
     wanted = {key: getattr(pipeline, encoder).get_input_embeddings().weight.shape[1] for key, (encoder, _) in ENCODERS.items() if getattr(pipeline, encoder, None) is not None}
-    if {key: tuple(t.shape) for key, t in rows.items()} != {key: (adapter.tokens, d) for key, d in wanted.items()}:
-        raise ValueError(f"adapter file {adapter.file} was made for another base model, or doesn't hold {adapter.tokens} soft tokens")
+    if {key: tuple(t.shape) for key, t in rows.items()} != {key: (n, d) for key, d in wanted.items()}:
+        raise ValueError(f"adapter file {path.name} was made for another base model, or doesn't hold {n} soft tokens")
     return rows
 
 
 def attach(pipeline: DiffusionPipeline, adapters: list[Adapter]) -> Router:
     """Loads every adapter's file and routes the pipeline through them, each at its weight."""
     factors: dict[str, Factors] = {a.name: {} if a.tokens else weighted(read_factors(pipeline, a.path), a.weight) for a in adapters}
-    words = {a.name: add_tokens(pipeline, a.name, read_tokens(pipeline, a)) for a in adapters if a.tokens}
+    words = {a.name: add_tokens(pipeline, a.name, read_tokens(pipeline, a.path, a.tokens)) for a in adapters if a.tokens}
     return Router(routable(pipeline), factors, words)
 
 

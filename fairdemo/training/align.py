@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from transformers import AutoModel
 
 from fairdemo import hub, measure, models
-from fairdemo.adapters import Adapter, Router, routable
+from fairdemo.adapters import Adapter, Router, read_factors, read_tokens, routable
 from fairdemo.attributes import TARGET_CLASSES, band
 from fairdemo.compare import Studio
 from fairdemo.comparison import Face
@@ -49,7 +49,7 @@ class Config:
     lambda_img,1 to 3 (no face; class stays; class changes); `realism` is lambda_face; `hold`, ours, keeps the attributes that the target leaves out as the twin has
     them. `steps` of the sampler are drawn with (the profile's if 0), and `sampled` of them used for the gradient (all if 0). `ema` is the weights' moving average.
     Every `validate` iterations (never if 0) `validation` prompts are measured; after `patience` times without getting nearer to the target the run ends.
-    `at_once` images are in memory at a time. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
+    `at_once` images are in memory at a time. `start` is an adapter of the same parts to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
 
     prompts: tuple[str, ...]
     target: Target
@@ -72,6 +72,7 @@ class Config:
     patience: int = 4
     at_once: int = 16
     seed: int = 0
+    start: str = ""
     faces: str = ""
     dino: str = "facebook/dinov2-base"
 
@@ -155,17 +156,22 @@ class Trained:
 
 
 def fresh(generator: PairedGenerator, config: Config) -> Trained:
-    """Puts one adapter to train into the generator: LoRA whose A is random and B zero, or soft tokens."""
+    """Puts one adapter to train into the generator: the config's `start`, or LoRA whose A is random and B zero, or soft tokens near a word. ValueError if `start` can't be used."""
     random = torch.Generator().manual_seed(config.seed)
     pipe = generator.pipeline
     model = routable(pipe).requires_grad_(False)
     if config.parts == ("tokens",):
-        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, random)
+        start = Path(config.start).resolve()
+        begun = read_tokens(pipe, start, config.tokens) if config.start else None
+        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, random, begun)
         generator.router = Router(model, {NAME: {}}, {NAME: soft.token})
         return Trained(soft.rows, soft.save)
     layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and (part := name.split(".")[0]) in config.parts
               and any(key in name for key in LAYERS[part.removesuffix("_2")])}
-    generator.router = Router(model, {NAME: lora.fresh_factors(layers, config.rank, random)}).to(generator.device)
+    factors = read_factors(pipe, Path(config.start).resolve()) if config.start else lora.fresh_factors(layers, config.rank, random)
+    if set(factors) != set(layers):
+        raise ValueError(f"start is {config.start!r}; it isn't LoRA on {', '.join(config.parts)}")
+    generator.router = Router(model, {NAME: factors}).to(generator.device)
     return Trained(lora.trainable(generator.router), lambda path: save(generator.router, path, pipe))
 
 

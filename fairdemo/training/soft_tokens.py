@@ -10,9 +10,9 @@ from fairdemo.adapters import ENCODERS, add_tokens
 
 
 class SoftTokens:
-    """`rows` (one tensor (n, d) a text encoder) are trained in place of the table's rows; they begin near the word "person"."""
+    """`rows` (one tensor (n, d) a text encoder) are trained in place of the table's rows; they begin at `start`, or near the word "person"."""
 
-    def __init__(self, pipeline: DiffusionPipeline, name: str, n: int, generator: torch.Generator):
+    def __init__(self, pipeline: DiffusionPipeline, name: str, n: int, generator: torch.Generator, start: dict[str, torch.Tensor] | None = None):
         self.rows: list[torch.Tensor] = []
         self.names: list[str] = []
         starts = {}
@@ -22,6 +22,7 @@ class SoftTokens:
                 table = module.get_input_embeddings().weight.detach().float()
                 word = table[getattr(pipeline, tokenizer)("person", add_special_tokens=False).input_ids[0]]
                 starts[key] = word + 0.1 * word.std() * torch.randn(n, len(word), generator=generator).to(word)
+        starts = start or starts
         self.token = add_tokens(pipeline, name, starts)
         for key, start in starts.items():
             encoder, tokenizer = (getattr(pipeline, name) for name in ENCODERS[key])
