@@ -226,6 +226,10 @@ def bench(args: argparse.Namespace) -> None:
 
     if args.full_size:
         benches.bench_full_size()
+    elif args.gradients:
+        from fairdemo.training import cost
+
+        cost.table(args.profile)
     else:
         benches.bench(args.profile)
 
@@ -308,6 +312,7 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("bench", help="time the chain against the naive ways")
     p.add_argument("--profile", default="embedded")
     p.add_argument("--full-size", action="store_true", help="SDXL in full size with random weights, on a GPU")
+    p.add_argument("--gradients", action="store_true", help="memory and time of a gradient through the sampler, at 10 and 50 steps")
     p.set_defaults(run=bench)
     return top
 

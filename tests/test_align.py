@@ -75,7 +75,7 @@ def test_losses_by_hand():
     assert losses.semantics_loss([a, a], [b, a], torch.tensor([2.0, 4.0])).item() == pytest.approx(4 / 2)
     assert losses.realism_loss(a, torch.stack([torch.eye(3)[0], torch.tensor([0.0, 0.6, 0.8])])).item() == pytest.approx((0 + 0.4) / 2)
     assert losses.realism_loss(torch.zeros(0, 3), torch.eye(3)).item() == 0
-    weights = losses.semantic_weights(np.array([0, 1, losses.IGNORED, 0]), np.array([0, 0, 1, 1]), np.array([True, True, True, False]), (8.0, 8.0, 1.6))
+    weights = losses.semantic_weights(np.array([[0], [1], [losses.IGNORED], [0]]), np.array([[0], [0], [1], [1]]), np.array([True, True, True, False]), (8.0, 8.0, 1.6))
     assert weights.tolist() == [8.0, 1.6, 1.6, 8.0]
 
 
@@ -123,7 +123,9 @@ def test_joint_targets_of_several_attributes():
     assert list(joint.groups) == ["gender", "age"] and joint.shares == pytest.approx([0.375, 0.125] * 2)
     assert joint.members.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     even = {a: torch.zeros(1, len(c)) for a, c in TARGET_CLASSES.items()}
-    assert joint.probabilities(even)[0] == pytest.approx([1 / 6, 1 / 3] * 2), "joined classes have the sum of their probabilities"
+    p = joint.probabilities(even)
+    assert p[0] == pytest.approx([1 / 6, 1 / 3] * 2), "joined classes have the sum of their probabilities"
+    assert [m[0] for m in joint.marginals(p)] == [pytest.approx([0.5, 0.5]), pytest.approx([1 / 3, 2 / 3])]
 
 
 @pytest.mark.parametrize("target, message", [({}, "nothing"), ({"height": {"tall": 1}}, "height"), ({"gender": {"Female": 1}}, "each of Female, Male once"), ({"gender": {"Female": 0.5, "Male": 0.6}}, "sum to 1"),

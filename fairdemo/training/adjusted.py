@@ -16,7 +16,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 
 @dataclass(frozen=True)
 class Step:
-    """What the U-Net was given in one step of sampling; under guidance the batch is unconditional rows, then conditional ones. `scale` is
+    """What the U-Net was given in one step of sampling: `sample` (n, c, h, w), the same for unconditional and conditional rows under guidance. `scale` is
     `output_scale` of the step."""
 
     sample: torch.Tensor
@@ -50,9 +50,9 @@ def recorded(pipeline: DiffusionPipeline, rows: Sequence[int], batch: int) -> It
 
     def keep(module: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         sample, timestep = args[0], torch.as_tensor(args[1])
-        picked = [start + r for start in range(0, len(sample), batch) for r in rows]
+        doubled = [start + r for start in range(0, len(sample), batch) for r in rows]
         ids = (kwargs.get("added_cond_kwargs") or {}).get("time_ids")
-        steps.append(Step(sample[picked].detach(), timestep.detach(), {} if ids is None else {"time_ids": ids[picked].detach()}, output_scale(pipeline.scheduler, timestep)))
+        steps.append(Step(sample[list(rows)].detach(), timestep.detach(), {} if ids is None else {"time_ids": ids[doubled].detach()}, output_scale(pipeline.scheduler, timestep)))
 
     handle = pipeline.unet.register_forward_pre_hook(keep, with_kwargs=True)
     try:
@@ -64,7 +64,7 @@ def recorded(pipeline: DiffusionPipeline, rows: Sequence[int], batch: int) -> It
 def inner_product(pipeline: DiffusionPipeline, step: Step, text: Text, g: torch.Tensor, guidance: float) -> torch.Tensor:
     """- <g, eps(z_t, t)> of one step, guided as the sampler was; its gradient is the step's share of eq. 10."""
     added = None if text.pooled is None else {"text_embeds": text.pooled, **step.extra}
-    out = pipeline.unet(step.sample, step.timestep, encoder_hidden_states=text.states, added_cond_kwargs=added).sample.float()
+    out = pipeline.unet(torch.cat([step.sample] * 2) if guidance > 1 else step.sample, step.timestep, encoder_hidden_states=text.states, added_cond_kwargs=added).sample.float()
     if guidance > 1:
         unconditional, conditional = out.chunk(2)
         out = unconditional + guidance * (conditional - unconditional)

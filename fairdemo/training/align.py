@@ -124,6 +124,10 @@ class Joint:
         p = np.prod([table[:, self.members[:, k]] for k, table in enumerate(tables)], axis=0)
         return p / p.sum(1, keepdims=True)
 
+    def marginals(self, p: np.ndarray) -> list[np.ndarray]:
+        """Of each attribute's groups (n, groups), from those of all combinations (n, K)."""
+        return [np.stack([p[:, self.members[:, k] == g].sum(1) for g in range(len(groups))], 1) for k, groups in enumerate(self.groups.values())]
+
 
 def joint(target: Target) -> Joint:
     """A target's combinations; ValueError if a class is unknown, missing or named twice, or shares don't sum to 1."""
@@ -232,7 +236,7 @@ class Losses:
     hold: float = 0.0
     images: int = 0
     faces: int = 0
-    sure: int = 0
+    sure: float = 0.0
     norms: list[float] = field(default_factory=list)
 
 
@@ -301,8 +305,8 @@ class Aligner:
         return Drawn(slots, steps, z[:n], x[n:], boxes[:n], boxes[n:], self.logits(x[:n], boxes[:n])[1], self.logits(x[n:], boxes[n:])[1])
 
     def goals(self, drawn: list[Drawn], seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The target combination of every image drawn here, and its twin's; `losses.IGNORED` where it is unsure, and -2 where the twin has no face. All devices' images
-        are transported together."""
+        """The target group in each attribute of every image drawn here (n, attributes), and its twin's; `losses.IGNORED` where it is unsure, and -2 where the twin has no face.
+        All devices' images are transported together, over the combinations of all attributes; each attribute counts where the transport is sure of it."""
         k = len(self.joint.shares)
         p, twins = (np.full((sum(len(d.slots) for d in drawn), k), np.nan) for _ in range(2))
         for table, name in ((p, "logits"), (twins, "twin_logits")):
@@ -311,12 +315,14 @@ class Aligner:
             table[has] = self.joint.probabilities({a: t[torch.from_numpy(has)] for a, t in both.items()}) if has.any() else np.nan
         everywhere = self.devices.gather(torch.tensor(p, device=self.devices.device, dtype=torch.float32)).cpu().double().numpy()
         has = ~np.isnan(everywhere[:, 0])
-        goal = np.full(len(everywhere), losses.IGNORED)
+        goal = np.full((len(everywhere), len(self.joint.groups)), losses.IGNORED)
         if has.any():
-            some = everywhere[has] / everywhere[has].sum(1, keepdims=True)
-            goal[has] = losses.dynamic_targets(expected_transport(some, self.joint.shares, seed=seed), self.config.threshold)
+            q = expected_transport(everywhere[has] / everywhere[has].sum(1, keepdims=True), self.joint.shares, seed=seed)
+            goal[has] = np.stack([losses.dynamic_targets(m, self.config.threshold) for m in self.joint.marginals(q)], 1)
+        was = np.stack([m.argmax(1) for m in self.joint.marginals(np.nan_to_num(twins))], 1)
+        was[np.isnan(twins[:, 0])] = -2
         first = self.devices.process_index * len(p)
-        return goal[first:first + len(p)], np.where(np.isnan(twins[:, 0]), -2, np.nan_to_num(twins).argmax(1))
+        return goal[first:first + len(p)], was
 
     def loss(self, drawn: Drawn, z: torch.Tensor, goal: np.ndarray, was: np.ndarray) -> tuple[torch.Tensor, Losses]:
         """Eq. 6 to 8 of some images, as their share of the mean over all, and as numbers."""
@@ -328,9 +334,8 @@ class Aligner:
         if has.any():
             seen, sure = torch.from_numpy(has), torch.from_numpy(goal[has])
             for k, grouped in enumerate(self.joint.logits({a: t[seen] for a, t in logits.items()}).values()):
-                wanted = torch.where(sure == losses.IGNORED, sure, torch.from_numpy(self.joint.members[:, k])[sure])
-                align = align + losses.alignment_loss(grouped, wanted.to(grouped.device)) * len(sure) / n
-            both = torch.from_numpy(has & (was != -2))
+                align = align + losses.alignment_loss(grouped, sure[:, k].to(grouped.device)) * len(sure) / n
+            both = torch.from_numpy(has & (was[:, 0] != -2))
             for a in self.held if both.any() else ():
                 hold = hold + F.cross_entropy(logits[a][both], torch.softmax(drawn.twin_logits[a][both], 1), reduction="sum") / n
         weights = losses.semantic_weights(goal, was, has, c.semantics)
@@ -341,7 +346,7 @@ class Aligner:
                 meaning = meaning + self.likeness(*(without_faces(im, drawn.boxes, drawn.twin_boxes) for im in (x, drawn.twins)), rest)
         real = losses.realism_loss(vectors, self.bank.to(vectors)) * len(vectors) / n
         total = (align + meaning + c.realism * real + c.hold * hold) * n / c.images
-        return total, Losses(*(v.item() * n for v in (align, meaning, real, hold)), n, int(has.sum()), int((goal != losses.IGNORED).sum()))
+        return total, Losses(*(v.item() * n for v in (align, meaning, real, hold)), n, int(has.sum()), float((goal != losses.IGNORED).mean(1).sum()))
 
     def likeness(self, x: torch.Tensor, twins: torch.Tensor, weights: np.ndarray) -> torch.Tensor:
         with torch.no_grad():

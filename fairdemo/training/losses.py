@@ -32,8 +32,8 @@ def realism_loss(faces: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
 
 def semantic_weights(targets: np.ndarray, before: np.ndarray, faces: np.ndarray, weights: tuple[float, float, float]) -> np.ndarray:
     """The dynamic weight of the semantics loss (N,): weights[0] where no face is found (`faces` False), so that semantics is all that is held; weights[1]
-    where the twin's class `before` (N,) is the target already; weights[2], smaller, where it has to change or the target is ignored."""
-    return np.where(~faces, weights[0], np.where(targets == before, weights[1], weights[2]))
+    where the twin's classes `before` (N, attributes) are the targets already; weights[2], smaller, where one has to change or is ignored."""
+    return np.where(~faces, weights[0], np.where((targets == before).all(1), weights[1], weights[2]))
 
 
 def denoising_loss(prediction: torch.Tensor, z: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor, kind: str, gamma: float = 5.0) -> torch.Tensor:

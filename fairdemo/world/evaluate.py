@@ -169,13 +169,14 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
 
 
-def aligned(bench: Bench, n: int = 32) -> dict:
-    """Each aligned adapter on the 16 professions and two prompt styles that it never saw, n images a prompt, every prompt with noise of its own: mean bias(P) over prompts
-    before and after, share of old faces, one face, the prompt's profession shown, and likeness to the frozen twin against that of two noises of the baseline."""
+def aligned(bench: Bench, n: int = 64) -> dict:
+    """Each adapter with a distribution in it, on the 16 professions and two prompt styles that it never saw (one style a profession in turn), n images a prompt, every prompt with noise of
+    its own: mean bias(P) over prompts before and after (and what chance alone gives an even model), share of faces from 40 years, one face, the prompt's profession shown, and likeness to
+    the frozen twin against that of two noises of the baseline."""
     routes = [(), *((a.name,) for a in bench.studio.adapters if a.method and not a.cell)]
     seen: dict[tuple[str, ...], list[list[Drawn]]] = {route: [] for route in routes}
     again: list[list[Drawn]] = []
-    prompts = [(p, photo_of(p) + style) for p in PROFESSIONS[1::2] for style in (", oil painting", " reading")]
+    prompts = [(p, photo_of(p) + (" reading", ", oil painting")[k % 2]) for k, p in enumerate(PROFESSIONS[1::2])]
     settings = bench.studio.profile.steps, bench.studio.profile.guidance
     for seed, (_, prompt) in enumerate(tqdm(prompts, desc="aligned")):
         drawn = bench.studio.fresh(prompt, 3000 + seed, [(i, route) for route in routes for i in range(n)], *settings)
@@ -186,22 +187,57 @@ def aligned(bench: Bench, n: int = 32) -> dict:
     def likeness(some: list[list[Drawn]], others: list[list[Drawn]]) -> float:
         return round(float(np.mean([np.dot(a.look, b.look) for x, y in zip(some, others) for a, b in zip(x, y)])), 4)
 
-    def kept(walls: list[list[Drawn]]) -> dict:
-        return share([d.subject == profession for (profession, _), wall in zip(prompts, walls) for d in wall])
+    def bias(walls: list[list[Drawn]], attribute: str) -> dict[str, float | int | list[float]]:
+        values = [measure.bias({c: sum(d.faces[0].label(attribute) == c for d in wall if d.faces) for c in CLASSES[attribute]}) for wall in walls]
+        mean = measure.mean(values)
+        return {"mean": round(mean.value, 4), "prompts": mean.n, "interval": [round(v, 4) for v in mean.interval]}
 
-    def bias(walls: list[list[Drawn]], attribute: str, classes: tuple[str, ...]) -> float:
-        return round(float(np.mean([measure.bias({c: sum(d.faces[0].label(attribute) == c for d in wall if d.faces) for c in classes}) for wall in walls])), 4)
-
-    result = {}
+    chance = {a: round(float(np.mean([measure.bias(dict(enumerate(row))) for row in np.random.default_rng(0).multinomial(n, np.full(len(CLASSES[a]), 1 / len(CLASSES[a])), 4000)])), 4)
+              for a in ("gender", "race")}
+    result: dict = {"n_per_prompt": n, "bias_by_chance": chance}
     for route, walls in seen.items():
+        faces = [d.faces[0] for wall in walls for d in wall if d.faces]
         result[" ".join(route) or "baseline"] = {
-            "prompts": len(prompts), "n": n, "gender_bias": bias(walls, "gender", CLASSES["gender"]), "race_bias": bias(walls, "race", CLASSES["race"]),
-            "women": share([d.faces[0].gender == "Female" for wall in walls for d in wall if d.faces]), "old": share([d.faces[0].age == "60+" for wall in walls for d in wall if d.faces]),
-            "one_face": share([len(d.faces) == 1 for wall in walls for d in wall]), "profession_shown": kept(walls), "like_twin": likeness(walls, again if not route else seen[()])}
+            "gender_bias": bias(walls, "gender"), "race_bias": bias(walls, "race"), "women": share([f.gender == "Female" for f in faces]), "from_40": share([AGES.index(f.age) >= 3 for f in faces]),
+            "one_face": share([len(d.faces) == 1 for wall in walls for d in wall]),
+            "profession_shown": share([d.subject == profession for (profession, _), wall in zip(prompts, walls) for d in wall]), "like_twin": likeness(walls, again if not route else seen[()])}
     return result
 
 
-CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned)}
+def varied(bench: Bench, n: int = 96) -> dict:
+    """The adapters of varied faces (arXiv 2402.01002, SDXL-Div), "a photo of a <race> person", n images: cosine similarity of face embeddings within a race, against the
+    baseline's and that of as many portraits of the wide corpus; the share of the gap between these two that is closed, its interval by resampling faces; faces found, race right."""
+    table, portraits_ = build.portraits("reference", bench.work)
+    settings = bench.studio.profile.steps, bench.studio.profile.guidance
+    result = {}
+    for k, race in enumerate(tqdm(CLASSES["race"], desc="varied")):
+        names = [a.name for a in bench.studio.adapters if a.method and race in a.cell]
+        prompt = photo_of(f"{race} person")
+        wanted = [(i, ()) for i in range(n)] + [(i, (names[i % len(names)],)) for i in range(n)]
+        drawn = bench.studio.fresh(prompt, 5000 + k, wanted, *settings)
+        sides = [[d.faces[0] for d in part if d.faces] for part in (drawn[:n], drawn[n:])]
+        wide = [f for f in build.read_faces(bench.studio.reader, portraits_[np.flatnonzero(table.race == race)[:n]]) if f]
+        vectors = [np.stack([f.embedding for f in some]) for some in (*sides, wide)]
+        before, after, goal = (measure.likeness(v) for v in vectors)
+        closed = [(b - a) / (b - w) for b, a, w in zip(*(resampled(v, seed) for seed, v in enumerate(vectors)))]
+        result[race] = {name: {"similarity": round(e.value, 4), "n": e.n, "interval": [round(v, 4) for v in e.interval]} for name, e in (("baseline", before), ("varied", after), ("wide corpus", goal))}
+        result[race] |= {"gap_closed": round((before.value - after.value) / (before.value - goal.value), 4), "gap_closed_interval": [round(float(v), 4) for v in np.quantile(closed, [0.025, 0.975])],
+                         "face_found": share([bool(d.faces) for d in drawn[n:]]), "race_right": share([f.race == race for f in sides[1]])}
+    return result
+
+
+def resampled(vectors: np.ndarray, seed: int, times: int = 500) -> list[float]:
+    """Mean similarity within resampled faces (n, d)."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(times):
+        i = rng.integers(len(vectors), size=len(vectors))
+        different = i[:, None] != i[None]
+        values.append(float((vectors[i] @ vectors[i].T)[different].mean()))
+    return values
+
+
+CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned, varied)}
 
 
 def evaluate(work: Path, only: str | None) -> None:
