@@ -164,6 +164,7 @@ class Studio:
         task = self.task(prompt, target, dependence)
         own = self.own_methods.get(method)
         if own:
+            own = [own[i] for i in mix.allowed(own, prompts.named(prompt))] or own
             solved = mix.only(task, own, response.table(self.counts, own, response.baseline(self.counts, prompt, prompts.named(prompt))))
             slots = mix.allot(solved, n, mix.METHODS[0], seed)
         elif before is not None and len(before) == n and method == mix.METHODS[0]:

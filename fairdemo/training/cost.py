@@ -66,9 +66,9 @@ def once(way: str, steps: int, profile: str, images: int = 8) -> dict[str, float
         with torch.autocast(generator.device.type, generator.dtype, enabled=generator.mixed):
             if way == "naive":
                 rows = images * (1 + (chosen.guidance > 1))
-                extra = {"time_ids": torch.tensor([[chosen.size, chosen.size, 0, 0, chosen.size, chosen.size]], device=generator.device, dtype=pipe.unet.dtype).expand(rows, -1)}
+                ids = torch.tensor([[chosen.size, chosen.size, 0, 0, chosen.size, chosen.size]], device=generator.device, dtype=pipe.unet.dtype).expand(rows, -1)
                 with generator.router.routed(samples):
-                    z = naive.sampled(pipe, text(), torch.cat(noise).to(generator.device, pipe.unet.dtype), steps, chosen.guidance, extra, list(generators))
+                    z = naive.sampled(pipe, [text()] * steps, torch.cat(noise).to(generator.device, pipe.unet.dtype), chosen.guidance, ids, list(generators))
                 z.float().sum().backward()
             else:
                 with adjusted.recorded(pipe, range(images), images) as recorded:

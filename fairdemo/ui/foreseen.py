@@ -21,7 +21,7 @@ def segments(plan: Plan) -> list[tuple[str, str, float]]:
 def group(slot: Slot) -> tuple[str, str]:
     race, gender, age = (slot.named(a) for a in TARGET_CLASSES)
     if race:
-        return f"{race} {gender}", COLOURS["race"][race]
+        return " ".join(filter(None, (race, gender))), COLOURS["race"][race]
     return (f"baseline, {age}" if age else "baseline"), "#9aa1ad"
 
 
@@ -29,18 +29,24 @@ def preview(plan: Plan, language: str) -> str:
     """A bar of the mix, and in words what it is expected to give."""
     comparison = plan.comparison
     if comparison.settings["method"] not in METHODS:
-        return f'<section class="mix"><div class="bar"><span style="--c:#6d5bd0;--ink:#fff;flex-grow:1">{html.escape(comparison.settings["method"])}</span></div><p>{say(language, "aligned_note")}</p></section>'
+        several = any(slot.cell for slot in plan.mix.task.choice)
+        whole = f'<span style="--c:#6d5bd0;--ink:#fff;flex-grow:1">{html.escape(comparison.settings["method"])}</span>'
+        return f'<section class="mix"><div class="bar">{bar_of(plan) if several else whole}</div><p>{say(language, "varied_note" if several else "aligned_note")}</p></section>'
     named = prompts.named(comparison.prompt)
     note = say(language, "named", what=", ".join(f"{a} ({c})" for a, c in named.items())) if named else ""
     if not comparison.target:
         return f'<section class="mix"><p>{say(language, "nothing_steered")} {html.escape(note)}</p></section>'
-    bar = "".join(f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%}">'
-                  f"{html.escape(short(name)) if weight >= 0.045 else ''}</span>" for name, colour, weight in segments(plan))
     expected = "; ".join(", ".join(f"{c} {share:.0%}" for c, share in comparison.mix["expected"][a].items() if not (a == "gender" and c == "Male")) for a in comparison.target)
     missed = [say(language, "above" if gap > 0 else "below", name=c, gap=abs(gap)) for gaps in comparison.mix["short"].values() for c, gap in gaps.items()]
     words = say(language, "unreachable", gaps=", ".join(missed)) if missed else say(language, "reachable")
-    return (f'<section class="mix" aria-label="{say(language, "mix")}"><div class="bar">{bar}</div><p>{say(language, "expected")}: {expected}. '
+    return (f'<section class="mix" aria-label="{say(language, "mix")}"><div class="bar">{bar_of(plan)}</div><p>{say(language, "expected")}: {expected}. '
             f"{words} {html.escape(note)}</p></section>")
+
+
+def bar_of(plan: Plan) -> str:
+    """The mix as coloured pieces, as wide as their weights."""
+    return "".join(f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%}">'
+                   f"{html.escape(short(name)) if weight >= 0.045 else ''}</span>" for name, colour, weight in segments(plan))
 
 
 def ink(colour: str) -> str:
@@ -52,4 +58,4 @@ def ink(colour: str) -> str:
 def short(name: str) -> str:
     """A segment's name in a few letters: "As F" for Asian Female."""
     race, _, gender = name.rpartition(" ")
-    return f"{SHORT[race]} {SHORT[gender]}" if race in SHORT else name
+    return SHORT[name] if name in SHORT else f"{SHORT[race]} {SHORT[gender]}" if race in SHORT else name

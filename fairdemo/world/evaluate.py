@@ -19,6 +19,8 @@ from fairdemo.compare import Studio
 from fairdemo.comparison import Drawn
 from fairdemo.models import ROOT
 from fairdemo.prompts import PROFESSIONS, photo_of
+from fairdemo.training import against_naive
+from fairdemo.training.align import Config, prepared
 from fairdemo.vision import load_weights, to_tensor
 from fairdemo.world import build, parts
 from fairdemo.world.professions import SKEWS
@@ -237,7 +239,15 @@ def resampled(vectors: np.ndarray, seed: int, times: int = 500) -> list[float]:
     return values
 
 
-CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned, varied)}
+def adjusted(bench: Bench) -> dict:
+    """Adjusted against naive direct finetuning, every image of "a photo of a doctor" to be a woman, 300 iterations, three seeds: mean loss of the first and of the last 20 iterations.
+    Curves and the gradients' sizes over the sampler's steps are drawn in docs/adjusted.png."""
+    path = bench.work / "soft_reader.safetensors"
+    reader, _ = prepared(bench.studio, Config(("a person",), {"gender": {"Female": 0.5, "Male": 0.5}}), path)
+    return against_naive.compare(bench.studio.profile, reader, ROOT / "docs" / "adjusted")
+
+
+CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned, varied, adjusted)}
 
 
 def evaluate(work: Path, only: str | None) -> None:
