@@ -28,14 +28,14 @@ ROOT = Path(__file__).resolve().parent.parent
 class Reader:
     """Stands in for MTCNN, which finds no face in what a random model draws."""
 
-    def __init__(self, backbone):
-        self.backbone = backbone
+    def __init__(self, backbone, every=4):
+        self.backbone, self.every = backbone, every  # each how manieth image has no face
         self.detector = self
 
     def detect(self, images):
         from fairdemo.faces.detect import Detection
 
-        return [[Detection((12, 12, 52, 52), np.zeros((5, 2)), 1.0)] if i % 4 < 3 else [] for i, _ in enumerate(images)]
+        return [[Detection((12, 12, 52, 52), np.zeros((5, 2)), 1.0)] if (i + 1) % self.every else [] for i, _ in enumerate(images)]
 
 
 def aligner(tmp_path, family, studio, **keys):
@@ -215,7 +215,7 @@ def build(profile, devices=None):
     generator = PairedGenerator(pipe, adapters.Router(torch.nn.Module(), {}), profile, "cpu")
     config = align.Config(("a photo of a doctor", "a photo of a chef"), EVEN, parts=("unet", "text_encoder"), rank=2, images=4, iterations=60, hold=1.0, peak=0.01)
     backbone = embed.embedded(models.ROOT / "assets" / "classifier")
-    reader = align.SoftReader(Reader(backbone), {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
+    reader = align.SoftReader(Reader(backbone, 1000), {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
     return align.Aligner(generator, reader, [lambda x: F.normalize(x.mean((2, 3)), dim=-1)], torch.eye(128)[:4], config, align.fresh(generator, config), devices or Accelerator(cpu=True))
 
 def run(profile, folder):

@@ -44,7 +44,6 @@ class Folder:
             if kept.is_file() and kept.read_text() != self.settings:
                 self.lock.release()
                 raise ValueError(f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the same settings to go on")
-            replace(kept, self.settings)
             log = self.path / "log.csv"
             if log.is_file():
                 with log.open(newline="") as file:
@@ -59,6 +58,7 @@ class Folder:
         if not self.main:
             return
         if not self.bar.n:
+            replace(self.path / "config.json", self.settings)  # not earlier: a run that found its data bad leaves the folder free
             self.rows = [r for r in self.rows if r["step"] < step]
             self.before = (self.rows[-1]["seconds"] if self.rows else 0) or 0
             self.bar.initial = self.bar.n = step - 1
