@@ -149,6 +149,7 @@ class Router:
         self.names = list(factors)
         self.words = words or {}
         self.layers = {name: set(layers) for name, layers in factors.items()}
+        self.ranks = {name: max((down.shape[0] for down, _ in layers.values()), default=0) for name, layers in factors.items()}
         self.stacks: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.gathered: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         modules = dict(model.named_modules())
@@ -197,9 +198,11 @@ class Router:
         width = max((len(s) for s in samples), default=0)
         index = torch.tensor([[self.names.index(n) + 1 for n in s] + [0] * (width - len(s)) for s in samples], dtype=torch.long).view(len(samples), width)
         touched = {layer for name in wanted for layer in self.layers[name]}
+        rank = max((self.ranks[name] for name in wanted), default=0)
         for layer, (a, b) in self.stacks.items():
             if layer in touched:
                 i = index.to(a.device)
+                a, b = (a[..., :rank] if a.ndim == 3 else a[:, :rank]), b[:, :rank]  # adapters of higher rank may lie beside
                 # several adapters of a sample lie side by side along the rank
                 self.gathered[layer] = (a[i].transpose(1, 2).flatten(2) if a.ndim == 3 else a[i].flatten(1, 2), b[i].flatten(1, 2))
         return self

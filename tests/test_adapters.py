@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from fairdemo import adapters, mix, models
 from fairdemo.__main__ import main
 from fairdemo.adapters import Router
-from fairdemo.training import inc
+from fairdemo.training import denoise
 from tests.small_models import save_lora
 
 
@@ -22,7 +22,7 @@ def small_unet() -> UNet2DConditionModel:
 
 
 def random_factors(net, names):
-    factors = inc.fresh_factors(net, names, 1)
+    factors = denoise.fresh_factors(net, names, 4, 1)
     torch.manual_seed(2)
     return {n: {layer: (a, torch.randn_like(b) * 0.3) for layer, (a, b) in f.items()} for n, f in factors.items()}
 
@@ -84,7 +84,7 @@ def test_unknown_and_foreign_adapters_are_named():
         router.routed([("six",)])
     with pytest.raises(ValueError, match="other base model|another base model"):
         Router(small_unet(), {"x": {"no.such.layer": (torch.zeros(4, 8), torch.zeros(8, 4))}})
-    layer = next(iter(inc.fresh_factors(net, ["a"], 0)["a"]))
+    layer = next(iter(denoise.fresh_factors(net, ["a"], 4, 0)["a"]))
     with pytest.raises(ValueError, match="wrong shape"):
         Router(small_unet(), {"x": {layer: (torch.zeros(4, 7), torch.zeros(32, 4))}})
 
