@@ -199,7 +199,8 @@ def adapters(args: argparse.Namespace) -> None:
         cell = tuple(c.strip() for c in args.cell.split(",") if c.strip())
         path = Path(args.source).resolve()
         catalogs.add(args.catalog, catalogs.Adapter(args.name, models.profile(args.base).adapters, str(path) if local else args.file, cell, args.weight, args.license, args.origin or args.source,
-                                                    "" if local else args.source, None if local else args.revision, args.method, args.catalog.resolve().parent))
+                                                    "" if local else args.source, None if local else args.revision, args.method, args.tokens,
+                                                    args.catalog.resolve().parent))
         print(f"{args.name} is in {args.catalog}. Measure what it draws with: FAIRDEMO_CATALOG={args.catalog} python -m fairdemo calibrate --profile {args.base}")
 
 
@@ -296,6 +297,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--file", default="pytorch_lora_weights.safetensors", help="add: the file in the repository")
     p.add_argument("--revision", help="add: the repository's commit")
     p.add_argument("--method", default="", help="add: the method that it draws under beside the mix; without a cell, it has a whole distribution in it")
+    p.add_argument("--tokens", type=int, default=0, help="add: it is no LoRA but this many soft tokens")
     p.add_argument("--weight", type=float, default=1.0)
     p.add_argument("--license", default="unknown")
     p.add_argument("--origin", help="add: where it comes from, in words")
