@@ -23,7 +23,7 @@ PROMPT = "a photo of a doctor"
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[list[float]]:
-    """Puts into its list by how many bytes memory grew at most within it: the GPU's, or this process's."""
+    """Puts into its list by how many bytes memory grew at most within it, and how many were in use at most: the GPU's, or this process's."""
     grown: list[float] = []
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -31,7 +31,7 @@ def peak_memory(device: torch.device) -> Iterator[list[float]]:
         base = torch.cuda.memory_allocated()
         yield grown
         torch.cuda.synchronize()
-        grown.append(torch.cuda.max_memory_allocated() - base)
+        grown += [torch.cuda.max_memory_allocated() - base, torch.cuda.max_memory_allocated()]
         return
     process, done = psutil.Process(), threading.Event()
     base = most = process.memory_info().rss
@@ -46,7 +46,8 @@ def peak_memory(device: torch.device) -> Iterator[list[float]]:
     yield grown
     done.set()
     thread.join()
-    grown.append(max(most, process.memory_info().rss) - base)
+    most = max(most, process.memory_info().rss)
+    grown += [most - base, most]
 
 
 def once(way: str, steps: int, profile: str, images: int = 8) -> dict[str, float]:
@@ -86,16 +87,16 @@ def once(way: str, steps: int, profile: str, images: int = 8) -> dict[str, float
     start = time.perf_counter()
     with peak_memory(generator.device) as grown:
         run(steps)
-    return {"bytes": grown[0], "seconds": time.perf_counter() - start}
+    return {"bytes": grown[0], "peak": grown[1], "seconds": time.perf_counter() - start}
 
 
 def table(profile: str, steps: tuple[int, int] = (10, 50)) -> dict[str, list[dict[str, float]]]:
     """Prints and returns memory and time of each way at few and at many steps, each measured in a process of its own."""
-    print(f"\none gradient of 8 images, profile {profile!r}: memory beyond the model's, time with sampling")
+    print(f"\none gradient of 8 images, profile {profile!r}: memory beyond the model's, peak with all that is loaded, time with sampling")
     found = {}
     for way, title in WAYS.items():
         code = "import json, sys; from fairdemo.training import cost; print(json.dumps(cost.once(sys.argv[1], int(sys.argv[2]), sys.argv[3])))"
         found[way] = [json.loads(subprocess.run([sys.executable, "-c", code, way, str(k), profile], capture_output=True, text=True, check=True).stdout.splitlines()[-1]) for k in steps]
         few, many = found[way]
-        print(f"  {title:40}" + "".join(f"{k:4} steps {m['bytes'] / 1e6:8.0f} MB {m['seconds'] / k:6.3f} s a step" for k, m in zip(steps, (few, many))) + f"{many['bytes'] / few['bytes']:8.2f}x memory", flush=True)
+        print(f"  {title:40}" + "".join(f"{k:4} steps {m['bytes'] / 1e6:8.0f} MB, peak {m['peak'] / 1e6:6.0f} MB {m['seconds'] / k:6.3f} s a step" for k, m in zip(steps, (few, many))) + f"{many['bytes'] / few['bytes']:8.2f}x memory, {many['peak'] / few['peak']:.2f}x peak", flush=True)
     return found
