@@ -6,7 +6,6 @@ optimal transport; and follows the losses' adjusted gradient.
 
 import itertools
 import math
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -27,8 +26,8 @@ from fairdemo.compare import Studio
 from fairdemo.comparison import Face
 from fairdemo.generate import PairedGenerator
 from fairdemo.subject import SIDE, SubjectReader
-from fairdemo.training import adjusted, lora, losses, soft_tokens
-from fairdemo.training.folder import Folder
+from fairdemo.training import adjusted, lora, losses, settings, soft_tokens
+from fairdemo.training.folder import Folder, sheet_of
 from fairdemo.training.soft_reader import Box, SoftReader, bank, drawn_people, teach
 from fairdemo.training.steps import Course, warm_cosine
 from fairdemo.training.transport import expected_transport
@@ -86,23 +85,13 @@ class Config:
             raise ValueError("validate is set, but there are no validation prompts")
         if len(self.semantics) != 3 or min(self.semantics) < 0:
             raise ValueError(f"semantics are {list(self.semantics)}; expected three weights of 0 or more")
-        for key, low, high in (("rank", 1, 256), ("tokens", 1, 50), ("images", 2, 512), ("batch", 1, 64), ("iterations", 1, 10**6), ("threshold", 0, 1), ("sampled", 0, 1000), ("steps", 0, 100),
-                               ("peak", 0, 1), ("realism", 0, 100), ("hold", 0, 100), ("ema", 0, 0.99999), ("validate", 0, 10**6), ("patience", 1, 10**6), ("at_once", 1, 512), ("seed", 0, 2**31 // 10**6)):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise ValueError(f"{key} is {value!r}; a number from {low} to {high} is expected")
+        settings.check_bounds(self, (("rank", 1, 256), ("tokens", 1, 50), ("images", 2, 512), ("batch", 1, 64), ("iterations", 1, 10**6), ("threshold", 0, 1), ("sampled", 0, 1000), ("steps", 0, 100),
+                               ("peak", 0, 1), ("realism", 0, 100), ("hold", 0, 100), ("ema", 0, 0.99999), ("validate", 0, 10**6), ("patience", 1, 10**6), ("at_once", 1, 512), ("seed", 0, 2**31 // 10**6)))
 
 
 def read_config(path: Path) -> Config:
     """A run's TOML file; ValueError names what is wrong with it."""
-    try:
-        data: dict[str, Any] = tomllib.loads(path.read_text())
-        unknown = set(data) - {f.name for f in fields(Config)}
-        if unknown:
-            raise ValueError(f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(f.name for f in fields(Config))}")
-        return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-    except (OSError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
-        raise ValueError(f"config {str(path)!r} can't be used: {error}") from None
+    return settings.read(path, Config, Config)
 
 
 @dataclass(frozen=True)
@@ -508,11 +497,7 @@ def real_faces(studio: Studio, config: Config) -> torch.Tensor:
 def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
     """The frozen model's images above the finetuned one's, from the same noise."""
     images = generator.draw(prompt, 1, [(i, names) for names in ((), (NAME,)) for i in range(n)], generator.profile.steps, generator.profile.guidance)
-    side = generator.profile.size
-    grid = Image.new("RGB", (n * side, 2 * side))
-    for k, image in enumerate(images):
-        grid.paste(image, (k % n * side, k // n * side))
-    return grid
+    return sheet_of(images, n)
 
 
 def card(config: Config, aligner: Aligner, prompts: tuple[str, ...]) -> str:

@@ -5,9 +5,9 @@ All adapters are trained in one run: each sample of a mixed batch goes through i
 """
 
 import itertools
-import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ from fairdemo import models
 from fairdemo.adapters import Adapter, Factors, Router
 from fairdemo.attributes import ATTRIBUTES, TARGET_CLASSES, band
 from fairdemo.faces.labelled import Labelled, read_labelled
-from fairdemo.training import lora
-from fairdemo.training.folder import Folder
+from fairdemo.generate import PairedGenerator
+from fairdemo.training import lora, settings
+from fairdemo.training.folder import Folder, sheet_of
 from fairdemo.training.losses import denoising_loss
 from fairdemo.training.steps import Course, warm_cosine
 from fairdemo.vision import to_tensor
@@ -53,10 +54,7 @@ class Config:
     def __post_init__(self) -> None:
         if not self.by or len(set(self.by)) < len(self.by) or set(self.by) - set(ATTRIBUTES):
             raise ValueError(f"by is {list(self.by)}; expected some of {', '.join(ATTRIBUTES)}")
-        for key, low, high in (("rank", 1, 256), ("iterations", 1, 10**7), ("batch", 1, 4096), ("peak", 0, 1), ("gamma", 0, 1000), ("ema", 0, 0.99999), ("strength", 0, 10), ("limit", 1, 10**8), ("seed", 0, 2**31)):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise ValueError(f"{key} is {value!r}; a number from {low} to {high} is expected")
+        settings.check_bounds(self, (("rank", 1, 256), ("iterations", 1, 10**7), ("batch", 1, 4096), ("peak", 0, 1), ("gamma", 0, 1000), ("ema", 0, 0.99999), ("strength", 0, 10), ("limit", 1, 10**8), ("seed", 0, 2**31)))
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
@@ -66,16 +64,7 @@ class Config:
 
 def read_config(path: Path | None, defaults: Config) -> Config:
     """A run's TOML file over its defaults; ValueError names what is wrong with it."""
-    if path is None:
-        return defaults
-    try:
-        data = tomllib.loads(path.read_text())
-        unknown = set(data) - {f.name for f in fields(Config)}
-        if unknown:
-            raise ValueError(f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(f.name for f in fields(Config))}")
-        return replace(defaults, **{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-    except (OSError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
-        raise ValueError(f"config {str(path)!r} can't be used: {error}") from None
+    return defaults if path is None else settings.read(path, Config, partial(replace, defaults))
 
 
 def fresh_factors(net: UNet2DConditionModel, names: list[str], rank: int, seed: int) -> dict[str, Factors]:
@@ -223,12 +212,7 @@ def run(profile: str, config: Config, out: Path, method: str, drawn: Callable[[D
 
 def sheet(profile: models.Profile, pipe: DiffusionPipeline, router: Router, n: int = 6) -> Image.Image:
     """A row of n faces of each adapter, under one of the baseline's, from the same noise."""
-    from fairdemo.generate import PairedGenerator
-
     generator = PairedGenerator(pipe, router, profile, str(pipe.unet.device))
-    side, rows = profile.size, [(), *((name,) for name in router.names)]
+    rows = [(), *((name,) for name in router.names)]
     images = generator.draw("a photo of a person", 3, [(i, names) for names in rows for i in range(n)], profile.steps, profile.guidance)
-    grid = Image.new("RGB", (n * side, len(rows) * side))
-    for k, image in enumerate(images):
-        grid.paste(image, (k % n * side, k // n * side))
-    return grid
+    return sheet_of(images, n)

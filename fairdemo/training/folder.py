@@ -99,6 +99,15 @@ class Folder:
             self.lock.release()
 
 
+def sheet_of(images: list[Image.Image], across: int) -> Image.Image:
+    """Images of one size side by side, `across` in a row."""
+    width, height = images[0].size
+    sheet = Image.new("RGB", (across * width, -(-len(images) // across) * height))
+    for k, image in enumerate(images):
+        sheet.paste(image, (k % across * width, k // across * height))
+    return sheet
+
+
 def replace(path: Path, text: str) -> None:
     """Writes a file whole, or leaves what was there."""
     part = path.with_name(path.name + ".part")

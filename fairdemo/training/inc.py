@@ -6,6 +6,7 @@ together, which is how they are used later.
 
 from pathlib import Path
 
+import torch
 from diffusers import DiffusionPipeline
 
 from fairdemo import models
@@ -31,8 +32,6 @@ def run(profile: str, config: Config, out: Path, work: Path) -> list[Path]:
 
 def balanced_professions(pipe: DiffusionPipeline, work: Path) -> tuple:
     """Labels, latents and captions of the embedded world's balanced people, without the professions that adapters are measured on."""
-    import torch
-
     from fairdemo.world import build, corpus
 
     table, z = build.latents(pipe.vae, "balanced", work)
