@@ -16,6 +16,11 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def to_pixels(x: torch.Tensor) -> np.ndarray:
+    """Float (n, 3, h, w), cut to [-1, 1], to uint8 (n, h, w, 3)."""
+    return ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
 def halving_convolutions(widths: tuple[int, ...]) -> nn.Sequential:
     """(n, 3, h, w) -> (n, widths[-1], h / 2^k, w / 2^k) for k widths (multiples of 8): two convolutions at each resolution."""
     layers: list[nn.Module] = []

@@ -10,7 +10,9 @@ from diffusers import DDIMScheduler
 from fairdemo import adapters, models
 from fairdemo.attributes import TARGET_CLASSES
 from fairdemo.generate import PairedGenerator
-from fairdemo.training import adjusted, align, losses
+from fairdemo.training import adjusted, align, losses, soft_tokens
+from fairdemo.training.joint import joint_of
+from fairdemo.training.looks import looks_of
 from fairdemo.training.transport import _sampled, expected_transport
 from tests import small_models
 from tests.small_models import save_lora, save_profile
@@ -80,7 +82,7 @@ def test_losses_by_hand():
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
-@pytest.mark.parametrize("parts", [("unet",), ("text_encoder", "text_encoder_2"), ("tokens",)])
+@pytest.mark.parametrize("parts", [("unet",), ("text_reading",), ("text_encoder", "text_encoder_2"), ("tokens",)])
 def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
     """The kept graph (z_t detached) gives the same adjusted gradient to 1e-4 in float32."""
     profile = models.profile(str(save_profile(tmp_path, family, steps=4)))
@@ -119,7 +121,7 @@ def test_velocity_counts_as_what_it_says_of_the_clean_image():
 
 
 def test_joint_targets_of_several_attributes():
-    joint = align.joint({"age": {"young": 0.75, "middle + old": 0.25}, "gender": {"Female": 0.5, "Male": 0.5}})
+    joint = joint_of({"age": {"young": 0.75, "middle + old": 0.25}, "gender": {"Female": 0.5, "Male": 0.5}})
     assert list(joint.groups) == ["gender", "age"] and joint.shares == pytest.approx([0.375, 0.125] * 2)
     assert joint.members.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     even = {a: torch.zeros(1, len(c)) for a, c in TARGET_CLASSES.items()}
@@ -132,7 +134,7 @@ def test_joint_targets_of_several_attributes():
                                              ({"age": {"young": 0.5, "middle": 0.5}}, "young, middle, old"), ({"gender": {"Female+Male": 1}}, "two groups")])
 def test_strange_targets_are_refused(target, message):
     with pytest.raises(ValueError, match=message):
-        align.joint(target)
+        joint_of(target)
 
 
 def test_crops_with_a_gradient_are_the_classifiers_crops(studio):
@@ -175,7 +177,7 @@ def small_aligner(studio, config, profile=None):
     quick = replace(studio.profile, steps=2, dtype="float32")
     generator = PairedGenerator(models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu")
     reader = align.SoftReader(studio.reader, {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
-    return align.Aligner(generator, reader, align.looks_of(studio, ""), torch.eye(128)[:4], config, align.fresh(generator, config))
+    return align.Aligner(generator, reader, looks_of(studio, ""), torch.eye(128)[:4], config, align.fresh(generator, config))
 
 
 def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
@@ -195,6 +197,48 @@ def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
     resumed = trained(tmp_path / "killed.pt")
     assert all(torch.equal(a, b) for a, b in zip(whole, resumed))
     assert any(b.abs().sum() > 0 for b in whole[1::2])
+
+
+def drawn_by(pipe, prompt):
+    return np.stack([np.asarray(pipe(prompt, num_inference_steps=2, guidance_scale=2.0, height=128, width=128, generator=torch.Generator().manual_seed(4)).images[0]).astype(int)])
+
+
+def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, tmp_path):
+    """Keys and values of cross attention, and SDXL's pooled text; one of a lower rank to go on from does what it did."""
+    config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, ("text_reading",), rank=2, images=2)
+    aligner = small_aligner(studio, config)
+    layers = set(aligner.generator.router.stacks)
+    assert "unet.add_embedding.linear_1" in layers and all(name.endswith(("attn2.to_k", "attn2.to_v", "add_embedding.linear_1")) for name in layers)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for f in aligner.trained.factors:
+            f.copy_((0.2 * torch.randn_like(f)).half().float())
+    path = tmp_path / "adapter.safetensors"
+    aligner.trained.save(path)
+    with aligner.generator.router.routed([(align.NAME,)]):
+        ours = drawn_by(aligner.generator.pipeline, "a photo of a nurse")
+    plain = models.load_pipeline(aligner.generator.profile, "cpu")
+    before = drawn_by(plain, "a photo of a nurse")
+    plain.load_lora_weights(str(tmp_path), weight_name="adapter.safetensors")
+    assert np.abs(ours - before).max() > 5 and np.abs(ours - drawn_by(plain, "a photo of a nurse")).max() <= 1
+    wider = small_aligner(studio, replace(config, rank=5, start=str(path)))
+    assert max(f.shape[-1] for f in wider.trained.factors[::2]) == 5
+    with wider.generator.router.routed([(align.NAME,)]):
+        assert np.abs(ours - drawn_by(wider.generator.pipeline, "a photo of a nurse")).max() <= 1
+    with pytest.raises(ValueError, match="isn't LoRA on unet"):
+        small_aligner(studio, replace(config, parts=("unet",), start=str(path)))
+
+
+def test_soft_tokens_begin_at_words(studio):
+    """Each of the words in turn, in both text encoders; without words there is nothing to begin at."""
+    pipe = models.load_pipeline(studio.profile, "cpu")
+    table = pipe.text_encoder.get_input_embeddings().weight.detach().float()
+    female, male = (table[pipe.tokenizer(word, add_special_tokens=False).input_ids[0]] for word in ("female", "male"))
+    tokens = soft_tokens.SoftTokens(pipe, "even", 5, "female male", torch.Generator().manual_seed(0))
+    assert len(tokens.rows) == 2
+    assert all(torch.cosine_similarity(row, word, 0) > 0.9 for row, word in zip(tokens.rows[0], (female, male, female, male, female)))
+    with pytest.raises(ValueError, match="words are ' '"):
+        soft_tokens.SoftTokens(pipe, "odd", 5, " ", torch.Generator())
 
 
 def test_images_may_be_drawn_a_few_at_a_time(studio):

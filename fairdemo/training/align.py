@@ -5,7 +5,6 @@ optimal transport; and follows the losses' adjusted gradient.
 """
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,26 +16,27 @@ from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import AutoModel
 
-from fairdemo import hub, measure, models
+from fairdemo import measure, models
 from fairdemo.adapters import Adapter, Router, read_factors, read_tokens, routable
 from fairdemo.attributes import TARGET_CLASSES, band
 from fairdemo.compare import Studio
 from fairdemo.comparison import Face
 from fairdemo.generate import PairedGenerator
-from fairdemo.subject import SIDE, SubjectReader
+from fairdemo.subject import SubjectReader
 from fairdemo.training import adjusted, lora, losses, settings, soft_tokens
 from fairdemo.training.folder import Folder, sheet_of
+from fairdemo.training.joint import Target, joint_of
+from fairdemo.training.looks import Look, looks_of, without_faces
 from fairdemo.training.soft_reader import Box, SoftReader, bank, drawn_people, teach
 from fairdemo.training.steps import Course, warm_cosine
 from fairdemo.training.transport import expected_transport
+from fairdemo.vision import to_pixels
 
 NAME = "align"  # of the adapter while it is trained
-LAYERS = {"unet": (".attn",), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
-PARTS = ("unet", "text_encoder", "text_encoder_2", "tokens")
-Target = dict[str, dict[str, float]]
-Look = Callable[[torch.Tensor], torch.Tensor]  # images (n, 3, h, w) in [-1, 1] -> unit vectors (n, d), with a gradient
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+LAYERS = {"unet": ("unet", (".attn",)), "text_reading": ("unet", (".attn2.to_k", ".attn2.to_v", "add_embedding.linear_1")),
+          "text_encoder": ("text_encoder", PROJECTIONS), "text_encoder_2": ("text_encoder_2", PROJECTIONS)}  # what LoRA goes on: in which model, and what its layers' names contain
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,18 @@ class Config:
     """A run; the defaults are the paper's (section 5 and appendix) where it says.
 
     `prompts` are drawn in turn, `batch` of them an iteration, `images` of each. `target` is the wanted distribution over one attribute or several; classes
-    joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on, or "tokens" for `tokens` soft tokens. `threshold` is C; `semantics` are
+    joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on ("text_reading" are those layers of the U-Net that the text enters through), or "tokens" for `tokens` soft tokens, which begin at `words`. `threshold` is C; `semantics` are
     lambda_img,1 to 3 (no face; class stays; class changes); `realism` is lambda_face; `hold`, ours, keeps the attributes that the target leaves out as the twin has
     them. `steps` of the sampler are drawn with (the profile's if 0), and `sampled` of them used for the gradient (all if 0). `ema` is the weights' moving average.
     Every `validate` iterations (never if 0) `validation` prompts are measured; after `patience` times without getting nearer to the target the run ends.
-    `at_once` images are in memory at a time. `start` is an adapter of the same parts to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
+    `at_once` images are in memory at a time. `start` is an adapter of the same parts, of this rank or a lower one, to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
 
     prompts: tuple[str, ...]
     target: Target
     parts: tuple[str, ...] = ("text_encoder", "text_encoder_2")
     rank: int = 50
     tokens: int = 5
+    words: str = "person"
     images: int = 24
     batch: int = 1
     iterations: int = 300
@@ -76,11 +77,11 @@ class Config:
     dino: str = "facebook/dinov2-base"
 
     def __post_init__(self) -> None:
-        joint(self.target)
+        joint_of(self.target)
         if not self.prompts or any(not isinstance(p, str) or not p.strip() for p in (*self.prompts, *self.validation)):
             raise ValueError("prompts of a run must be texts, and at least one")
-        if not self.parts or set(self.parts) - set(PARTS) or ("tokens" in self.parts and len(self.parts) > 1):
-            raise ValueError(f'parts are {list(self.parts)}; expected some of {", ".join(PARTS[:-1])}, or "tokens" alone')
+        if not self.parts or (set(self.parts) - set(LAYERS) and self.parts != ("tokens",)):
+            raise ValueError(f'parts are {list(self.parts)}; expected some of {", ".join(LAYERS)}, or "tokens" alone')
         if self.validate and not self.validation:
             raise ValueError("validate is set, but there are no validation prompts")
         if len(self.semantics) != 3 or min(self.semantics) < 0:
@@ -92,52 +93,6 @@ class Config:
 def read_config(path: Path) -> Config:
     """A run's TOML file; ValueError names what is wrong with it."""
     return settings.read(path, Config, Config)
-
-
-@dataclass(frozen=True)
-class Joint:
-    """A target over all combinations of its attributes' groups: `groups` by attribute (each a tuple of classes), `shares` (K,), and the group of each attribute in each
-    combination, `members` (K, attributes)."""
-
-    groups: dict[str, tuple[tuple[str, ...], ...]]
-    shares: np.ndarray
-    members: np.ndarray
-
-    def logits(self, logits: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Of each attribute's groups (n, groups), from those of its classes."""
-        return {a: torch.stack([torch.logsumexp(logits[a][:, [TARGET_CLASSES[a].index(c) for c in group]], 1) for group in groups], 1) for a, groups in self.groups.items()}
-
-    def probabilities(self, logits: dict[str, torch.Tensor]) -> np.ndarray:
-        """Of each combination (n, K), attributes taken as independent given the image."""
-        tables = [torch.softmax(t.detach().double(), 1).cpu().numpy() for t in self.logits(logits).values()]
-        p = np.prod([table[:, self.members[:, k]] for k, table in enumerate(tables)], axis=0)
-        return p / p.sum(1, keepdims=True)
-
-    def marginals(self, p: np.ndarray) -> list[np.ndarray]:
-        """Of each attribute's groups (n, groups), from those of all combinations (n, K)."""
-        return [np.stack([p[:, self.members[:, k] == g].sum(1) for g in range(len(groups))], 1) for k, groups in enumerate(self.groups.values())]
-
-
-def joint(target: Target) -> Joint:
-    """A target's combinations; ValueError if a class is unknown, missing or named twice, or shares don't sum to 1."""
-    groups, shares = {}, []
-    if not target or set(target) - set(TARGET_CLASSES):
-        raise ValueError(f"target is over {', '.join(target) or 'nothing'}; expected some of {', '.join(TARGET_CLASSES)}")
-    for attribute, classes in TARGET_CLASSES.items():
-        if attribute not in target:
-            continue
-        named = {tuple(c.strip() for c in name.split("+")): share for name, share in target[attribute].items()}
-        all_named = list(itertools.chain(*named))
-        if sorted(all_named) != sorted(classes) or len(named) < 2:
-            raise ValueError(f"target of {attribute} names {', '.join(all_named)}; expected each of {', '.join(classes)} once, in two groups or more (a plus sign joins classes)")
-        if any(isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 <= v <= 1 for v in named.values()) or not math.isclose(sum(named.values()), 1, abs_tol=1e-3):
-            raise ValueError(f"target shares of {attribute} are {list(named.values())}; expected numbers from 0 to 1 that sum to 1")
-        groups[attribute] = tuple(named)
-        shares.append(np.array(list(named.values())) / sum(named.values()))
-    whole = np.ones(1)
-    for s in shares:
-        whole = np.multiply.outer(whole, s).ravel()
-    return Joint(groups, whole, np.stack(np.unravel_index(np.arange(whole.size), [len(s) for s in shares]), 1))
 
 
 @dataclass
@@ -156,12 +111,13 @@ def fresh(generator: PairedGenerator, config: Config) -> Trained:
     if config.parts == ("tokens",):
         start = Path(config.start).resolve()
         begun = read_tokens(pipe, start, config.tokens) if config.start else None
-        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, random, begun)
+        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, config.words, random, begun)
         generator.router = Router(model, {NAME: {}}, {NAME: soft.token})
         return Trained(soft.rows, soft.save)
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and (part := name.split(".")[0]) in config.parts
-              and any(key in name for key in LAYERS[part.removesuffix("_2")])}
-    factors = read_factors(pipe, Path(config.start).resolve()) if config.start else lora.fresh_factors(layers, config.rank, random)
+    wanted = [LAYERS[part] for part in config.parts]
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)
+              and any(name.split(".")[0] == part and any(key in name for key in keys) for part, keys in wanted)}
+    factors = lora.widened(read_factors(pipe, Path(config.start).resolve()), config.rank, random) if config.start else lora.fresh_factors(layers, config.rank, random)
     if set(factors) != set(layers):
         raise ValueError(f"start is {config.start!r}; it isn't LoRA on {', '.join(config.parts)}")
     generator.router = Router(model, {NAME: factors}).to(generator.device)
@@ -180,39 +136,7 @@ def save(router: Router, path: Path, pipeline: Any) -> None:
 
 
 def pictures(x: torch.Tensor) -> list[Image.Image]:
-    return [Image.fromarray(im) for im in ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()]
-
-
-def without_faces(x: torch.Tensor, boxes: list[Box | None], others: list[Box | None]) -> torch.Tensor:
-    """Images (n, 3, h, w) grey where they or their twins have their face."""
-    x = x.clone()
-    for i, pair in enumerate(zip(boxes, others)):
-        for box in filter(None, pair):
-            left, top, right, bottom = (max(0, round(v)) for v in box)
-            x[i, :, top:bottom, left:right] = 0
-    return x
-
-
-def looks_of(studio: Studio, dino: str) -> list[Look]:
-    """The networks of the semantics loss: CLIP and DINO (eq. 7), or the embedded world's own."""
-    subjects = studio.subjects
-    if isinstance(subjects, SubjectReader):
-        return [lambda x: subjects.network(F.interpolate(x, (SIDE, SIDE), mode="area"))[0].float()]
-    tower = subjects.tower
-    try:
-        self_taught = AutoModel.from_pretrained(dino, use_safetensors=True).eval().requires_grad_(False).to(studio.device)
-    except Exception as error:  # the Hub's client, the network and a damaged file each raise their own kinds
-        raise ValueError(hub.explain(error, f"DINO network {dino!r}")) from error
-
-    def seen(network: Callable[[torch.Tensor], torch.Tensor], side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Look:
-        def look(x: torch.Tensor) -> torch.Tensor:
-            m, d = (torch.tensor(v).view(1, 3, 1, 1).to(x) for v in (mean, deviation))
-            small = F.interpolate(x, (side, side), mode="bicubic", antialias=True)
-            return F.normalize(network(((small + 1) * 127.5 - m) / d).float(), dim=-1)
-        return look
-
-    imagenet = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    return [seen(tower.network, tower.side, tower.mean, tower.deviation), seen(lambda x: self_taught(pixel_values=x).pooler_output, 224, *imagenet)]
+    return [Image.fromarray(im) for im in to_pixels(x)]
 
 
 @dataclass
@@ -256,7 +180,7 @@ class Aligner:
     devices: Accelerator = field(default_factory=lambda: Accelerator(cpu=True))
 
     def __post_init__(self) -> None:
-        self.joint = joint(self.config.target)
+        self.joint = joint_of(self.config.target)
         self.held = [a for a in TARGET_CLASSES if a not in self.joint.groups] if self.config.hold else []
         if self.config.images % self.devices.num_processes:
             raise ValueError(f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices")

@@ -11,6 +11,15 @@ def fresh_factors(layers: dict[str, nn.Linear], rank: int, generator: torch.Gene
     return {name: (torch.randn(rank, m.in_features, generator=generator) / m.in_features ** 0.5, torch.zeros(m.out_features, rank)) for name, m in layers.items()}
 
 
+def widened(factors: Factors, rank: int, generator: torch.Generator) -> Factors:
+    """An adapter of a lower rank that does what it did, with fresh rows up to `rank`."""
+    wide = {}
+    for name, (a, b) in factors.items():
+        more = max(0, rank - len(a))
+        wide[name] = torch.cat([a, torch.randn(more, a.shape[1], generator=generator).to(a) / a.shape[1] ** 0.5]), torch.cat([b, b.new_zeros(len(b), more)], 1)
+    return wide
+
+
 def trainable(router: Router) -> list[torch.Tensor]:
     """Turns on the gradients of a router's factors, in float32 whatever the model's type; returns them in the order of its layers, A before B."""
     router.stacks = {layer: (a.float().requires_grad_(), b.float().requires_grad_()) for layer, (a, b) in router.stacks.items()}

@@ -10,9 +10,10 @@ from fairdemo.adapters import ENCODERS, add_tokens
 
 
 class SoftTokens:
-    """`rows` (one tensor (n, d) a text encoder) are trained in place of the table's rows; they begin at `start`, or near the word "person"."""
+    """`rows` (one tensor (n, d) a text encoder) are trained in place of the table's rows; they begin at `start`, or near `words`, each in
+    turn until all n have begun. ValueError if there are none."""
 
-    def __init__(self, pipeline: DiffusionPipeline, name: str, n: int, generator: torch.Generator, start: dict[str, torch.Tensor] | None = None):
+    def __init__(self, pipeline: DiffusionPipeline, name: str, n: int, words: str, generator: torch.Generator, start: dict[str, torch.Tensor] | None = None):
         self.rows: list[torch.Tensor] = []
         self.names: list[str] = []
         starts = {}
@@ -20,8 +21,11 @@ class SoftTokens:
             module = getattr(pipeline, encoder, None)
             if module is not None:
                 table = module.get_input_embeddings().weight.detach().float()
-                word = table[getattr(pipeline, tokenizer)("person", add_special_tokens=False).input_ids[0]]
-                starts[key] = word + 0.1 * word.std() * torch.randn(n, len(word), generator=generator).to(word)
+                ids = getattr(pipeline, tokenizer)(words, add_special_tokens=False).input_ids
+                if not ids:
+                    raise ValueError(f"words are {words!r}; expected some for the soft tokens to begin at")
+                near = table[[ids[k % len(ids)] for k in range(n)]]
+                starts[key] = near + 0.1 * near.std() * torch.randn(near.shape, generator=generator).to(near)
         starts = start or starts
         self.token = add_tokens(pipeline, name, starts)
         for key, start in starts.items():

@@ -29,7 +29,7 @@ from fairdemo.generate import PairedGenerator
 from fairdemo.prompts import PROFESSIONS, photo_of
 from fairdemo.training import classifier, denoise, inc, lora
 from fairdemo.training import subject as subject_training
-from fairdemo.vision import load_weights, save_weights
+from fairdemo.vision import load_weights, save_weights, to_pixels
 from fairdemo.world import corpus, parts, tiny
 
 ASSETS = models.ROOT / "assets"
@@ -160,8 +160,7 @@ def reconstructed(vae: AutoencoderKL, images: np.ndarray, noise: float = 0.0) ->
         z = tiny.encode(vae, images[i:i + 64]).float()
         z += noise * torch.randn(z.shape, generator=generator)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            x = vae.decode(z).sample.float()
-        out.append(((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+            out.append(to_pixels(vae.decode(z).sample.float()))
     return np.concatenate(out)
 
 

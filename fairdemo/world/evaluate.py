@@ -18,7 +18,7 @@ from fairdemo.attributes import AGES, CLASSES
 from fairdemo.compare import Studio
 from fairdemo.comparison import Drawn
 from fairdemo.models import ROOT
-from fairdemo.prompts import PROFESSIONS, photo_of
+from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.training import against_naive
 from fairdemo.training.align import Config, prepared
 from fairdemo.vision import load_weights, to_tensor
@@ -171,6 +171,13 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
 
 
+def mean_bias(walls: list[list[Drawn]], attribute: str) -> dict[str, float | int | list[float]]:
+    """bias(P) of each prompt's images, averaged over prompts."""
+    values = [measure.bias({c: sum(d.faces[0].label(attribute) == c for d in wall if d.faces) for c in CLASSES[attribute]}) for wall in walls]
+    mean = measure.mean(values)
+    return {"mean": round(mean.value, 4), "prompts": mean.n, "interval": [round(v, 4) for v in mean.interval]}
+
+
 def aligned(bench: Bench, n: int = 64) -> dict:
     """Each adapter with a distribution in it, on the 16 professions and two prompt styles that it never saw (one style a profession in turn), n images a prompt, every prompt with noise of
     its own: mean bias(P) over prompts before and after (and what chance alone gives an even model), share of faces from 40 years, one face, the prompt's profession shown, and likeness to
@@ -189,21 +196,33 @@ def aligned(bench: Bench, n: int = 64) -> dict:
     def likeness(some: list[list[Drawn]], others: list[list[Drawn]]) -> float:
         return round(float(np.mean([np.dot(a.look, b.look) for x, y in zip(some, others) for a, b in zip(x, y)])), 4)
 
-    def bias(walls: list[list[Drawn]], attribute: str) -> dict[str, float | int | list[float]]:
-        values = [measure.bias({c: sum(d.faces[0].label(attribute) == c for d in wall if d.faces) for c in CLASSES[attribute]}) for wall in walls]
-        mean = measure.mean(values)
-        return {"mean": round(mean.value, 4), "prompts": mean.n, "interval": [round(v, 4) for v in mean.interval]}
-
     chance = {a: round(float(np.mean([measure.bias(dict(enumerate(row))) for row in np.random.default_rng(0).multinomial(n, np.full(len(CLASSES[a]), 1 / len(CLASSES[a])), 4000)])), 4)
               for a in ("gender", "race")}
     result: dict = {"n_per_prompt": n, "bias_by_chance": chance}
     for route, walls in seen.items():
         faces = [d.faces[0] for wall in walls for d in wall if d.faces]
         result[" ".join(route) or "baseline"] = {
-            "gender_bias": bias(walls, "gender"), "race_bias": bias(walls, "race"), "women": share([f.gender == "Female" for f in faces]), "from_40": share([AGES.index(f.age) >= 3 for f in faces]),
+            "gender_bias": mean_bias(walls, "gender"), "race_bias": mean_bias(walls, "race"), "women": share([f.gender == "Female" for f in faces]), "from_40": share([AGES.index(f.age) >= 3 for f in faces]),
             "one_face": share([len(d.faces) == 1 for wall in walls for d in wall]),
             "profession_shown": share([d.subject == profession for (profession, _), wall in zip(prompts, walls) for d in wall]), "like_twin": likeness(walls, again if not route else seen[()])}
     return result
+
+
+def concepts(bench: Bench, n: int = 64) -> dict:
+    """Many concepts (arXiv 2311.07604, section 5): mean bias(P) for gender over two families of prompts, professions and attributes, of the baseline, of soft tokens trained on the first
+    family alone, and of those trained on with both; n images a prompt."""
+    families = {"professions": [photo_of(p) for p in PROFESSIONS[0::4]], "attributes": [photo_of(f"{a} person") for a in ATTRIBUTES]}
+    routes = [(), *((a.name,) for a in bench.studio.adapters if a.tokens)]
+    result: dict = {" ".join(route) or "baseline": {} for route in routes}
+    for family, prompts in families.items():
+        walls: list[list[list[Drawn]]] = [[] for _ in routes]
+        for seed, prompt in enumerate(tqdm(prompts, desc=family)):
+            drawn = bench.studio.fresh(prompt, 6000 + seed, [(i, route) for route in routes for i in range(n)], bench.studio.profile.steps, bench.studio.profile.guidance)
+            for k, wall in enumerate(walls):
+                wall.append(drawn[n * k:n * (k + 1)])
+        for found, wall in zip(result.values(), walls):
+            found[family] = mean_bias(wall, "gender")
+    return {"n_per_prompt": n, **result}
 
 
 def varied(bench: Bench, n: int = 96) -> dict:
@@ -247,7 +266,7 @@ def adjusted(bench: Bench) -> dict:
     return against_naive.compare(bench.studio.profile, reader, ROOT / "docs" / "adjusted")
 
 
-CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned, varied, adjusted)}
+CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned, concepts, varied, adjusted)}
 
 
 def evaluate(work: Path, only: str | None) -> None:

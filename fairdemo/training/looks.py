@@ -1,0 +1,46 @@
+"""What the semantics loss compares images by (arXiv 2311.07604, eq. 7): CLIP and DINO, or the embedded world's own network."""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+from transformers import AutoModel
+
+from fairdemo import hub
+from fairdemo.compare import Studio
+from fairdemo.subject import SIDE, SubjectReader
+from fairdemo.training.soft_reader import Box
+
+Look = Callable[[torch.Tensor], torch.Tensor]  # images (n, 3, h, w) in [-1, 1] -> unit vectors (n, d), with a gradient
+
+
+def without_faces(x: torch.Tensor, boxes: list[Box | None], others: list[Box | None]) -> torch.Tensor:
+    """Images (n, 3, h, w) grey where they or their twins have their face."""
+    x = x.clone()
+    for i, pair in enumerate(zip(boxes, others)):
+        for box in filter(None, pair):
+            left, top, right, bottom = (max(0, round(v)) for v in box)
+            x[i, :, top:bottom, left:right] = 0
+    return x
+
+
+def looks_of(studio: Studio, dino: str) -> list[Look]:
+    """The networks of the semantics loss: CLIP and DINO (eq. 7), or the embedded world's own."""
+    subjects = studio.subjects
+    if isinstance(subjects, SubjectReader):
+        return [lambda x: subjects.network(F.interpolate(x, (SIDE, SIDE), mode="area"))[0].float()]
+    tower = subjects.tower
+    try:
+        self_taught = AutoModel.from_pretrained(dino, use_safetensors=True).eval().requires_grad_(False).to(studio.device)
+    except Exception as error:  # the Hub's client, the network and a damaged file each raise their own kinds
+        raise ValueError(hub.explain(error, f"DINO network {dino!r}")) from error
+
+    def seen(network: Callable[[torch.Tensor], torch.Tensor], side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Look:
+        def look(x: torch.Tensor) -> torch.Tensor:
+            m, d = (torch.tensor(v).view(1, 3, 1, 1).to(x) for v in (mean, deviation))
+            small = F.interpolate(x, (side, side), mode="bicubic", antialias=True)
+            return F.normalize(network(((small + 1) * 127.5 - m) / d).float(), dim=-1)
+        return look
+
+    imagenet = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    return [seen(tower.network, tower.side, tower.mean, tower.deviation), seen(lambda x: self_taught(pixel_values=x).pooler_output, 224, *imagenet)]
