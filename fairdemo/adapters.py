@@ -17,13 +17,14 @@ from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.utils import logging
+from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import HfApi
 from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
+from transformers.utils import logging as transformers_logging
 
 from fairdemo import hub
 from fairdemo.attributes import TARGET_CLASSES
@@ -229,15 +230,18 @@ def routable(pipeline: DiffusionPipeline) -> nn.ModuleDict:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """A file that holds nothing for the text encoders is no reason to warn."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
+    """A file that holds nothing for the text encoders is no reason to warn; nor is a table that grows by rows which are set at once."""
+    libraries = (diffusers_logging, transformers_logging)
+    levels = [logging.get_verbosity() for logging in libraries]
+    for logging in libraries:
+        logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.set_verbosity(level)
+        for logging, level in zip(libraries, levels):
+            logging.set_verbosity(level)
 
 
 def read_factors(pipeline: DiffusionPipeline, path: Path) -> Factors:
@@ -271,7 +275,8 @@ def add_tokens(pipeline: DiffusionPipeline, name: str, rows: dict[str, torch.Ten
     token = f"<{re.sub(r'[^a-z0-9]+', '-', name.lower())}>"
     for key, vectors in rows.items():
         encoder, tokenizer = (getattr(pipeline, part) for part in ENCODERS[key])
-        pipeline.load_textual_inversion(vectors, token=token, tokenizer=tokenizer, text_encoder=encoder)
+        with _quiet():
+            pipeline.load_textual_inversion(vectors, token=token, tokenizer=tokenizer, text_encoder=encoder)
     return token
 
 

@@ -16,7 +16,7 @@ from fairdemo.prompts import photo_of
 from fairdemo.training import denoise
 from fairdemo.training.denoise import Config
 
-DEFAULTS = Config(("race",), iterations=1000, batch=32, peak=3e-3, strength=1.0, seed=23)
+DEFAULTS = Config(("race",), iterations=2000, batch=40, peak=3e-3, ema=0.995, strength=1.0, seed=23)
 
 
 def run(profile: str, config: Config, out: Path, work: Path) -> list[Path]:

@@ -243,7 +243,7 @@ def varied(bench: Bench, n: int = 96) -> dict:
         closed = [(b - a) / (b - w) for b, a, w in zip(*(resampled(v, seed) for seed, v in enumerate(vectors)))]
         result[race] = {name: {"similarity": round(e.value, 4), "n": e.n, "interval": [round(v, 4) for v in e.interval]} for name, e in (("baseline", before), ("varied", after), ("wide corpus", goal))}
         result[race] |= {"gap_closed": round((before.value - after.value) / (before.value - goal.value), 4), "gap_closed_interval": [round(float(v), 4) for v in np.quantile(closed, [0.025, 0.975])],
-                         "face_found": share([bool(d.faces) for d in drawn[n:]]), "race_right": share([f.race == race for f in sides[1]])}
+                         "face_found": share([bool(d.faces) for d in drawn[n:]]), **{name: share([f.race == race for f in side]) for name, side in zip(("race_right_baseline", "race_right"), sides)}}
     return result
 
 
