@@ -214,7 +214,7 @@ def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
 
 
 def drawn_by(pipe, prompt):
-    return np.stack([np.asarray(pipe(prompt, num_inference_steps=2, guidance_scale=2.0, height=128, width=128, generator=torch.Generator().manual_seed(4)).images[0]).astype(int)])
+    return np.asarray(pipe(prompt, num_inference_steps=2, guidance_scale=2.0, height=128, width=128, generator=torch.Generator().manual_seed(4)).images[0]).astype(int)
 
 
 def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, tmp_path):

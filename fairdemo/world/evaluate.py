@@ -171,6 +171,12 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
 
 
+def drawn_through(bench: Bench, routes: list[tuple[str, ...]], prompt: str, seed: int, n: int) -> list[list[Drawn]]:
+    """n images of a prompt through each route, all from the same noise."""
+    drawn = bench.studio.fresh(prompt, seed, [(i, route) for route in routes for i in range(n)], bench.studio.profile.steps, bench.studio.profile.guidance)
+    return [drawn[n * k:n * (k + 1)] for k in range(len(routes))]
+
+
 def mean_bias(walls: list[list[Drawn]], attribute: str) -> dict[str, float | int | list[float]]:
     """bias(P) of each prompt's images, averaged over prompts."""
     values = [measure.bias({c: sum(d.faces[0].label(attribute) == c for d in wall if d.faces) for c in CLASSES[attribute]}) for wall in walls]
@@ -186,12 +192,10 @@ def aligned(bench: Bench, n: int = 64) -> dict:
     seen: dict[tuple[str, ...], list[list[Drawn]]] = {route: [] for route in routes}
     again: list[list[Drawn]] = []
     prompts = [(p, photo_of(p) + (" reading", ", oil painting")[k % 2]) for k, p in enumerate(PROFESSIONS[1::2])]
-    settings = bench.studio.profile.steps, bench.studio.profile.guidance
     for seed, (_, prompt) in enumerate(tqdm(prompts, desc="aligned")):
-        drawn = bench.studio.fresh(prompt, 3000 + seed, [(i, route) for route in routes for i in range(n)], *settings)
-        for k, route in enumerate(routes):
-            seen[route].append(drawn[n * k:n * (k + 1)])
-        again.append(bench.studio.fresh(prompt, 4000 + seed, [(i, ()) for i in range(n)], *settings))
+        for walls, wall in zip(seen.values(), drawn_through(bench, routes, prompt, 3000 + seed, n)):
+            walls.append(wall)
+        again += drawn_through(bench, [()], prompt, 4000 + seed, n)
 
     def likeness(some: list[list[Drawn]], others: list[list[Drawn]]) -> float:
         return round(float(np.mean([np.dot(a.look, b.look) for x, y in zip(some, others) for a, b in zip(x, y)])), 4)
@@ -215,13 +219,9 @@ def concepts(bench: Bench, n: int = 64) -> dict:
     routes = [(), *((a.name,) for a in bench.studio.adapters if a.tokens)]
     result: dict = {" ".join(route) or "baseline": {} for route in routes}
     for family, prompts in families.items():
-        walls: list[list[list[Drawn]]] = [[] for _ in routes]
-        for seed, prompt in enumerate(tqdm(prompts, desc=family)):
-            drawn = bench.studio.fresh(prompt, 6000 + seed, [(i, route) for route in routes for i in range(n)], bench.studio.profile.steps, bench.studio.profile.guidance)
-            for k, wall in enumerate(walls):
-                wall.append(drawn[n * k:n * (k + 1)])
-        for found, wall in zip(result.values(), walls):
-            found[family] = mean_bias(wall, "gender")
+        by_prompt = [drawn_through(bench, routes, prompt, 6000 + seed, n) for seed, prompt in enumerate(tqdm(prompts, desc=family))]
+        for found, walls in zip(result.values(), zip(*by_prompt)):
+            found[family] = mean_bias(list(walls), "gender")
     return {"n_per_prompt": n, **result}
 
 
