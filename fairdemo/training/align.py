@@ -6,6 +6,7 @@ optimal transport; and follows the losses' adjusted gradient.
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,14 @@ from fairdemo.training import adjusted, lora, losses, settings, soft_tokens
 from fairdemo.training.folder import Folder, sheet_of
 from fairdemo.training.joint import Target, joint_of
 from fairdemo.training.looks import Look, looks_of, without_faces
+from fairdemo.training.moved_words import MovedWords
 from fairdemo.training.soft_reader import Box, SoftReader, bank, drawn_people, teach
 from fairdemo.training.steps import Course, warm_cosine
 from fairdemo.training.transport import expected_transport
 from fairdemo.vision import to_pixels
 
 NAME = "align"  # of the adapter while it is trained
+LORA, SOFT_TOKENS = "adapter.safetensors", "tokens.safetensors"  # a run's files
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 LAYERS = {"unet": ("unet", (".attn",)), "text_reading": ("unet", (".attn2.to_k", ".attn2.to_v", "add_embedding.linear_1")),
           "text_encoder": ("text_encoder", PROJECTIONS), "text_encoder_2": ("text_encoder_2", PROJECTIONS)}  # what LoRA goes on: in which model, and what its layers' names contain
@@ -44,11 +47,12 @@ class Config:
     """A run; the defaults are the paper's (section 5 and appendix) where it says.
 
     `prompts` are drawn in turn, `batch` of them an iteration, `images` of each. `target` is the wanted distribution over one attribute or several; classes
-    joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on ("text_reading" are those layers of the U-Net that the text enters through), or "tokens" for `tokens` soft tokens, which begin at `words`. `threshold` is C; `semantics` are
+    joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on ("text_reading" are those layers of the U-Net that the text enters through), and "tokens" for `tokens` soft tokens, which begin at `words`, beside it or
+    alone. Words that tell the prompts apart are moved by `moved` standard deviations (`moved_words.py`). `threshold` is C; `semantics` are
     lambda_img,1 to 3 (no face; class stays; class changes); `realism` is lambda_face; `hold`, ours, keeps the attributes that the target leaves out as the twin has
     them. `steps` of the sampler are drawn with (the profile's if 0), and `sampled` of them used for the gradient (all if 0). `ema` is the weights' moving average.
     Every `validate` iterations (never if 0) `validation` prompts are measured; after `patience` times without getting nearer to the target the run ends.
-    `at_once` images are in memory at a time. `start` is an adapter of the same parts, of this rank or a lower one, to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
+    `at_once` images are in memory at a time. `start` is the folder of a run of the same parts, of this rank or a lower one, to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
 
     prompts: tuple[str, ...]
     target: Target
@@ -56,6 +60,7 @@ class Config:
     rank: int = 50
     tokens: int = 5
     words: str = "person"
+    moved: float = 0.0
     images: int = 24
     batch: int = 1
     iterations: int = 300
@@ -80,14 +85,14 @@ class Config:
         joint_of(self.target)
         if not self.prompts or any(not isinstance(p, str) or not p.strip() for p in (*self.prompts, *self.validation)):
             raise ValueError("prompts of a run must be texts, and at least one")
-        if not self.parts or (set(self.parts) - set(LAYERS) and self.parts != ("tokens",)):
-            raise ValueError(f'parts are {list(self.parts)}; expected some of {", ".join(LAYERS)}, or "tokens" alone')
+        if not self.parts or set(self.parts) - {*LAYERS, "tokens"}:
+            raise ValueError(f'parts are {list(self.parts)}; expected some of {", ".join(LAYERS)}, tokens')
         if self.validate and not self.validation:
             raise ValueError("validate is set, but there are no validation prompts")
         if len(self.semantics) != 3 or min(self.semantics) < 0:
             raise ValueError(f"semantics are {list(self.semantics)}; expected three weights of 0 or more")
         settings.check_bounds(self, (("rank", 1, 256), ("tokens", 1, 50), ("images", 2, 512), ("batch", 1, 64), ("iterations", 1, 10**6), ("threshold", 0, 1), ("sampled", 0, 1000), ("steps", 0, 100),
-                               ("peak", 0, 1), ("realism", 0, 100), ("hold", 0, 100), ("ema", 0, 0.99999), ("validate", 0, 10**6), ("patience", 1, 10**6), ("at_once", 1, 512), ("seed", 0, 2**31 // 10**6)))
+                               ("peak", 0, 1), ("moved", 0, 10), ("realism", 0, 100), ("hold", 0, 100), ("ema", 0, 0.99999), ("validate", 0, 10**6), ("patience", 1, 10**6), ("at_once", 1, 512), ("seed", 0, 2**31 // 10**6)))
 
 
 def read_config(path: Path) -> Config:
@@ -97,31 +102,37 @@ def read_config(path: Path) -> Config:
 
 @dataclass
 class Trained:
-    """What is trained: its tensors, and how they are written down."""
+    """What is trained: its tensors, and `save`, which writes them into a folder as `LORA`, `SOFT_TOKENS` or both."""
 
     factors: list[torch.Tensor]
     save: Callable[[Path], None]
 
 
 def fresh(generator: PairedGenerator, config: Config) -> Trained:
-    """Puts one adapter to train into the generator: the config's `start`, or LoRA whose A is random and B zero, or soft tokens near a word. ValueError if `start` can't be used."""
+    """Puts one adapter to train into the generator: LoRA whose A is random and B zero, soft tokens near words, or both; or what the run in the config's `start` ended with.
+    ValueError if that can't be used."""
     random = torch.Generator().manual_seed(config.seed)
-    pipe = generator.pipeline
+    pipe, start = generator.pipeline, Path(config.start).resolve() if config.start else None
     model = routable(pipe).requires_grad_(False)
-    if config.parts == ("tokens",):
-        start = Path(config.start).resolve()
-        begun = read_tokens(pipe, start, config.tokens) if config.start else None
-        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, config.words, random, begun)
-        generator.router = Router(model, {NAME: {}}, {NAME: soft.token})
-        return Trained(soft.rows, soft.save)
-    wanted = [LAYERS[part] for part in config.parts]
+    soft = None
+    if "tokens" in config.parts:
+        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, config.words, random, read_tokens(pipe, start / SOFT_TOKENS, config.tokens) if start else None)
+    wanted = [LAYERS[part] for part in config.parts if part in LAYERS]
     layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)
               and any(name.split(".")[0] == part and any(key in name for key in keys) for part, keys in wanted)}
-    factors = lora.widened(read_factors(pipe, Path(config.start).resolve()), config.rank, random) if config.start else lora.fresh_factors(layers, config.rank, random)
+    factors = lora.widened(read_factors(pipe, start / LORA), config.rank, random) if start and wanted else lora.fresh_factors(layers, config.rank, random)
     if set(factors) != set(layers):
-        raise ValueError(f"start is {config.start!r}; it isn't LoRA on {', '.join(config.parts)}")
-    generator.router = Router(model, {NAME: factors}).to(generator.device)
-    return Trained(lora.trainable(generator.router), lambda path: save(generator.router, path, pipe))
+        raise ValueError(f"start is {config.start!r}; its LoRA isn't on {', '.join(config.parts)}")
+    router = generator.router = Router(model, {NAME: factors}, {NAME: soft.token} if soft else {}).to(generator.device)
+    trained = [*(soft.rows if soft else ()), *lora.trainable(router)]
+
+    def write(folder: Path) -> None:
+        if soft:
+            soft.save(folder / SOFT_TOKENS)
+        if wanted:
+            save(router, folder / LORA, pipe)
+
+    return Trained(trained, write)
 
 
 def save(router: Router, path: Path, pipeline: Any) -> None:
@@ -181,6 +192,7 @@ class Aligner:
 
     def __post_init__(self) -> None:
         self.joint = joint_of(self.config.target)
+        self.words = MovedWords(self.generator.pipeline, self.config.prompts, self.config.moved) if self.config.moved else None
         self.held = [a for a in TARGET_CLASSES if a not in self.joint.groups] if self.config.hold else []
         if self.config.images % self.devices.num_processes:
             raise ValueError(f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices")
@@ -268,6 +280,10 @@ class Aligner:
 
     def gradient(self, prompt: str, seed: int) -> Losses:
         """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of the slots."""
+        with self.words.moved(seed) if self.words else nullcontext():
+            return self._gradient(prompt, seed)
+
+    def _gradient(self, prompt: str, seed: int) -> Losses:
         c, pipe, guidance = self.config, self.generator.pipeline, self.generator.profile.guidance
         mine = range(self.devices.process_index * c.images // self.devices.num_processes, (self.devices.process_index + 1) * c.images // self.devices.num_processes)
         drawn = [self.draw(prompt, seed, list(mine[i:i + c.at_once])) for i in range(0, len(mine), c.at_once)]
@@ -382,11 +398,11 @@ def run(profile: str, config: Config, out: Path) -> Path:
                 folder.picture(step, lambda: twins(generator, config.prompts[0]))
         if devices.is_main_process:
             shown = config.validation or config.prompts[:8]
-            trained.save(out / "adapter.safetensors")
-            made = Adapter(out.name, studio.profile.adapters, "adapter.safetensors", (), 1.0, "Apache-2.0", "fairdemo train align", method=out.name,
-                           tokens=config.tokens if config.parts == ("tokens",) else 0, home=out.resolve())
-            folder.card(studio.profile, [made], card(config, aligner, shown))
-    return out / "adapter.safetensors"
+            trained.save(out)
+            made = [Adapter(name, studio.profile.adapters, file, (), 1.0, "Apache-2.0", "fairdemo train align", method=out.name, tokens=tokens, home=out.resolve())
+                    for name, file, tokens in ((out.name, LORA, 0), (f"{out.name}, soft tokens", SOFT_TOKENS, config.tokens)) if (out / file).is_file()]
+            folder.card(studio.profile, made, card(config, aligner, shown))
+    return out
 
 
 def prepared(studio: Studio, config: Config, path: Path) -> tuple[SoftReader, torch.Tensor]:
@@ -427,7 +443,8 @@ def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
 def card(config: Config, aligner: Aligner, prompts: tuple[str, ...]) -> str:
     """The model card's words on what was trained and what it does, measured on `prompts`."""
     before, after = aligner.validated(prompts, ()), aligner.validated(prompts)
-    what = f"{config.tokens} soft tokens before the prompt" if config.parts == ("tokens",) else f"LoRA of rank {config.rank} on {', '.join(config.parts)}"
+    lora_on = ", ".join(part for part in config.parts if part in LAYERS)
+    what = " and ".join([f"{config.tokens} soft tokens before the prompt"] * ("tokens" in config.parts) + [f"LoRA of rank {config.rank} on {lora_on}"] * bool(lora_on))
     rows = "\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before if name != "images")
     return f"""Distributional alignment (arXiv 2311.07604): {what}, {config.iterations} iterations of {config.batch} x {config.images} images, seed {config.seed}.
 
