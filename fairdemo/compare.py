@@ -106,8 +106,13 @@ class Studio:
 
     @property
     def own_methods(self) -> dict[str, list[mix.Slot]]:
-        """What draws under each method beside the mix."""
-        return {method: [mix.Slot((a.name,), a.cell) for a in self.adapters if a.method == method] for method in dict.fromkeys(a.method for a in self.adapters if a.method)}
+        """What draws under each method beside the mix; a method's adapters of the same cell draw together."""
+        found: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {}
+        for a in self.adapters:
+            if a.method:
+                cells = found.setdefault(a.method, {})
+                cells[a.cell] = (*cells.get(a.cell, ()), a.name)
+        return {method: [mix.Slot(names, cell) for cell, names in cells.items()] for method, cells in found.items()}
 
     @property
     def methods(self) -> list[str]:
@@ -202,7 +207,8 @@ class Studio:
         """Fills the plan's comparison, yielding it after each batch. Raises `generate.Cancelled` when `cancel` is set."""
         self.load()
         comparison, slots = plan.comparison, plan.slots
-        cut = "" if self.pack else cut_words(self.generator.pipeline, comparison.prompt + self.profile.suffix)
+        before = "" if self.pack else max((self.generator.router.before(slot.adapters) for slot in slots), key=len, default="")
+        cut = "" if self.pack else cut_words(self.generator.pipeline, before + comparison.prompt + self.profile.suffix)
         if cut:
             comparison.notices.append(f"The prompt is longer than 77 tokens; this was cut: “{cut}”.")
         todo, done = plan_left(plan), 0

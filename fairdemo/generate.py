@@ -25,7 +25,7 @@ class Cancelled(Exception):
 def cut_words(pipeline: DiffusionPipeline, prompt: str) -> str:
     """What the text encoders don't see of a prompt longer than their 77 tokens; empty if all is seen."""
     tokenizer = pipeline.tokenizer
-    ids = tokenizer(prompt, truncation=False, add_special_tokens=False).input_ids
+    ids = tokenizer(pipeline.maybe_convert_prompt(prompt, tokenizer), truncation=False, add_special_tokens=False).input_ids
     return tokenizer.decode(ids[tokenizer.model_max_length - 2:]).strip()
 
 

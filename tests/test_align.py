@@ -1,18 +1,22 @@
 """Distributional alignment: expected transport worked by hand, losses, and the gradient in constant memory."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from fairdemo import adapters, models
 from fairdemo.attributes import TARGET_CLASSES
 from fairdemo.generate import PairedGenerator
-from fairdemo.training import adjusted, align, losses, soft_tokens
+from fairdemo.training import adjusted, against_naive, align, losses, soft_tokens
 from fairdemo.training.joint import joint_of
 from fairdemo.training.looks import looks_of
+from fairdemo.training.moved_words import MovedWords
 from fairdemo.training.transport import _sampled, expected_transport
 from tests import small_models
 from tests.small_models import save_lora, save_profile
@@ -169,25 +173,29 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeyp
     assert plan.comparison.mix["weights"] == {"even": 1.0} and not plan.steer
     comparison = list(other.run(plan))[-1]
     assert all(p.adapter == "even" and p.debiased.image is not p.baseline.image for p in comparison.pairs)
+    with (tmp_path / "mine.toml").open("a") as file:
+        file.write('[[adapter]]\nname = "second"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight = 1.0\nmethod = "even"\nlicense = "none"\nsource = "a test"\n')
+    both = Studio("embedded", "cpu").own_methods["even"]
+    assert [slot.adapters for slot in both] == [("even", "second")], "adapters of one method and cell draw together"
     with pytest.raises(ValueError, match="method is 'odd'; allowed are largest remainder, random"):
         other.plan("a photo of a doctor", {}, 6, 0, "odd")
 
 
 def test_shipped_methods_even_out_gender_where_they_never_were(studio):
     """In a profession of mostly men and one of mostly women that no adapter saw, as perceived by the classifier: each aligned adapter and soft token is nearer to one half."""
-    methods = [a.name for a in studio.adapters if a.method and not a.cell]
+    methods = [slot.adapters for slots in studio.own_methods.values() for slot in slots if not slot.cell]
     assert len(methods) >= 4
-    distance = dict.fromkeys(["", *methods], 0.0)
+    distance = dict.fromkeys([(), *methods], 0.0)
     for profession in ("judge", "hairdresser"):
-        drawn = studio.fresh(f"a photo of a {profession} reading", 21, [(i, (name,) if name else ()) for name in distance for i in range(12)], 8, 2.0)
-        for k, name in enumerate(distance):
+        drawn = studio.fresh(f"a photo of a {profession} reading", 21, [(i, names) for names in distance for i in range(12)], 8, 2.0)
+        for k, names in enumerate(distance):
             faces = [d.faces[0] for d in drawn[12 * k:12 * k + 12] if d.faces]
             assert len(faces) >= 11
-            distance[name] += abs(sum(f.gender == "Female" for f in faces) / len(faces) - 0.5)
-    assert all(distance[name] < distance[""] - 0.1 for name in methods), distance
+            distance[names] += abs(sum(f.gender == "Female" for f in faces) / len(faces) - 0.5)
+    assert all(distance[names] < distance[()] - 0.1 for names in methods), distance
 
 
-def small_aligner(studio, config, profile=None):
+def small_aligner(studio, config):
     quick = replace(studio.profile, steps=2, dtype="float32")
     generator = PairedGenerator(models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu")
     reader = align.SoftReader(studio.reader, {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
@@ -227,20 +235,33 @@ def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, 
     with torch.no_grad():
         for f in aligner.trained.factors:
             f.copy_((0.2 * torch.randn_like(f)).half().float())
-    path = tmp_path / "adapter.safetensors"
-    aligner.trained.save(path)
+    aligner.trained.save(tmp_path)
     with aligner.generator.router.routed([(align.NAME,)]):
         ours = drawn_by(aligner.generator.pipeline, "a photo of a nurse")
     plain = models.load_pipeline(aligner.generator.profile, "cpu")
     before = drawn_by(plain, "a photo of a nurse")
     plain.load_lora_weights(str(tmp_path), weight_name="adapter.safetensors")
     assert np.abs(ours - before).max() > 5 and np.abs(ours - drawn_by(plain, "a photo of a nurse")).max() <= 1
-    wider = small_aligner(studio, replace(config, rank=5, start=str(path)))
+    wider = small_aligner(studio, replace(config, rank=5, start=str(tmp_path)))
     assert max(f.shape[-1] for f in wider.trained.factors[::2]) == 5
     with wider.generator.router.routed([(align.NAME,)]):
         assert np.abs(ours - drawn_by(wider.generator.pipeline, "a photo of a nurse")).max() <= 1
-    with pytest.raises(ValueError, match="isn't LoRA on unet"):
-        small_aligner(studio, replace(config, parts=("unet",), start=str(path)))
+    with pytest.raises(ValueError, match="its LoRA isn't on unet"):
+        small_aligner(studio, replace(config, parts=("unet",), start=str(tmp_path)))
+    with pytest.raises(ValueError, match="expected the folder of a run that wrote tokens.safetensors"):
+        small_aligner(studio, replace(config, parts=("tokens",), start=str(tmp_path)))
+
+
+def test_naive_and_adjusted_finetuning_begin_alike(studio):
+    """The same images from the same noise: both ways' first loss is one and the same, but not their gradients; both descend it."""
+    reader = align.SoftReader(studio.reader, {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
+    quick = replace(studio.profile, dtype="float32")
+    found = {way: against_naive.finetune(way, 0, quick, reader, 3, 3, 2.0, 2, 1e-3) for way in against_naive.WAYS}
+    first = {way: values[0] for way, (values, _) in found.items()}
+    assert first["naive"] == pytest.approx(first["adjusted"], rel=1e-4)
+    for values, norms in found.values():
+        assert len(values) == 3 and np.shape(norms) == (3, 3) and values[2] < values[0]
+    assert not np.allclose(found["naive"][1][0], found["adjusted"][1][0], rtol=0.01)
 
 
 def test_soft_tokens_begin_at_words(studio):
@@ -253,6 +274,53 @@ def test_soft_tokens_begin_at_words(studio):
     assert all(torch.cosine_similarity(row, word, 0) > 0.9 for row, word in zip(tokens.rows[0], (female, male, female, male, female)))
     with pytest.raises(ValueError, match="words are ' '"):
         soft_tokens.SoftTokens(pipe, "odd", 5, " ", torch.Generator())
+
+
+def test_real_models_are_compared_by_clip_and_dino(tmp_path):
+    """DINO's vector is what transformers makes of the same picture; both are of length one and have a gradient; a model that can't be had is named."""
+    Dinov2Model(Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=224, patch_size=56)).eval().save_pretrained(tmp_path / "dino")
+    tower = SimpleNamespace(network=lambda x: x.mean((2, 3)), side=32, mean=(120.0, 110.0, 100.0), deviation=(60.0, 60.0, 60.0))
+    chain = SimpleNamespace(subjects=SimpleNamespace(tower=tower), device="cpu")
+    pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    x = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1).requires_grad_()
+    clip, dino = looks_of(chain, str(tmp_path / "dino"))
+    prepared = BitImageProcessor(do_resize=False, do_center_crop=False, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD)(pixels, return_tensors="pt")
+    with torch.no_grad():
+        wanted = Dinov2Model.from_pretrained(tmp_path / "dino")(**prepared).pooler_output
+    assert torch.allclose(dino(x), wanted / wanted.norm(), atol=1e-4)
+    expected = (torch.from_numpy(pixels.mean((0, 1))) - torch.tensor(tower.mean)) / 60
+    assert torch.allclose(clip(x)[0], (expected / expected.norm()).float(), atol=1e-2)
+    (dino(x)[0, 0] + clip(x)[0, 0]).backward()
+    assert x.grad.abs().sum() > 0
+    with pytest.raises(ValueError, match="DINO network"):
+        looks_of(chain, str(tmp_path / "nowhere"))
+
+
+def test_words_move_in_the_space_of_the_runs_words(studio):
+    """Only words that tell the prompts apart, for as long as it is asked, each seed in its own way, in both text encoders alike, by the wanted deviation in every direction."""
+    pipe = models.load_pipeline(studio.profile, "cpu")
+    prompts = ("a photo of a doctor", "a photo of a nurse", "a photo of a chef", "a photo of a pilot")
+    words = MovedWords(pipe, prompts, 0.5)
+    ids = pipe.tokenizer("a photo of a doctor", padding="max_length", return_tensors="pt").input_ids
+    doctor = 5  # its place behind the start of the text
+    tokens = torch.cat([pipe.tokenizer(w, add_special_tokens=False, return_tensors="pt").input_ids[0] for w in ("doctor", "nurse", "chef", "pilot")])
+    tables = [m.get_input_embeddings() for m in (pipe.text_encoder, pipe.text_encoder_2)]
+    spans = [rows - rows.mean(0) for rows in (table.weight[tokens].detach() for table in tables)]
+
+    def shift(seed, table=tables[0]):
+        before = table(ids)
+        with words.moved(seed):
+            return (table(ids) - before)[0].detach()
+
+    one = shift(1)
+    assert one.norm(dim=1).nonzero().flatten().tolist() == [doctor] and torch.equal(one, shift(1)) and not torch.equal(one, shift(2))
+    towards = [torch.linalg.pinv(span.T) @ shift(1, table)[doctor] for table, span in zip(tables, spans)]
+    assert torch.allclose(spans[0].T @ towards[0], one[doctor], atol=1e-5), "no direction that the words don't span"
+    assert torch.allclose(*towards, atol=1e-3), "towards the same words in both"
+    many, wanted = torch.stack([shift(seed)[doctor] for seed in range(400)]), 0.5 ** 2 * spans[0].T @ spans[0] / 4
+    assert (many.T @ many / 400 - wanted).norm() < 0.2 * wanted.norm()
+    with pytest.raises(ValueError, match="differ in at least two"):
+        MovedWords(pipe, ("a photo of a doctor",), 0.5)
 
 
 def test_images_may_be_drawn_a_few_at_a_time(studio):

@@ -2,6 +2,7 @@
 classified as a woman. LoRA on the text encoders; both ways with the same optimizer, rate, noise and start."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,13 @@ from fairdemo.training.steps import descend
 
 PROMPT = "a photo of a doctor"
 WAYS = ("naive", "adjusted")
+FALLEN = 0.01  # a loss below this share of where it began has no further to fall; its run ends
 COLOURS = {"naive": "#B5367A", "adjusted": "#2A788E"}
 
 
-def finetune(way: str, seed: int, profile: Profile, reader: SoftReader, iterations: int, steps: int, images: int, peak: float) -> tuple[list[float], list[list[float]]]:
-    """The loss of each iteration (not a number where no face was found), and each iteration's gradient norms by sampler step."""
+def finetune(way: str, seed: int, profile: Profile, reader: SoftReader, iterations: int, steps: int, guidance: float, images: int, peak: float) -> tuple[list[float], list[list[float]]]:
+    """The loss of each iteration (not a number where no face was found), and each iteration's gradient norms by sampler step. Ends early once the mean of ten losses has `FALLEN`."""
+    profile = replace(profile, guidance=guidance)
     generator = PairedGenerator(models.load_pipeline(profile, "cpu"), Router(torch.nn.Module(), {}), profile, "cpu")
     pipe = generator.pipeline
     trained = align.fresh(generator, align.Config((PROMPT,), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=8, seed=seed))
@@ -61,17 +64,20 @@ def finetune(way: str, seed: int, profile: Profile, reader: SoftReader, iteratio
         norms.append(scale)
         if np.isfinite(value) and all(f.grad is None or f.grad.isfinite().all() for f in trained.factors):
             descend([rule], peak)
+        if len(values) >= 10 and np.nanmean(values[-10:]) < FALLEN * values[0]:
+            break
     return values, norms
 
 
-def compare(profile: Profile, reader: SoftReader, out: Path, seeds: tuple[int, ...] = (0, 1, 2), iterations: int = 300, steps: int = 12, images: int = 4, peak: float = 1e-3) -> dict:
-    """Runs both ways with each seed, writes `out`.csv and `out`.png, and returns the mean losses of the first and last 20 iterations. A run whose CSV rows are there isn't repeated."""
+def compare(profile: Profile, reader: SoftReader, out: Path, seeds: tuple[int, ...] = (0, 1, 2), iterations: int = 300, steps: int = 20, guidance: float = 7.5, images: int = 4, peak: float = 1e-3) -> dict:
+    """Runs both ways with each seed, writes `out`.csv and `out`.png, and returns the mean losses of the first and last ten iterations and how many there were, and each way's median
+    size of the first and the last sampler step's gradient. A run whose CSV rows are there isn't repeated."""
     table = out.with_suffix(".csv")
     rows: list[dict[str, str]] = list(csv.DictReader(table.open(newline=""))) if table.is_file() else []
     for seed in seeds:
         for way in WAYS:
             if not any(r["way"] == way and int(r["seed"]) == seed for r in rows):
-                values, norms = finetune(way, seed, profile, reader, iterations, steps, images, peak)
+                values, norms = finetune(way, seed, profile, reader, iterations, steps, guidance, images, peak)
                 rows += [{"way": way, "seed": str(seed), "iteration": str(k + 1), "loss": f"{v:.5g}", "norms": " ".join(f"{x:.3g}" for x in scale)} for k, (v, scale) in enumerate(zip(values, norms))]
                 with table.open("w", newline="") as file:
                     writer = csv.DictWriter(file, rows[0])
@@ -79,8 +85,17 @@ def compare(profile: Profile, reader: SoftReader, out: Path, seeds: tuple[int, .
                     writer.writerows(rows)
     runs = {(way, seed): [r for r in rows if r["way"] == way and int(r["seed"]) == seed] for way in WAYS for seed in seeds}
     draw(runs).savefig(out.with_suffix(".png"), dpi=110)
-    return {way: {str(seed): {"first_20": round(float(np.nanmean([float(r["loss"]) for r in runs[way, seed][:20]])), 3), "last_20": round(float(np.nanmean([float(r["loss"]) for r in runs[way, seed][-20:]])), 3)}
-                  for seed in seeds} for way in WAYS}
+    result = {}
+    for (way, seed), found in runs.items():
+        values, norms = losses_and_norms(found)
+        result[f"{way}, seed {seed}"] = {"iterations": len(values), "first_10": round(float(np.nanmean(values[:10])), 3), "last_10": round(float(np.nanmean(values[-10:])), 4),
+                                         "norm_first_step": float(f"{np.median(norms[:, 0]):.3g}"), "norm_last_step": float(f"{np.median(norms[:, -1]):.3g}")}
+    return {"steps": steps, "guidance": guidance, "images": images, **result}
+
+
+def losses_and_norms(rows: list[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """A run's losses (iterations,) and gradient norms (iterations, steps)."""
+    return np.array([float(r["loss"]) for r in rows]), np.array([[float(x) for x in r["norms"].split()] for r in rows])
 
 
 def draw(runs: dict[tuple[str, int], list[dict[str, str]]]) -> Figure:
@@ -88,10 +103,9 @@ def draw(runs: dict[tuple[str, int], list[dict[str, str]]]) -> Figure:
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (way, seed), rows in runs.items():
-        values = np.array([float(r["loss"]) for r in rows])
+        values, norms = losses_and_norms(rows)
         smooth = [np.nanmean(values[max(0, i - 9):i + 1]) for i in range(len(values))]
         left.plot(smooth, color=COLOURS[way], alpha=0.85, label=way if seed == 0 else None)
-        norms = np.array([[float(x) for x in r["norms"].split()] for r in rows])
         right.plot(range(1, norms.shape[1] + 1), np.median(norms, 0), color=COLOURS[way], alpha=0.85, marker=".", label=way if seed == 0 else None)
     left.set(title="Loss (cross-entropy to “Female”), mean of 10", xlabel="iteration", ylim=(0, None))
     right.set(title="Median size of each step's gradient", xlabel="sampler step, from noise to image", yscale="log")

@@ -114,6 +114,9 @@ def fresh(generator: PairedGenerator, config: Config) -> Trained:
     random = torch.Generator().manual_seed(config.seed)
     pipe, start = generator.pipeline, Path(config.start).resolve() if config.start else None
     model = routable(pipe).requires_grad_(False)
+    for file, needed in ((LORA, config.parts != ("tokens",)), (SOFT_TOKENS, "tokens" in config.parts)):
+        if start and needed and not (start / file).is_file():
+            raise ValueError(f"start is {config.start!r}; expected the folder of a run that wrote {file}")
     soft = None
     if "tokens" in config.parts:
         soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, config.words, random, read_tokens(pipe, start / SOFT_TOKENS, config.tokens) if start else None)
@@ -377,9 +380,8 @@ def conditioning(generator: PairedGenerator, prompt: str, samples: list[tuple[st
 COLUMNS = ("alignment", "semantics", "realism", "hold", "faces", "sure", "distance")
 
 
-def run(profile: str, config: Config, out: Path) -> Path:
-    """A whole run into the folder `out`, resumed if it was started: `log.csv`, `curves.png`, pictures of twins, and at the end the adapter with its card and catalog. Returns
-    the adapter's file."""
+def run(profile: str, config: Config, out: Path) -> None:
+    """A whole run into the folder `out`, resumed if it was started: `log.csv`, `curves.png`, pictures of twins, and at the end the adapter with its card and catalog."""
     devices = Accelerator(cpu=models.default_device() == "cpu", log_with="all", project_dir=out)
     studio = Studio(profile, str(devices.device))
     if studio.pack:
@@ -399,10 +401,9 @@ def run(profile: str, config: Config, out: Path) -> Path:
         if devices.is_main_process:
             shown = config.validation or config.prompts[:8]
             trained.save(out)
-            made = [Adapter(name, studio.profile.adapters, file, (), 1.0, "Apache-2.0", "fairdemo train align", method=out.name, tokens=tokens, home=out.resolve())
-                    for name, file, tokens in ((out.name, LORA, 0), (f"{out.name}, soft tokens", SOFT_TOKENS, config.tokens)) if (out / file).is_file()]
+            made = [Adapter(f"{out.name} {kind}", studio.profile.adapters, file, (), 1.0, "Apache-2.0", "fairdemo train align", method=out.name, tokens=tokens, home=out.resolve())
+                    for kind, file, tokens in (("LoRA", LORA, 0), ("words", SOFT_TOKENS, config.tokens)) if (out / file).is_file()]
             folder.card(studio.profile, made, card(config, aligner, shown))
-    return out
 
 
 def prepared(studio: Studio, config: Config, path: Path) -> tuple[SoftReader, torch.Tensor]:
