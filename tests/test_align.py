@@ -13,6 +13,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from fairdemo import adapters, models
 from fairdemo.attributes import TARGET_CLASSES
 from fairdemo.generate import PairedGenerator
+from fairdemo.prompts import PROFESSIONS, profession
 from fairdemo.training import adjusted, against_naive, align, losses, soft_tokens
 from fairdemo.training.joint import joint_of
 from fairdemo.training.looks import looks_of
@@ -156,6 +157,17 @@ def test_runs_say_what_is_wrong_with_them(line, message, tmp_path):
     (tmp_path / "run.toml").write_text(f'{line}\nprompts = ["a doctor"]\n[target.gender]\nFemale = 0.5\nMale = 0.5\n')
     with pytest.raises(ValueError, match=message):
         align.read_config(tmp_path / "run.toml")
+
+
+def test_the_run_files_can_be_read_and_go_on_from_each_other():
+    runs = {path.stem: align.read_config(path) for path in (models.ROOT / "fairdemo" / "training" / "runs").glob("*.toml")}
+    assert len(runs) >= 5
+    for config in runs.values():
+        if config.start:
+            before = runs[config.start.removeprefix("build/align/")]
+            assert before.parts == config.parts and before.rank <= config.rank
+        for prompt in config.prompts:
+            assert profession(prompt) not in PROFESSIONS[1::2] and "reading" not in prompt and "oil painting" not in prompt, "what is measured was never trained on"
 
 
 def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeypatch):
