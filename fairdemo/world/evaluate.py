@@ -213,10 +213,10 @@ def aligned(bench: Bench, n: int = 64) -> dict:
 
 
 def concepts(bench: Bench, n: int = 64) -> dict:
-    """Many concepts (arXiv 2311.07604, section 5): mean bias(P) for gender over two families of prompts, professions and attributes, of the baseline, of LoRA trained on the first
-    family alone, and of the same trained on with both; n images a prompt."""
+    """Many concepts (arXiv 2311.07604, section 5): mean bias(P) for gender over two families of prompts, professions and attributes, of the baseline, of soft tokens trained on the first
+    family alone, and of those trained on with both; n images a prompt."""
     families = {"professions": [photo_of(p) for p in PROFESSIONS[0::4]], "attributes": [photo_of(f"{a} person") for a in ATTRIBUTES]}
-    routes = {"baseline": (), **{method: slots[0].adapters for method, slots in bench.studio.own_methods.items() if method.startswith("concepts: ")}}
+    routes = {"baseline": (), **{method: slots[0].adapters for method, slots in bench.studio.own_methods.items() if method.startswith("soft tokens: ")}}
     result: dict = {name: {} for name in routes}
     for family, prompts in families.items():
         by_prompt = [drawn_through(bench, list(routes.values()), prompt, 6000 + seed, n) for seed, prompt in enumerate(tqdm(prompts, desc=family))]
