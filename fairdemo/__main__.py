@@ -127,8 +127,8 @@ def train_align(args: argparse.Namespace) -> None:
 
     if args.config is None or args.out is None:
         raise ValueError("train align needs --config (a TOML file with prompts and target, see docs/training.md) and --out (a folder)")
-    align.run(args.profile, align.read_config(args.config), args.out)
-    print(f"The adapter is in {args.out}, what it does is in {args.out / 'card.md'}. To see it in the app: FAIRDEMO_CATALOG={args.out / 'catalog.toml'} python app.py")
+    made = align.run(args.profile, align.read_config(args.config), args.out)
+    print(f"The adapter is {made}, what it does is in {args.out / 'card.md'}. To see it in the app: FAIRDEMO_CATALOG={args.out / 'catalog.toml'} python app.py")
 
 
 def train_faces(args: argparse.Namespace) -> None:

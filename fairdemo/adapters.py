@@ -41,7 +41,7 @@ class Adapter:
     """One entry of a catalog. `cell` holds the classes that it draws, at most one an attribute ((race, gender), (age band,), ...), empty for a free
     label, which is its name. `file` lies in the catalog's folder `home`, or in the Hub repository `repo` at the commit `revision`. `weight` is how
     strongly it is applied, what diffusers' `set_adapters` calls adapter weight. One with a `method` isn't in the mix: it draws
-    under that name in the app, together with those of the same method and cell. Without a cell it has a whole distribution in it (arXiv 2311.07604). One with `tokens` is no LoRA but that many soft tokens before the prompt."""
+    under that name in the app, alone or with others of the same method. One of those that has no cell has a whole distribution in it (arXiv 2311.07604). One with `tokens` is no LoRA but that many soft tokens before the prompt."""
 
     name: str
     base: str

@@ -106,13 +106,8 @@ class Studio:
 
     @property
     def own_methods(self) -> dict[str, list[mix.Slot]]:
-        """What draws under each method beside the mix; a method's adapters of the same cell draw together."""
-        found: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {}
-        for a in self.adapters:
-            if a.method:
-                cells = found.setdefault(a.method, {})
-                cells[a.cell] = (*cells.get(a.cell, ()), a.name)
-        return {method: [mix.Slot(names, cell) for cell, names in cells.items()] for method, cells in found.items()}
+        """What draws under each method beside the mix."""
+        return {method: [mix.Slot((a.name,), a.cell) for a in self.adapters if a.method == method] for method in dict.fromkeys(a.method for a in self.adapters if a.method)}
 
     @property
     def methods(self) -> list[str]:

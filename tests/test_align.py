@@ -164,7 +164,7 @@ def test_the_run_files_can_be_read_and_go_on_from_each_other():
     assert len(runs) >= 5
     for config in runs.values():
         if config.start:
-            before = runs[config.start.removeprefix("build/align/")]
+            before = runs[config.start.removeprefix("build/align/").removesuffix("/adapter.safetensors")]
             assert before.parts == config.parts and before.rank <= config.rank
         for prompt in config.prompts:
             assert profession(prompt) not in PROFESSIONS[1::2] and "reading" not in prompt and "oil painting" not in prompt, "what is measured was never trained on"
@@ -185,10 +185,6 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeyp
     assert plan.comparison.mix["weights"] == {"even": 1.0} and not plan.steer
     comparison = list(other.run(plan))[-1]
     assert all(p.adapter == "even" and p.debiased.image is not p.baseline.image for p in comparison.pairs)
-    with (tmp_path / "mine.toml").open("a") as file:
-        file.write('[[adapter]]\nname = "second"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight = 1.0\nmethod = "even"\nlicense = "none"\nsource = "a test"\n')
-    both = Studio("embedded", "cpu").own_methods["even"]
-    assert [slot.adapters for slot in both] == [("even", "second")], "adapters of one method and cell draw together"
     with pytest.raises(ValueError, match="method is 'odd'; allowed are largest remainder, random"):
         other.plan("a photo of a doctor", {}, 6, 0, "odd")
 
@@ -198,8 +194,8 @@ def test_shipped_methods_even_out_gender_where_they_never_were(studio):
     methods = [slot.adapters for slots in studio.own_methods.values() for slot in slots if not slot.cell]
     assert len(methods) >= 4
     distance = dict.fromkeys([(), *methods], 0.0)
-    for profession in ("judge", "hairdresser"):
-        drawn = studio.fresh(f"a photo of a {profession} reading", 21, [(i, names) for names in distance for i in range(12)], 8, 2.0)
+    for word in ("judge", "hairdresser"):
+        drawn = studio.fresh(f"a photo of a {word} reading", 21, [(i, names) for names in distance for i in range(12)], 8, 2.0)
         for k, names in enumerate(distance):
             faces = [d.faces[0] for d in drawn[12 * k:12 * k + 12] if d.faces]
             assert len(faces) >= 11
@@ -247,21 +243,20 @@ def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, 
     with torch.no_grad():
         for f in aligner.trained.factors:
             f.copy_((0.2 * torch.randn_like(f)).half().float())
-    aligner.trained.save(tmp_path)
+    path = tmp_path / "adapter.safetensors"
+    aligner.trained.save(path)
     with aligner.generator.router.routed([(align.NAME,)]):
         ours = drawn_by(aligner.generator.pipeline, "a photo of a nurse")
     plain = models.load_pipeline(aligner.generator.profile, "cpu")
     before = drawn_by(plain, "a photo of a nurse")
     plain.load_lora_weights(str(tmp_path), weight_name="adapter.safetensors")
     assert np.abs(ours - before).max() > 5 and np.abs(ours - drawn_by(plain, "a photo of a nurse")).max() <= 1
-    wider = small_aligner(studio, replace(config, rank=5, start=str(tmp_path)))
+    wider = small_aligner(studio, replace(config, rank=5, start=str(path)))
     assert max(f.shape[-1] for f in wider.trained.factors[::2]) == 5
     with wider.generator.router.routed([(align.NAME,)]):
         assert np.abs(ours - drawn_by(wider.generator.pipeline, "a photo of a nurse")).max() <= 1
-    with pytest.raises(ValueError, match="its LoRA isn't on unet"):
-        small_aligner(studio, replace(config, parts=("unet",), start=str(tmp_path)))
-    with pytest.raises(ValueError, match="expected the folder of a run that wrote tokens.safetensors"):
-        small_aligner(studio, replace(config, parts=("tokens",), start=str(tmp_path)))
+    with pytest.raises(ValueError, match="isn't LoRA on unet"):
+        small_aligner(studio, replace(config, parts=("unet",), start=str(path)))
 
 
 def test_naive_and_adjusted_finetuning_begin_alike(studio):

@@ -48,22 +48,20 @@ def aligner(tmp_path, family, studio, **keys):
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
-@pytest.mark.parametrize("parts", [("unet",), ("text_encoder",), ("tokens",), ("tokens", "text_reading")])
+@pytest.mark.parametrize("parts", [("unet",), ("text_encoder",), ("tokens",)])
 def test_one_step_of_alignment(family, parts, studio, tmp_path):
-    """The files change what a plain pipeline draws just as the trained generator has it."""
+    """The file changes what a plain pipeline draws just as the trained generator has it."""
     made = aligner(tmp_path, family, studio, parts=parts, peak=0.5)
     before = [f.detach().clone() for f in made.trained.factors]
     (step, seen, _), = made.train(tmp_path / "checkpoint.pt")
     assert step == 1 and seen.faces == 3 and seen.sure >= 2 and seen.images == 4 and np.isfinite([seen.alignment, seen.semantics, seen.realism, seen.hold]).all()
     assert any(not torch.equal(a, b) for a, b in zip(before, made.trained.factors))
-    made.trained.save(tmp_path)
+    made.trained.save(tmp_path / "adapter.safetensors")
     ours = made.generator.draw("a photo of a nurse", 3, [(0, (align.NAME,)), (0, ())], 2, 3.0)
-    files = {align.LORA: 0, align.SOFT_TOKENS: 5}
-    assert {p.name for p in tmp_path.glob("*.safetensors")} == {file for file in files if any((part == "tokens") == bool(files[file]) for part in parts)}
-    saved = [Adapter(file, "x", file, (), 1.0, "", "", method="align", tokens=tokens, home=tmp_path) for file, tokens in files.items() if (tmp_path / file).is_file()]
+    tokens = 5 if parts == ("tokens",) else 0
     fresh = models.load_pipeline(made.generator.profile, "cpu")
-    router = adapters.attach(fresh, saved)
-    theirs = PairedGenerator(fresh, router, made.generator.profile, "cpu").draw("a photo of a nurse", 3, [(0, tuple(a.name for a in saved)), (0, ())], 2, 3.0)
+    router = adapters.attach(fresh, [Adapter("align", "x", "adapter.safetensors", (), 1.0, "", "", method="align", tokens=tokens, home=tmp_path)])
+    theirs = PairedGenerator(fresh, router, made.generator.profile, "cpu").draw("a photo of a nurse", 3, [(0, ("align",)), (0, ())], 2, 3.0)
     for a, b in zip(ours, theirs):
         assert np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 3, "fp16 weights differ by a little"
     assert np.abs(np.asarray(ours[0]).astype(int) - np.asarray(ours[1])).max() > 3
@@ -72,9 +70,9 @@ def test_one_step_of_alignment(family, parts, studio, tmp_path):
 def test_soft_tokens_are_a_textual_inversion(studio, tmp_path):
     """Plain diffusers: `load_textual_inversion` for each text encoder, and the token in the prompt."""
     made = aligner(tmp_path, "sdxl", studio, parts=("tokens",), tokens=3)
-    made.trained.save(tmp_path)
+    made.trained.save(tmp_path / "soft.safetensors")
     pipe = models.load_pipeline(made.generator.profile, "cpu")
-    for key, vectors in load_file(tmp_path / align.SOFT_TOKENS).items():
+    for key, vectors in load_file(tmp_path / "soft.safetensors").items():
         encoder, tokenizer = (getattr(pipe, name) for name in adapters.ENCODERS[key])
         pipe.load_textual_inversion({"<fair>": vectors.float()}, tokenizer=tokenizer, text_encoder=encoder)
     theirs = pipe.encode_prompt("<fair> a photo of a nurse", do_classifier_free_guidance=False)[0]
@@ -224,7 +222,7 @@ def run(profile, folder):
     made = build(profile)
     for step, *_ in made.train(Path(folder) / "checkpoint.pt"):
         print(step, flush=True)
-    made.trained.save(Path(folder))
+    made.trained.save(Path(folder) / "adapter.safetensors")
 """
 
 

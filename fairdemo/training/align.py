@@ -36,7 +36,6 @@ from fairdemo.training.transport import expected_transport
 from fairdemo.vision import to_pixels
 
 NAME = "align"  # of the adapter while it is trained
-LORA, SOFT_TOKENS = "adapter.safetensors", "tokens.safetensors"  # a run's files
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 LAYERS = {"unet": ("unet", (".attn",)), "text_reading": ("unet", (".attn2.to_k", ".attn2.to_v", "add_embedding.linear_1")),
           "text_encoder": ("text_encoder", PROJECTIONS), "text_encoder_2": ("text_encoder_2", PROJECTIONS)}  # what LoRA goes on: in which model, and what its layers' names contain
@@ -47,12 +46,12 @@ class Config:
     """A run; the defaults are the paper's (section 5 and appendix) where it says.
 
     `prompts` are drawn in turn, `batch` of them an iteration, `images` of each. `target` is the wanted distribution over one attribute or several; classes
-    joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on ("text_reading" are those layers of the U-Net that the text enters through), and "tokens" for `tokens` soft tokens, which begin at `words`, beside it or
-    alone. Words that tell the prompts apart are moved by `moved` standard deviations (`moved_words.py`). `threshold` is C; `semantics` are
+    joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on ("text_reading" are those layers of the U-Net that the text enters through), or "tokens" for `tokens` soft tokens, which begin at `words`.
+    Words that tell the prompts apart are moved by `moved` standard deviations (`moved_words.py`). `threshold` is C; `semantics` are
     lambda_img,1 to 3 (no face; class stays; class changes); `realism` is lambda_face; `hold`, ours, keeps the attributes that the target leaves out as the twin has
     them. `steps` of the sampler are drawn with (the profile's if 0), and `sampled` of them used for the gradient (all if 0). `ema` is the weights' moving average.
     Every `validate` iterations (never if 0) `validation` prompts are measured; after `patience` times without getting nearer to the target the run ends.
-    `at_once` images are in memory at a time. `start` is the folder of a run of the same parts, of this rank or a lower one, to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
+    `at_once` images are in memory at a time. `start` is an adapter of the same parts, of this rank or a lower one, to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
 
     prompts: tuple[str, ...]
     target: Target
@@ -85,8 +84,8 @@ class Config:
         joint_of(self.target)
         if not self.prompts or any(not isinstance(p, str) or not p.strip() for p in (*self.prompts, *self.validation)):
             raise ValueError("prompts of a run must be texts, and at least one")
-        if not self.parts or set(self.parts) - {*LAYERS, "tokens"}:
-            raise ValueError(f'parts are {list(self.parts)}; expected some of {", ".join(LAYERS)}, tokens')
+        if not self.parts or (set(self.parts) - set(LAYERS) and self.parts != ("tokens",)):
+            raise ValueError(f'parts are {list(self.parts)}; expected some of {", ".join(LAYERS)}, or "tokens" alone')
         if self.validate and not self.validation:
             raise ValueError("validate is set, but there are no validation prompts")
         if len(self.semantics) != 3 or min(self.semantics) < 0:
@@ -102,40 +101,31 @@ def read_config(path: Path) -> Config:
 
 @dataclass
 class Trained:
-    """What is trained: its tensors, and `save`, which writes them into a folder as `LORA`, `SOFT_TOKENS` or both."""
+    """What is trained: its tensors, and how they are written down."""
 
     factors: list[torch.Tensor]
     save: Callable[[Path], None]
 
 
 def fresh(generator: PairedGenerator, config: Config) -> Trained:
-    """Puts one adapter to train into the generator: LoRA whose A is random and B zero, soft tokens near words, or both; or what the run in the config's `start` ended with.
-    ValueError if that can't be used."""
+    """Puts one adapter to train into the generator: the config's `start`, or LoRA whose A is random and B zero, or soft tokens near a word. ValueError if `start` can't be used."""
     random = torch.Generator().manual_seed(config.seed)
-    pipe, start = generator.pipeline, Path(config.start).resolve() if config.start else None
+    pipe = generator.pipeline
     model = routable(pipe).requires_grad_(False)
-    for file, needed in ((LORA, config.parts != ("tokens",)), (SOFT_TOKENS, "tokens" in config.parts)):
-        if start and needed and not (start / file).is_file():
-            raise ValueError(f"start is {config.start!r}; expected the folder of a run that wrote {file}")
-    soft = None
-    if "tokens" in config.parts:
-        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, config.words, random, read_tokens(pipe, start / SOFT_TOKENS, config.tokens) if start else None)
-    wanted = [LAYERS[part] for part in config.parts if part in LAYERS]
+    if config.parts == ("tokens",):
+        start = Path(config.start).resolve()
+        begun = read_tokens(pipe, start, config.tokens) if config.start else None
+        soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, config.words, random, begun)
+        generator.router = Router(model, {NAME: {}}, {NAME: soft.token})
+        return Trained(soft.rows, soft.save)
+    wanted = [LAYERS[part] for part in config.parts]
     layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)
               and any(name.split(".")[0] == part and any(key in name for key in keys) for part, keys in wanted)}
-    factors = lora.widened(read_factors(pipe, start / LORA), config.rank, random) if start and wanted else lora.fresh_factors(layers, config.rank, random)
+    factors = lora.widened(read_factors(pipe, Path(config.start).resolve()), config.rank, random) if config.start else lora.fresh_factors(layers, config.rank, random)
     if set(factors) != set(layers):
-        raise ValueError(f"start is {config.start!r}; its LoRA isn't on {', '.join(config.parts)}")
-    router = generator.router = Router(model, {NAME: factors}, {NAME: soft.token} if soft else {}).to(generator.device)
-    trained = [*(soft.rows if soft else ()), *lora.trainable(router)]
-
-    def write(folder: Path) -> None:
-        if soft:
-            soft.save(folder / SOFT_TOKENS)
-        if wanted:
-            save(router, folder / LORA, pipe)
-
-    return Trained(trained, write)
+        raise ValueError(f"start is {config.start!r}; it isn't LoRA on {', '.join(config.parts)}")
+    generator.router = Router(model, {NAME: factors}).to(generator.device)
+    return Trained(lora.trainable(generator.router), lambda path: save(generator.router, path, pipe))
 
 
 def save(router: Router, path: Path, pipeline: Any) -> None:
@@ -282,7 +272,7 @@ class Aligner:
         return losses.semantics_loss([look(x) for look in self.looks], before, torch.tensor(weights, dtype=torch.float32, device=x.device))
 
     def gradient(self, prompt: str, seed: int) -> Losses:
-        """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of the slots."""
+        """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of the slots; its words are moved in a way that the seed decides."""
         with self.words.moved(seed) if self.words else nullcontext():
             return self._gradient(prompt, seed)
 
@@ -380,8 +370,9 @@ def conditioning(generator: PairedGenerator, prompt: str, samples: list[tuple[st
 COLUMNS = ("alignment", "semantics", "realism", "hold", "faces", "sure", "distance")
 
 
-def run(profile: str, config: Config, out: Path) -> None:
-    """A whole run into the folder `out`, resumed if it was started: `log.csv`, `curves.png`, pictures of twins, and at the end the adapter with its card and catalog."""
+def run(profile: str, config: Config, out: Path) -> Path:
+    """A whole run into the folder `out`, resumed if it was started: `log.csv`, `curves.png`, pictures of twins, and at the end the adapter with its card and catalog. Returns
+    the adapter's file."""
     devices = Accelerator(cpu=models.default_device() == "cpu", log_with="all", project_dir=out)
     studio = Studio(profile, str(devices.device))
     if studio.pack:
@@ -400,10 +391,11 @@ def run(profile: str, config: Config, out: Path) -> None:
                 folder.picture(step, lambda: twins(generator, config.prompts[0]))
         if devices.is_main_process:
             shown = config.validation or config.prompts[:8]
-            trained.save(out)
-            made = [Adapter(f"{out.name} {kind}", studio.profile.adapters, file, (), 1.0, "Apache-2.0", "fairdemo train align", method=out.name, tokens=tokens, home=out.resolve())
-                    for kind, file, tokens in (("LoRA", LORA, 0), ("words", SOFT_TOKENS, config.tokens)) if (out / file).is_file()]
-            folder.card(studio.profile, made, card(config, aligner, shown))
+            trained.save(out / "adapter.safetensors")
+            made = Adapter(out.name, studio.profile.adapters, "adapter.safetensors", (), 1.0, "Apache-2.0", "fairdemo train align", method=out.name,
+                           tokens=config.tokens if config.parts == ("tokens",) else 0, home=out.resolve())
+            folder.card(studio.profile, [made], card(config, aligner, shown))
+    return out / "adapter.safetensors"
 
 
 def prepared(studio: Studio, config: Config, path: Path) -> tuple[SoftReader, torch.Tensor]:
@@ -444,8 +436,7 @@ def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
 def card(config: Config, aligner: Aligner, prompts: tuple[str, ...]) -> str:
     """The model card's words on what was trained and what it does, measured on `prompts`."""
     before, after = aligner.validated(prompts, ()), aligner.validated(prompts)
-    lora_on = ", ".join(part for part in config.parts if part in LAYERS)
-    what = " and ".join([f"{config.tokens} soft tokens before the prompt"] * ("tokens" in config.parts) + [f"LoRA of rank {config.rank} on {lora_on}"] * bool(lora_on))
+    what = f"{config.tokens} soft tokens before the prompt" if config.parts == ("tokens",) else f"LoRA of rank {config.rank} on {', '.join(config.parts)}"
     rows = "\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before if name != "images")
     return f"""Distributional alignment (arXiv 2311.07604): {what}, {config.iterations} iterations of {config.batch} x {config.images} images, seed {config.seed}.
 

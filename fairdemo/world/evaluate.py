@@ -188,12 +188,12 @@ def aligned(bench: Bench, n: int = 64) -> dict:
     """Each adapter with a distribution in it, on the 16 professions and two prompt styles that it never saw (one style a profession in turn), n images a prompt, every prompt with noise of
     its own: mean bias(P) over prompts before and after (and what chance alone gives an even model), share of faces from 40 years, one face, the prompt's profession shown, and likeness to
     the frozen twin against that of two noises of the baseline."""
-    routes = {"baseline": (), **{method: slot.adapters for method, slots in bench.studio.own_methods.items() for slot in slots if not slot.cell}}
-    seen: dict[str, list[list[Drawn]]] = {name: [] for name in routes}
+    routes = [(), *((a.name,) for a in bench.studio.adapters if a.method and not a.cell)]
+    seen: dict[tuple[str, ...], list[list[Drawn]]] = {route: [] for route in routes}
     again: list[list[Drawn]] = []
     prompts = [(p, photo_of(p) + (" reading", ", oil painting")[k % 2]) for k, p in enumerate(PROFESSIONS[1::2])]
     for seed, (_, prompt) in enumerate(tqdm(prompts, desc="aligned")):
-        for walls, wall in zip(seen.values(), drawn_through(bench, list(routes.values()), prompt, 3000 + seed, n)):
+        for walls, wall in zip(seen.values(), drawn_through(bench, routes, prompt, 3000 + seed, n)):
             walls.append(wall)
         again += drawn_through(bench, [()], prompt, 4000 + seed, n)
 
@@ -203,12 +203,12 @@ def aligned(bench: Bench, n: int = 64) -> dict:
     chance = {a: round(float(np.mean([measure.bias(dict(enumerate(row))) for row in np.random.default_rng(0).multinomial(n, np.full(len(CLASSES[a]), 1 / len(CLASSES[a])), 4000)])), 4)
               for a in ("gender", "race")}
     result: dict = {"n_per_prompt": n, "bias_by_chance": chance}
-    for name, walls in seen.items():
+    for route, walls in seen.items():
         faces = [d.faces[0] for wall in walls for d in wall if d.faces]
-        result[name] = {
+        result[" ".join(route) or "baseline"] = {
             "gender_bias": mean_bias(walls, "gender"), "race_bias": mean_bias(walls, "race"), "women": share([f.gender == "Female" for f in faces]), "from_40": share([AGES.index(f.age) >= 3 for f in faces]),
             "one_face": share([len(d.faces) == 1 for wall in walls for d in wall]),
-            "profession_shown": share([d.subject == profession for (profession, _), wall in zip(prompts, walls) for d in wall]), "like_twin": likeness(walls, again if name == "baseline" else seen["baseline"])}
+            "profession_shown": share([d.subject == profession for (profession, _), wall in zip(prompts, walls) for d in wall]), "like_twin": likeness(walls, again if not route else seen[()])}
     return result
 
 
@@ -216,10 +216,10 @@ def concepts(bench: Bench, n: int = 64) -> dict:
     """Many concepts (arXiv 2311.07604, section 5): mean bias(P) for gender over two families of prompts, professions and attributes, of the baseline, of soft tokens trained on the first
     family alone, and of those trained on with both; n images a prompt."""
     families = {"professions": [photo_of(p) for p in PROFESSIONS[0::4]], "attributes": [photo_of(f"{a} person") for a in ATTRIBUTES]}
-    routes = {"baseline": (), **{method: slots[0].adapters for method, slots in bench.studio.own_methods.items() if method.startswith("soft tokens: ")}}
-    result: dict = {name: {} for name in routes}
+    routes = [(), *((a.name,) for a in bench.studio.adapters if a.tokens)]
+    result: dict = {" ".join(route) or "baseline": {} for route in routes}
     for family, prompts in families.items():
-        by_prompt = [drawn_through(bench, list(routes.values()), prompt, 6000 + seed, n) for seed, prompt in enumerate(tqdm(prompts, desc=family))]
+        by_prompt = [drawn_through(bench, routes, prompt, 6000 + seed, n) for seed, prompt in enumerate(tqdm(prompts, desc=family))]
         for found, walls in zip(result.values(), zip(*by_prompt)):
             found[family] = mean_bias(list(walls), "gender")
     return {"n_per_prompt": n, **result}
