@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -110,6 +111,7 @@ def draw(runs: dict[tuple[str, int], list[dict[str, str]]]) -> Figure:
     left.set(title="Loss (cross-entropy to “Female”), mean of 10", xlabel="iteration", ylim=(0, None))
     right.set(title="Median size of each step's gradient", xlabel="sampler step, from noise to image", yscale="log")
     for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     return figure
