@@ -3,7 +3,7 @@
 NEFTune (arXiv 2310.05914) adds noise without a preferred direction; that of a table with a few words' meaning in it moves a word towards some of them and away from others."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -30,7 +30,7 @@ class MovedWords:
                 rows = table.weight.detach()[tokens.to(table.weight.device)]
                 table.register_forward_hook(self._hook(tokens.to(rows.device), deviation * (rows - rows.mean(0)) / len(rows) ** 0.5))
 
-    def _hook(self, tokens: torch.Tensor, directions: torch.Tensor):
+    def _hook(self, tokens: torch.Tensor, directions: torch.Tensor) -> Callable[..., torch.Tensor | None]:
         def move(module: torch.nn.Module, args: tuple[torch.Tensor], out: torch.Tensor) -> torch.Tensor | None:
             if self.seed is None:
                 return None
