@@ -202,10 +202,10 @@ class Studio:
         """Fills the plan's comparison, yielding it after each batch. Raises `generate.Cancelled` when `cancel` is set."""
         self.load()
         comparison, slots = plan.comparison, plan.slots
-        before = "" if self.pack else max((self.generator.router.before(slot.adapters) for slot in slots), key=len, default="")
-        cut = "" if self.pack else cut_words(self.generator.pipeline, before + comparison.prompt + self.profile.suffix)
-        if cut:
-            comparison.notices.append(f"The prompt is longer than 77 tokens; this was cut: “{cut}”.")
+        if not self.pack:
+            before = max((self.generator.router.before(slot.adapters) for slot in slots), key=len, default="")
+            if cut := cut_words(self.generator.pipeline, before + comparison.prompt + self.profile.suffix):
+                comparison.notices.append(f"The prompt is longer than 77 tokens; this was cut: “{cut}”.")
         todo, done = plan_left(plan), 0
         while todo:
             part = next_batch(self.profile, todo, not comparison.pairs, plan.steer)

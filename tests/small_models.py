@@ -17,11 +17,17 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from fairdemo.attributes import TARGET_CLASSES
 from fairdemo.models import FAMILIES
 from fairdemo.world.tiny import tokenizer
 
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 VIT = {"embed_dim": 32, "vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "patch_size": 32}, "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}}
+
+
+def random_heads() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """A soft reader's weights and biases for each attribute, the same each time."""
+    return {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()}
 
 
 def pipeline(family: str, seed: int = 0) -> DiffusionPipeline:

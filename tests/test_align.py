@@ -206,7 +206,7 @@ def test_shipped_methods_even_out_gender_where_they_never_were(studio):
 def small_aligner(studio, config):
     quick = replace(studio.profile, steps=2, dtype="float32")
     generator = PairedGenerator(models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu")
-    reader = align.SoftReader(studio.reader, {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
+    reader = align.SoftReader(studio.reader, small_models.random_heads())
     return align.Aligner(generator, reader, looks_of(studio, ""), torch.eye(128)[:4], config, align.fresh(generator, config))
 
 
@@ -261,7 +261,7 @@ def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, 
 
 def test_naive_and_adjusted_finetuning_begin_alike(studio):
     """The same images from the same noise: both ways' first loss is one and the same, but not their gradients; both descend it."""
-    reader = align.SoftReader(studio.reader, {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
+    reader = align.SoftReader(studio.reader, small_models.random_heads())
     quick = replace(studio.profile, dtype="float32")
     found = {way: against_naive.finetune(way, 0, quick, reader, 3, 3, 2.0, 2, 1e-3) for way in against_naive.WAYS}
     first = {way: values[0] for way, (values, _) in found.items()}
@@ -328,6 +328,16 @@ def test_words_move_in_the_space_of_the_runs_words(studio):
     assert (many.T @ many / 400 - wanted).norm() < 0.2 * wanted.norm()
     with pytest.raises(ValueError, match="differ in at least two"):
         MovedWords(pipe, ("a photo of a doctor",), 0.5)
+
+
+def test_a_run_moves_its_words_and_leaves_them_in_place_afterwards(studio, tmp_path):
+    """From the same noise and with an adapter that changes nothing yet, other people are drawn."""
+    config = align.Config(("a photo of a doctor", "a photo of a nurse", "a photo of a chef", "a photo of a pilot"), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=4, iterations=1, threshold=0.5)
+    seen = {}
+    for moved in (0.0, 1.0):
+        aligner = small_aligner(studio, replace(config, moved=moved))
+        (_, seen[moved], _), = aligner.train(tmp_path / f"{moved}.pt")
+    assert seen[0.0].realism != seen[1.0].realism and aligner.moved_words.seed is None
 
 
 def test_images_may_be_drawn_a_few_at_a_time(studio):

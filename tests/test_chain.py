@@ -141,9 +141,8 @@ def test_long_prompts_say_what_was_cut(studio):
     pipe = studio.generator.pipeline
     assert cut_words(pipe, "a photo of a doctor") == ""
     assert cut_words(pipe, "doctor " * 80).split() == ["doctor"] * 5
-    name = next(a for a in studio.adapters if a.tokens).name
-    words = studio.generator.router.before((name,))
-    assert cut_words(pipe, words + "doctor " * 75).split() == ["doctor"] * next(a for a in studio.adapters if a.tokens).tokens, "soft tokens take places, too"
+    soft = next(a for a in studio.adapters if a.tokens)
+    assert cut_words(pipe, studio.generator.router.before((soft.name,)) + "doctor " * 75).split() == ["doctor"] * soft.tokens, "soft tokens take places, too"
     plan = studio.plan("a photo of a doctor " + "smiling " * 100, UNIFORM, 1, 0, steps=2)
     list(studio.run(plan))
     assert "77 tokens" in plan.comparison.notices[-1] and "smiling" in plan.comparison.notices[-1]

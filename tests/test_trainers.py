@@ -19,7 +19,7 @@ from fairdemo.adapters import Adapter
 from fairdemo.attributes import TARGET_CLASSES
 from fairdemo.generate import PairedGenerator
 from fairdemo.training import align, denoise, inc
-from tests.small_models import save_profile
+from tests.small_models import random_heads, save_profile
 
 EVEN = {"gender": {"Female": 0.5, "Male": 0.5}}
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +43,7 @@ def aligner(tmp_path, family, studio, **keys):
     pipe = models.load_pipeline(profile, "cpu")
     generator = PairedGenerator(pipe, adapters.Router(torch.nn.Module(), {}), profile, "cpu")
     config = align.Config(("a photo of a doctor",), EVEN, **{"rank": 2, "images": 4, "iterations": 1, "hold": 1.0, "ema": 0.0, **keys})
-    reader = align.SoftReader(Reader(studio.reader.backbone), {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
+    reader = align.SoftReader(Reader(studio.reader.backbone), random_heads())
     return align.Aligner(generator, reader, [lambda x: F.normalize(x.mean((2, 3)), dim=-1)], torch.eye(128)[:4], config, align.fresh(generator, config))
 
 
@@ -202,9 +202,9 @@ from pathlib import Path
 from fairdemo import adapters, models
 from fairdemo.generate import PairedGenerator
 from fairdemo.training import align
+from tests.small_models import random_heads
 from tests.test_trainers import Reader, EVEN
 from fairdemo.faces import embed
-from fairdemo.attributes import TARGET_CLASSES
 import os, random, signal, time
 from accelerate import Accelerator
 from torch.nn import functional as F
@@ -215,7 +215,7 @@ def build(profile, devices=None):
     generator = PairedGenerator(pipe, adapters.Router(torch.nn.Module(), {}), profile, "cpu")
     config = align.Config(("a photo of a doctor", "a photo of a chef"), EVEN, parts=("unet", "text_encoder"), rank=2, images=4, iterations=60, hold=1.0, peak=0.01)
     backbone = embed.embedded(models.ROOT / "assets" / "classifier")
-    reader = align.SoftReader(Reader(backbone, 1000), {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()})
+    reader = align.SoftReader(Reader(backbone, 1000), random_heads())
     return align.Aligner(generator, reader, [lambda x: F.normalize(x.mean((2, 3)), dim=-1)], torch.eye(128)[:4], config, align.fresh(generator, config), devices or Accelerator(cpu=True))
 
 def run(profile, folder):

@@ -70,10 +70,9 @@ def finetune(way: str, seed: int, profile: Profile, reader: SoftReader, iteratio
     return values, norms
 
 
-def compare(profile: Profile, reader: SoftReader, out: Path, seeds: tuple[int, ...] = (0, 1, 2), iterations: int = 300, steps: int = 20, guidance: float = 7.5, images: int = 4, peak: float = 1e-3) -> dict:
-    """Runs both ways with each seed, writes `out`.csv and `out`.png, and returns the mean losses of the first and last ten iterations and how many there were, and each way's median
-    size of the first and the last sampler step's gradient. A run whose CSV rows are there isn't repeated."""
-    table = out.with_suffix(".csv")
+def compare(profile: Profile, reader: SoftReader, table: Path, picture: Path, seeds: tuple[int, ...] = (0, 1, 2), iterations: int = 300, steps: int = 20, guidance: float = 7.5, images: int = 4, peak: float = 1e-3) -> dict:
+    """Runs both ways with each seed, keeps their rows in the CSV file `table`, draws `picture`, and returns the mean losses of the first and last ten iterations and how many there were, and each way's median
+    size of the first and the last sampler step's gradient. A run whose rows are there isn't repeated."""
     rows: list[dict[str, str]] = list(csv.DictReader(table.open(newline=""))) if table.is_file() else []
     for seed in seeds:
         for way in WAYS:
@@ -85,7 +84,7 @@ def compare(profile: Profile, reader: SoftReader, out: Path, seeds: tuple[int, .
                     writer.writeheader()
                     writer.writerows(rows)
     runs = {(way, seed): [r for r in rows if r["way"] == way and int(r["seed"]) == seed] for way in WAYS for seed in seeds}
-    draw(runs).savefig(out.with_suffix(".png"), dpi=110)
+    draw(runs).savefig(picture, dpi=110)
     result = {}
     for (way, seed), found in runs.items():
         values, norms = losses_and_norms(found)

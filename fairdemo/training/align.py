@@ -185,7 +185,7 @@ class Aligner:
 
     def __post_init__(self) -> None:
         self.joint = joint_of(self.config.target)
-        self.words = MovedWords(self.generator.pipeline, self.config.prompts, self.config.moved) if self.config.moved else None
+        self.moved_words = MovedWords(self.generator.pipeline, self.config.prompts, self.config.moved) if self.config.moved else None
         self.held = [a for a in TARGET_CLASSES if a not in self.joint.groups] if self.config.hold else []
         if self.config.images % self.devices.num_processes:
             raise ValueError(f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices")
@@ -272,11 +272,7 @@ class Aligner:
         return losses.semantics_loss([look(x) for look in self.looks], before, torch.tensor(weights, dtype=torch.float32, device=x.device))
 
     def gradient(self, prompt: str, seed: int) -> Losses:
-        """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of the slots; its words are moved in a way that the seed decides."""
-        with self.words.moved(seed) if self.words else nullcontext():
-            return self._gradient(prompt, seed)
-
-    def _gradient(self, prompt: str, seed: int) -> Losses:
+        """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of the slots."""
         c, pipe, guidance = self.config, self.generator.pipeline, self.generator.profile.guidance
         mine = range(self.devices.process_index * c.images // self.devices.num_processes, (self.devices.process_index + 1) * c.images // self.devices.num_processes)
         drawn = [self.draw(prompt, seed, list(mine[i:i + c.at_once])) for i in range(0, len(mine), c.at_once)]
@@ -311,7 +307,9 @@ class Aligner:
                 place = step * c.batch + k
                 if k and place % len(c.prompts) == 0:
                     order = np.random.default_rng([c.seed, place // len(c.prompts)]).permutation(len(c.prompts))
-                seen = added(seen, self.gradient(c.prompts[order[place % len(c.prompts)]], c.seed * 1_000_000 + place))
+                seed = c.seed * 1_000_000 + place
+                with self.moved_words.moved(seed) if self.moved_words else nullcontext():
+                    seen = added(seen, self.gradient(c.prompts[order[place % len(c.prompts)]], seed))
             for f in self.trained.factors:
                 if f.grad is not None:
                     f.grad = self.devices.reduce(f.grad, "sum") / c.batch

@@ -263,7 +263,7 @@ def adjusted(bench: Bench) -> dict:
     the first and of the last ten iterations. Curves and the gradients' sizes over the sampler's steps are drawn in docs/adjusted.png."""
     path = bench.work / "soft_reader.safetensors"
     reader, _ = prepared(bench.studio, Config(("a person",), {"gender": {"Female": 0.5, "Male": 0.5}}), path)
-    return against_naive.compare(bench.studio.profile, reader, ROOT / "docs" / "adjusted")
+    return against_naive.compare(bench.studio.profile, reader, bench.work / "adjusted.csv", ROOT / "docs" / "adjusted.png")
 
 
 CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned, concepts, varied, adjusted)}
