@@ -337,7 +337,7 @@ def test_a_run_moves_its_words_and_leaves_them_in_place_afterwards(studio, tmp_p
     for moved in (0.0, 1.0):
         aligner = small_aligner(studio, replace(config, moved=moved))
         (_, seen[moved], _), = aligner.train(tmp_path / f"{moved}.pt")
-    assert seen[0.0].realism != seen[1.0].realism and aligner.moved_words.seed is None
+    assert seen[0.0].realism != seen[1.0].realism and aligner.trained.moved_words.seed is None
 
 
 def test_images_may_be_drawn_a_few_at_a_time(studio):

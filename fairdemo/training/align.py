@@ -101,23 +101,25 @@ def read_config(path: Path) -> Config:
 
 @dataclass
 class Trained:
-    """What is trained: its tensors, and how they are written down."""
+    """What is trained: its tensors, how they are written down, and which words are moved meanwhile."""
 
     factors: list[torch.Tensor]
     save: Callable[[Path], None]
+    moved_words: MovedWords | None
 
 
 def fresh(generator: PairedGenerator, config: Config) -> Trained:
-    """Puts one adapter to train into the generator: the config's `start`, or LoRA whose A is random and B zero, or soft tokens near a word. ValueError if `start` can't be used."""
+    """Puts one adapter to train into the generator: the config's `start`, or LoRA whose A is random and B zero, or soft tokens near a word. ValueError if `start` can't be used, or there are no words to move."""
     random = torch.Generator().manual_seed(config.seed)
     pipe = generator.pipeline
     model = routable(pipe).requires_grad_(False)
+    moved_words = MovedWords(pipe, config.prompts, config.moved) if config.moved else None
     if config.parts == ("tokens",):
         start = Path(config.start).resolve()
         begun = read_tokens(pipe, start, config.tokens) if config.start else None
         soft = soft_tokens.SoftTokens(pipe, NAME, config.tokens, config.words, random, begun)
         generator.router = Router(model, {NAME: {}}, {NAME: soft.token})
-        return Trained(soft.rows, soft.save)
+        return Trained(soft.rows, soft.save, moved_words)
     wanted = [LAYERS[part] for part in config.parts]
     layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)
               and any(name.split(".")[0] == part and any(key in name for key in keys) for part, keys in wanted)}
@@ -125,7 +127,7 @@ def fresh(generator: PairedGenerator, config: Config) -> Trained:
     if set(factors) != set(layers):
         raise ValueError(f"start is {config.start!r}; it isn't LoRA on {', '.join(config.parts)}")
     generator.router = Router(model, {NAME: factors}).to(generator.device)
-    return Trained(lora.trainable(generator.router), lambda path: save(generator.router, path, pipe))
+    return Trained(lora.trainable(generator.router), lambda path: save(generator.router, path, pipe), moved_words)
 
 
 def save(router: Router, path: Path, pipeline: Any) -> None:
@@ -185,7 +187,6 @@ class Aligner:
 
     def __post_init__(self) -> None:
         self.joint = joint_of(self.config.target)
-        self.moved_words = MovedWords(self.generator.pipeline, self.config.prompts, self.config.moved) if self.config.moved else None
         self.held = [a for a in TARGET_CLASSES if a not in self.joint.groups] if self.config.hold else []
         if self.config.images % self.devices.num_processes:
             raise ValueError(f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices")
@@ -308,7 +309,7 @@ class Aligner:
                 if k and place % len(c.prompts) == 0:
                     order = np.random.default_rng([c.seed, place // len(c.prompts)]).permutation(len(c.prompts))
                 seed = c.seed * 1_000_000 + place
-                with self.moved_words.moved(seed) if self.moved_words else nullcontext():
+                with self.trained.moved_words.moved(seed) if self.trained.moved_words else nullcontext():
                     seen = added(seen, self.gradient(c.prompts[order[place % len(c.prompts)]], seed))
             for f in self.trained.factors:
                 if f.grad is not None:
@@ -377,11 +378,11 @@ def run(profile: str, config: Config, out: Path) -> Path:
         raise ValueError(f"profile {profile!r} is a pack of images that were drawn before; training needs a model")
     with Folder(out, {**asdict(config), "profile": studio.profile.name}, COLUMNS, config.iterations, devices) as folder:
         studio.load()
-        reader, faces = prepared(studio, config, out / "reader.safetensors")
-        looks = looks_of(studio, config.dino)
         generator = PairedGenerator(models.load_pipeline(studio.profile, studio.device), Router(torch.nn.Module(), {}), studio.profile, studio.device)
         models.place(generator.pipeline, studio.device)
-        trained = fresh(generator, config)
+        trained = fresh(generator, config)  # before the reader is taught: bad input is named at once
+        reader, faces = prepared(studio, config, out / "reader.safetensors")
+        looks = looks_of(studio, config.dino)
         aligner = Aligner(generator, reader, looks, faces, config, trained, devices)
         for step, seen, found in aligner.train(out / "checkpoint.pt"):
             folder.write(step, {**{k: getattr(seen, k) / seen.images for k in COLUMNS[:-1]}, "distance": found["distance"] if found else None})

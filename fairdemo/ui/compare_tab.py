@@ -311,9 +311,8 @@ def compare_tab(blocks: gr.Blocks) -> None:
                 with gr.Row():
                     steps = gr.Slider(2, 50, first.steps, step=1, label=label("steps"), min_width=130)
                     guidance = gr.Slider(1, 10, first.guidance, step=0.5, label=label("guidance"), min_width=130)
-                with gr.Row():
-                    method = gr.Dropdown(studio(default()).methods, value=mix.METHODS[0], label=label("method"), min_width=200, elem_id="method")
-                    dependence = gr.Dropdown(list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence"), min_width=200)
+                method = gr.Dropdown(studio(default()).methods, value=mix.METHODS[0], label=label("method"), elem_id="method")
+                dependence = gr.Dropdown(list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence"))
                 steer = gr.Checkbox(True, label=label("steer"), info=label("steer_info"), elem_id="steer")
         with gr.Column(scale=7, min_width=320, elem_id="wish"):
             presets = [*((preset.title, name) for name, preset in targets.PRESETS.items()), (label("workforce"), "workforce"), (label("own"), "own")]

@@ -26,6 +26,7 @@ from fairdemo.world import build, parts
 from fairdemo.world.professions import SKEWS
 
 MEASURED = ROOT / "assets" / "measured.json"
+CONCEPTS = ("aligned: gender, professions alone", "aligned: gender, professions and attributes", "soft tokens: gender, professions alone", "soft tokens: gender")
 
 
 class Bench:
@@ -213,10 +214,10 @@ def aligned(bench: Bench, n: int = 64) -> dict:
 
 
 def concepts(bench: Bench, n: int = 64) -> dict:
-    """Many concepts (arXiv 2311.07604, section 5): mean bias(P) for gender over two families of prompts, professions and attributes, of the baseline, of soft tokens trained on the first
-    family alone, and of those trained on with both; n images a prompt."""
+    """Many concepts (arXiv 2311.07604, section 5): mean bias(P) for gender over two families of prompts, professions and attributes, of the baseline and of `CONCEPTS`: LoRA and soft tokens,
+    each trained on the first family alone, and trained on with both; n images a prompt."""
     families = {"professions": [photo_of(p) for p in PROFESSIONS[0::4]], "attributes": [photo_of(f"{a} person") for a in ATTRIBUTES]}
-    routes = [(), *((a.name,) for a in bench.studio.adapters if a.tokens)]
+    routes = [(), *((name,) for name in CONCEPTS)]
     result: dict = {" ".join(route) or "baseline": {} for route in routes}
     for family, prompts in families.items():
         by_prompt = [drawn_through(bench, routes, prompt, 6000 + seed, n) for seed, prompt in enumerate(tqdm(prompts, desc=family))]
@@ -227,7 +228,7 @@ def concepts(bench: Bench, n: int = 64) -> dict:
 
 def varied(bench: Bench, n: int = 96) -> dict:
     """The adapters of varied faces (arXiv 2402.01002, SDXL-Div), "a photo of a <race> person", n images: cosine similarity of face embeddings within a race, against the
-    baseline's and that of as many portraits of the wide corpus; the share of the gap between these two that is closed, its interval by resampling faces; faces found, race right."""
+    baseline's and that of as many portraits of the wide corpus; the share of the gap between these two that is closed, its interval by resampling faces; faces found, race right, eyes, nose and mouth whole."""
     table, portraits_ = build.portraits("reference", bench.work)
     settings = bench.studio.profile.steps, bench.studio.profile.guidance
     result = {}
@@ -236,14 +237,16 @@ def varied(bench: Bench, n: int = 96) -> dict:
         prompt = photo_of(f"{race} person")
         wanted = [(i, ()) for i in range(n)] + [(i, (names[i % len(names)],)) for i in range(n)]
         drawn = bench.studio.fresh(prompt, 5000 + k, wanted, *settings)
-        sides = [[d.faces[0] for d in part if d.faces] for part in (drawn[:n], drawn[n:])]
+        halves = {"_baseline": drawn[:n], "": drawn[n:]}
+        sides = [[d.faces[0] for d in half if d.faces] for half in halves.values()]
         wide = [f for f in build.read_faces(bench.studio.reader, portraits_[np.flatnonzero(table.race == race)[:n]]) if f]
         vectors = [np.stack([f.embedding for f in some]) for some in (*sides, wide)]
         before, after, goal = (measure.likeness(v) for v in vectors)
         closed = [(b - a) / (b - w) for b, a, w in zip(*(resampled(v, seed) for seed, v in enumerate(vectors)))]
         result[race] = {name: {"similarity": round(e.value, 4), "n": e.n, "interval": [round(v, 4) for v in e.interval]} for name, e in (("baseline", before), ("varied", after), ("wide corpus", goal))}
         result[race] |= {"gap_closed": round((before.value - after.value) / (before.value - goal.value), 4), "gap_closed_interval": [round(float(v), 4) for v in np.quantile(closed, [0.025, 0.975])],
-                         "face_found": share([bool(d.faces) for d in drawn[n:]]), **{name: share([f.race == race for f in side]) for name, side in zip(("race_right_baseline", "race_right"), sides)}}
+                         "face_found": share([bool(d.faces) for d in drawn[n:]]), **{f"race_right{which}": share([f.race == race for f in side]) for which, side in zip(halves, sides)},
+                         **{f"whole{which}": share(list(parts.whole(bench.checker, np.stack([np.asarray(d.image) for d in half])))) for which, half in halves.items()}}
     return result
 
 
