@@ -213,7 +213,7 @@ def small_aligner(studio, config):
 def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
     """Bit by bit, from the checkpoint that it had written, with validation and averaged weights."""
     config = align.Config(("a photo of a doctor", "a photo of a nurse"), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=2, iterations=12, sampled=1, hold=1.0,
-                          validation=("a photo of a chef",), validate=6)
+                          validation=("a photo of a chef",), validate=6, blend=0.5)
 
     def trained(checkpoint, stop=None):
         aligner = small_aligner(studio, config)
@@ -227,6 +227,18 @@ def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
     resumed = trained(tmp_path / "killed.pt")
     assert all(torch.equal(a, b) for a, b in zip(whole, resumed))
     assert any(b.abs().sum() > 0 for b in whole[1::2])
+
+
+def test_saved_weights_are_blended_with_those_that_the_run_began_with(studio, tmp_path):
+    """A quarter of the way to where the same run without a blend ends."""
+    config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=2, iterations=2, sampled=1)
+    ends = {}
+    for blend in (1.0, 0.25):
+        aligner = small_aligner(studio, replace(config, blend=blend))
+        list(aligner.train(tmp_path / f"{blend}.pt"))
+        ends[blend] = aligner.trained.factors
+    assert any((end - begun).abs().max() > 1e-4 for begun, end in zip(aligner.begun, ends[1.0]))
+    assert all(torch.allclose(blended, begun + 0.25 * (end - begun), atol=1e-6) for begun, end, blended in zip(aligner.begun, ends[1.0], ends[0.25]))
 
 
 def drawn_by(pipe, prompt):

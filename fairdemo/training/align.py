@@ -49,7 +49,8 @@ class Config:
     joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on ("text_reading" are those layers of the U-Net that the text enters through), or "tokens" for `tokens` soft tokens, which begin at `words`.
     Words that tell the prompts apart are moved by `moved` standard deviations (`moved_words.py`). `threshold` is C; `semantics` are
     lambda_img,1 to 3 (no face; class stays; class changes); `realism` is lambda_face; `hold`, ours, keeps the attributes that the target leaves out as the twin has
-    them. `steps` of the sampler are drawn with (the profile's if 0), and `sampled` of them used for the gradient (all if 0). `ema` is the weights' moving average.
+    them. `steps` of the sampler are drawn with (the profile's if 0), and `sampled` of them used for the gradient (all if 0). `ema` is the weights' moving average, and
+    `blend` how far from where the run began to them the saved ones lie: less than 1 is more robust to prompts never seen (Wortsman and others 2021, arXiv 2109.01903, equation 1).
     Every `validate` iterations (never if 0) `validation` prompts are measured; after `patience` times without getting nearer to the target the run ends.
     `at_once` images are in memory at a time. `start` is an adapter of the same parts, of this rank or a lower one, to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
 
@@ -71,6 +72,7 @@ class Config:
     steps: int = 0
     sampled: int = 0
     ema: float = 0.98
+    blend: float = 1.0
     validation: tuple[str, ...] = ()
     validate: int = 0
     patience: int = 4
@@ -91,7 +93,7 @@ class Config:
         if len(self.semantics) != 3 or min(self.semantics) < 0:
             raise ValueError(f"semantics are {list(self.semantics)}; expected three weights of 0 or more")
         settings.check_bounds(self, (("rank", 1, 256), ("tokens", 1, 50), ("images", 2, 512), ("batch", 1, 64), ("iterations", 1, 10**6), ("threshold", 0, 1), ("sampled", 0, 1000), ("steps", 0, 100),
-                               ("peak", 0, 1), ("moved", 0, 10), ("realism", 0, 100), ("hold", 0, 100), ("ema", 0, 0.99999), ("validate", 0, 10**6), ("patience", 1, 10**6), ("at_once", 1, 512), ("seed", 0, 2**31 // 10**6)))
+                               ("peak", 0, 1), ("moved", 0, 10), ("realism", 0, 100), ("hold", 0, 100), ("ema", 0, 0.99999), ("blend", 0, 1), ("validate", 0, 10**6), ("patience", 1, 10**6), ("at_once", 1, 512), ("seed", 0, 2**31 // 10**6)))
 
 
 def read_config(path: Path) -> Config:
@@ -187,6 +189,7 @@ class Aligner:
 
     def __post_init__(self) -> None:
         self.joint = joint_of(self.config.target)
+        self.begun = [f.detach().clone() for f in self.trained.factors]
         self.held = [a for a in TARGET_CLASSES if a not in self.joint.groups] if self.config.hold else []
         if self.config.images % self.devices.num_processes:
             raise ValueError(f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices")
@@ -296,7 +299,7 @@ class Aligner:
 
     def train(self, checkpoint: Path) -> Iterator[tuple[int, Losses, dict[str, float] | None]]:
         """Trains; yields (iteration, losses, what validation found). `checkpoint` is written every 10 iterations, and a run that was killed goes on from it with the
-        same numbers that it would have had. At the end the adapter holds its averaged weights, or the best that validation saw."""
+        same numbers that it would have had. At the end the adapter holds its averaged weights, or the best that validation saw, blended with those that it began with."""
         c = self.config
         course = Course(self.trained.factors, c.peak, c.ema, checkpoint)
         for step in range(course.step, c.iterations):
@@ -326,6 +329,9 @@ class Aligner:
                 course.keep()
             yield step + 1, seen, found
         course.finish()
+        with torch.no_grad():
+            for f, begun in zip(self.trained.factors, self.begun):
+                f.copy_(torch.lerp(begun, f, c.blend))
 
     def validated(self, prompts: tuple[str, ...], route: tuple[str, ...] = (NAME,), n: int = 16) -> dict[str, float]:
         """How far what is drawn is from the target, as perceived by the classifier: the mean over prompts and attributes of half the sum of differences (total variation), each
