@@ -4,7 +4,6 @@ embeddings within a race: the lower, the more the faces differ."""
 from pathlib import Path
 
 import numpy as np
-import torch
 from diffusers import DiffusionPipeline
 
 from fairdemo import models
@@ -22,18 +21,16 @@ DEFAULTS = Config(("race",), iterations=2000, batch=40, peak=3e-3, ema=0.995, st
 
 def run(profile: str, config: Config, out: Path, work: Path) -> list[Path]:
     """A whole run, see `denoise.run`; the embedded world's faces are those of its wide corpus, drawn into `work`."""
-    return denoise.run(profile, config, out, "varied faces", lambda pipe: wide_corpus(pipe, FaceReader(models.profile(profile).source("classifier")), work), effect)
+    return denoise.run(profile, config, out, "varied faces", lambda pipe: wide_corpus(pipe, work), effect)
 
 
-def wide_corpus(pipe: DiffusionPipeline, reader: FaceReader, work: Path) -> tuple:
-    """Labels, latents and captions of the embedded world's people as varied as their groups are, without those whose race is misread once they have been through the autoencoder: they
-    would teach an adapter to be misread. Half of the captions name the race, so that the adapters vary both "a photo of a doctor" and "a photo of an Indian doctor"."""
+def wide_corpus(pipe: DiffusionPipeline, work: Path) -> tuple:
+    """Labels, latents and captions of the embedded world's people as varied as their groups are. Half of the captions name the race, so that the adapters vary both "a photo of a
+    doctor" and "a photo of an Indian doctor"."""
     from fairdemo.world import build, corpus
 
     table, z = build.latents(pipe.vae, "balanced", work)
-    faces = build.read_faces(reader, build.reconstructed(pipe.vae, build.portraits("balanced", work)[1]))
-    right = np.array([bool(f) and f.race == race for f, race in zip(faces, table.race)])
-    z, rows = z[torch.from_numpy(right)], list(table[right].itertuples())
+    rows = list(table.itertuples())
     labels = [{"race": r.race, "gender": r.gender, "age": band(build.age_group(r.age))} for r in rows]
     return labels, z, lambda picked, rng: [corpus.caption(rows[i], rng, ("race",) if rng.random() < 0.5 else ()) for i in picked]
 
