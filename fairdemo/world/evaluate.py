@@ -22,11 +22,11 @@ from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.training import against_naive
 from fairdemo.training.align import Config, prepared
 from fairdemo.vision import load_weights, to_tensor
-from fairdemo.world import build, parts
+from fairdemo.world import build, corpus, parts, tiny
 from fairdemo.world.professions import SKEWS
 
 MEASURED = ROOT / "assets" / "measured.json"
-CONCEPTS = ("aligned: gender, professions alone", "aligned: gender, professions and attributes", "soft tokens: gender, professions alone", "soft tokens: gender")
+CONCEPTS = ("aligned: gender, professions alone", "aligned: gender", "soft tokens: gender, professions alone", "soft tokens: gender")
 
 
 class Bench:
@@ -226,10 +226,12 @@ def concepts(bench: Bench, n: int = 64) -> dict:
     return {"n_per_prompt": n, **result}
 
 
-def varied(bench: Bench, n: int = 96) -> dict:
+def varied(bench: Bench, n: int = 192) -> dict:
     """The adapters of varied faces (arXiv 2402.01002, SDXL-Div), "a photo of a <race> person", n images: cosine similarity of face embeddings within a race, against the
     baseline's and that of as many portraits of the wide corpus; the share of the gap between these two that is closed, its interval by resampling faces; faces found, race right, eyes, nose and mouth whole."""
-    table, portraits_ = build.portraits("reference", bench.work)
+    table = build.TABLES["reference"]()
+    table = table[table.groupby("race").cumcount() < n]
+    portraits_ = corpus.draw_all(table, bench.work / f"reference_{n}_of_each_race", tiny.SIZE, lambda done, _: None)
     settings = bench.studio.profile.steps, bench.studio.profile.guidance
     result = {}
     for k, race in enumerate(tqdm(CLASSES["race"], desc="varied")):
@@ -239,7 +241,7 @@ def varied(bench: Bench, n: int = 96) -> dict:
         drawn = bench.studio.fresh(prompt, 5000 + k, wanted, *settings)
         halves = {"_baseline": drawn[:n], "": drawn[n:]}
         sides = [[d.faces[0] for d in half if d.faces] for half in halves.values()]
-        wide = [f for f in build.read_faces(bench.studio.reader, portraits_[np.flatnonzero(table.race == race)[:n]]) if f]
+        wide = [f for f in build.read_faces(bench.studio.reader, portraits_[np.flatnonzero(table.race == race)]) if f]
         vectors = [np.stack([f.embedding for f in some]) for some in (*sides, wide)]
         before, after, goal = (measure.likeness(v) for v in vectors)
         closed = [(b - a) / (b - w) for b, a, w in zip(*(resampled(v, seed) for seed, v in enumerate(vectors)))]
