@@ -50,8 +50,13 @@ def again(table: pd.DataFrame) -> pd.DataFrame:
 def portraits(name: str, work: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """A corpus's table and images (n, 128, 128, 3), drawn if they aren't there. "again" is "balanced" photographed anew."""
     table = again(TABLES["balanced"]()) if name == "again" else TABLES[name]()
+    return table, drawn(table, name, work)
+
+
+def drawn(table: pd.DataFrame, name: str, work: Path) -> np.ndarray:
+    """Portraits (n, 128, 128, 3) of a table's people, kept in the work folder under `name`."""
     with tqdm(total=len(table), desc=f"drawing {name}") as bar:
-        return table, corpus.draw_all(table, work / name, tiny.SIZE, lambda done, _: bar.update(done - bar.n))
+        return corpus.draw_all(table, work / name, tiny.SIZE, lambda done, _: bar.update(done - bar.n))
 
 
 def followed(steps: Iterator[tuple], title: str) -> tuple:

@@ -22,7 +22,7 @@ from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.training import against_naive
 from fairdemo.training.align import Config, prepared
 from fairdemo.vision import load_weights, to_tensor
-from fairdemo.world import build, corpus, parts, tiny
+from fairdemo.world import build, parts
 from fairdemo.world.professions import SKEWS
 
 MEASURED = ROOT / "assets" / "measured.json"
@@ -231,7 +231,7 @@ def varied(bench: Bench, n: int = 192) -> dict:
     baseline's and that of as many portraits of the wide corpus; the share of the gap between these two that is closed, its interval by resampling faces; faces found, race right, eyes, nose and mouth whole."""
     table = build.TABLES["reference"]()
     table = table[table.groupby("race").cumcount() < n]
-    portraits_ = corpus.draw_all(table, bench.work / f"reference_{n}_of_each_race", tiny.SIZE, lambda done, _: None)
+    portraits_ = build.drawn(table, f"reference_{n}_of_each_race", bench.work)
     settings = bench.studio.profile.steps, bench.studio.profile.guidance
     result = {}
     for k, race in enumerate(tqdm(CLASSES["race"], desc="varied")):
