@@ -55,7 +55,16 @@ def named(prompt: str) -> dict[str, str]:
 
 def profession(prompt: str) -> str | None:
     """The one profession of `PROFESSIONS` that a prompt names, None if it names none or several."""
-    hits = [p for p in PROFESSIONS if re.search(rf"\b{re.escape(p)}s?\b", prompt, re.IGNORECASE)]
+    return _only_one(PROFESSIONS, "s?", prompt)
+
+
+def attribute(prompt: str) -> str | None:
+    """The one attribute of `ATTRIBUTES` that a prompt names, None if it names none or several."""
+    return _only_one(ATTRIBUTES, "", prompt)
+
+
+def _only_one(words: tuple[str, ...], ending: str, prompt: str) -> str | None:
+    hits = [w for w in words if re.search(rf"\b{re.escape(w)}{ending}\b", prompt, re.IGNORECASE)]
     return hits[0] if len(hits) == 1 else None
 
 

@@ -3,6 +3,7 @@
 import zipfile
 
 import pytest
+from playwright.sync_api import expect
 
 from fairdemo.ui import share
 from tests import browser
@@ -84,6 +85,22 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     again.click("role=tab[name='Open a saved one']")
     again.set_input_files("#saved-file input[type=file]", tmp_path / "got.zip")
     again.wait_for_function("document.querySelectorAll('#saved .tile img').length === 16", timeout=20_000)
+
+
+def test_the_lists_show_what_the_prompt_names(page):
+    """A prompt written by hand turns the lists to what it names; a list that is used writes the prompt and empties the other."""
+    profession, attribute = page.get_by_label("Profession", exact=True), page.get_by_label("or an attribute", exact=True)
+    expect(profession).to_have_value("doctor")
+    page.fill("#prompt textarea", "a photo of a pharmacist, oil painting")
+    expect(profession).to_have_value("pharmacist")
+    page.fill("#prompt textarea", "a photo of a castle")
+    expect(profession).to_have_value("")
+    attribute.click()
+    page.click("[role=option]:has-text('wealthy')")
+    expect(page.locator("#prompt textarea")).to_have_value("a photo of a wealthy person")
+    page.fill("#prompt textarea", "a photo of a strong nurse")
+    expect(profession).to_have_value("nurse")
+    expect(attribute).to_have_value("")
 
 
 def test_a_bar_lights_up_its_faces_and_twins_light_up_together(page):

@@ -16,6 +16,17 @@ def test_what_a_prompt_names(prompt, named):
     assert prompts.named(prompt) == named
 
 
+@pytest.mark.parametrize("prompt, profession, attribute", [
+    ("a photo of two Nurses", "nurse", None),
+    ("a strong software developer, oil painting", "software developer", "strong"),
+    ("a doctor and a nurse", None, None),
+    ("a photo of a poor person", None, "poor"),
+    ("an armstrong chair", None, None),
+])
+def test_the_profession_and_attribute_of_a_prompt(prompt, profession, attribute):
+    assert prompts.profession(prompt) == profession and prompts.attribute(prompt) == attribute
+
+
 def test_lists_have_the_published_lengths():
     assert len(set(prompts.PROFESSIONS)) == 32 and len(set(prompts.ATTRIBUTES)) == 8
 

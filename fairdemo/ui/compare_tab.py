@@ -43,9 +43,9 @@ def turned_to(profile: str, prompt: str, n: float, request: gr.Request) -> tuple
     settings = [gr.Dropdown(choices=ready.methods, value=mix.METHODS[0]), ready.profile.steps, ready.profile.guidance]
     if ready.pack:
         known = prompt if prompt in ready.pack.prompts else ready.pack.prompts[0]
-        return *settings, known, prompts.profession(known), max(4, min(int(n), ready.pack.seeds // 4 * 4)), say(language, "pack_note", seeds=ready.pack.seeds, prompts=", ".join(ready.pack.prompts[:8]) + (" …" if len(ready.pack.prompts) > 8 else ""))
+        return *settings, known, max(4, min(int(n), ready.pack.seeds // 4 * 4)), say(language, "pack_note", seeds=ready.pack.seeds, prompts=", ".join(ready.pack.prompts[:8]) + (" …" if len(ready.pack.prompts) > 8 else ""))
     note = "" if profile == models.DEFAULT else say(language, "no_gpu" if ready.device == "cpu" else "real_note", model=ready.profile.model)
-    return *settings, prompt, gr.skip(), n, note
+    return *settings, prompt, n, note
 
 
 @dataclass
@@ -278,14 +278,19 @@ def arrive(request: gr.Request) -> list:
     target = targets.PRESETS[UNIFORM].target if link.target is None else targets.check(link.target)
     words = {key: say(language, key) for key in ("baseline", "debiased", "close", "copied", "next", "skip", "start", "undo", "lock", "race", "gender", "age", *(f"tour_{i}" for i in range(1, 5)))}
     settings_of, pairs = ready.profile, min(16, ready.pack.seeds // 4 * 4) if ready.pack else 16
-    return [profile, prompt, prompts.profession(prompt), link.n or pairs, 7 if link.seed is None else link.seed, wish(target, base), UNIFORM if link.target is None else "own", link.steps or settings_of.steps,
+    return [profile, prompt, link.n or pairs, 7 if link.seed is None else link.seed, wish(target, base), UNIFORM if link.target is None else "own", link.steps or settings_of.steps,
             link.guidance or settings_of.guidance, link.slots, f'<div id="page-words" data-words="{html.escape(json.dumps(words))}"></div>{explanations(language)}']
 
 
-def surprise() -> tuple[str, str | None, str | None]:
-    """A profession or an attribute by chance."""
-    word = random.choice([*PROFESSIONS, *ATTRIBUTES])
-    return (photo_of(word), word, None) if word in PROFESSIONS else (photo_of(f"{word} person"), None, word)
+def surprise() -> str:
+    """The prompt of a profession or an attribute by chance."""
+    return photo_of(random.choice([*PROFESSIONS, *(f"{word} person" for word in ATTRIBUTES)]))
+
+
+def named_in(prompt: str) -> tuple[str | None, str | None]:
+    """The profession that a prompt names, or else the attribute."""
+    profession = prompts.profession(prompt)
+    return profession, None if profession else prompts.attribute(prompt)
 
 
 def compare_tab(blocks: gr.Blocks) -> None:
@@ -342,17 +347,18 @@ def compare_tab(blocks: gr.Blocks) -> None:
     asked = [prompt, n, seed, mixed, profile, steps, guidance, method, dependence, steer]
     results = [*seen, *plots, said, together, status, link, measured, visit, download]
     hidden = {"show_progress": "hidden", "api_visibility": "private"}
-    profession.input(lambda p: (photo_of(p), None), profession, [prompt, quality], **hidden)
-    quality.input(lambda q: (photo_of(f"{q} person"), None), quality, [prompt, profession], **hidden)
-    lucky.click(surprise, None, [prompt, profession, quality], **hidden)
+    profession.input(photo_of, profession, prompt, **hidden)
+    quality.input(lambda q: photo_of(f"{q} person"), quality, prompt, **hidden)
+    lucky.click(surprise, None, prompt, **hidden)
+    prompt.change(named_in, prompt, [profession, quality], trigger_mode="always_last", **hidden)
     die.click(lambda: random.randrange(10_000), None, seed, **hidden)
     gr.on([prompt.input, n.input, seed.input, profession.input, quality.input, lucky.click, die.click], lambda: "", None, walls, **hidden)  # a link's slots are for its wall alone
     picked = choice.input(chosen, [choice, prompt, mixed, profile], [mixed, source], **hidden)
     gr.on([prompt.change, blocks.load], source_line, [choice, prompt], source, **hidden)
     mixed.input(own, None, [choice, walls, source], trigger_mode="always_last", **hidden)
     gr.on([mixed.input, mixed.change, prompt.change, n.change, dependence.change, method.change, profile.change], look_ahead, asked, foreseen, trigger_mode="always_last", **hidden)
-    arrived = blocks.load(arrive, None, [profile, prompt, profession, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
-    profile.input(turned_to, [profile, prompt, n], [method, steps, guidance, prompt, profession, n, about], **hidden)
+    arrived = blocks.load(arrive, None, [profile, prompt, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
+    profile.input(turned_to, [profile, prompt, n], [method, steps, guidance, prompt, n, about], **hidden)
     arrived.then(look_ahead, asked, foreseen, **hidden)
     drawing = {"show_progress": "full", "show_progress_on": status, "concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
     drawn = gr.on([go.click, prompt.submit], wait, None, None, queue=False, **hidden).then(draw, [*asked, corrected, walls, visit], results, **drawing)
