@@ -67,7 +67,7 @@ def test_twins_in_a_pack_are_the_models_twins(folder, studio):
 
 @pytest.mark.parametrize("prompt, n, steps, message", [
     ("a photo of a pilot", 4, None, "holds images for 2 prompts: “a photo of a doctor”, “a photo of a nurse”. “a photo of a pilot” isn't one"),
-    (PROMPTS[0], 64, None, "at most 8 pairs are possible, not 64"), (PROMPTS[0], 4, 40, "was drawn with 12 steps")])
+    (PROMPTS[0], 64, None, "at most 4 pairs are possible, not 64"), (PROMPTS[0], 4, 40, "was drawn with 12 steps")])
 def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
     with pytest.raises(ValueError, match=message):
         Studio(str(folder)).plan(prompt, {}, n, 0, steps=steps)

@@ -166,8 +166,14 @@ def test_a_folder_is_one_runs_alone(tmp_path):
         folder.write(2, {"loss": 1.0})
     with Folder(tmp_path / "run", {"a": 1}, ("loss",), 3, devices) as folder:
         folder.write(2, {"loss": 0.5})  # done again after a kill
+        with (tmp_path / "run" / "log.csv").open("a") as file:
+            file.write("3,0.")  # torn by another
+    with Folder(tmp_path / "run", {"a": 1}, ("loss",), 3, devices) as folder:
+        folder.write(3, {"loss": 0.25})
+        whole = (tmp_path / "run" / "log.csv").read_text()  # nothing waits for the run's end: what is logged outlives a kill
+    assert whole == (tmp_path / "run" / "log.csv").read_text()
     lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
-    assert lines[0] == "step,loss,seconds" and [line.split(",")[:2] for line in lines[1:]] == [["1", "2"], ["2", "0.5"]]
+    assert lines[0] == "step,loss,seconds" and [line.split(",")[:2] for line in lines[1:]] == [["1", "2"], ["2", "0.5"], ["3", "0.25"]]
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_there_was(studio, tmp_path):

@@ -46,8 +46,8 @@ class Folder:
                 raise ValueError(f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the same settings to go on")
             log = self.path / "log.csv"
             if log.is_file():
-                with log.open(newline="") as file:
-                    self.rows = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(file)]
+                with log.open() as file:  # a kill may have torn the last line
+                    self.rows = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(line for line in file if line.endswith("\n"))]
             self.devices.init_trackers("fairdemo")
         self.start = time.perf_counter()
         return self
@@ -61,17 +61,21 @@ class Folder:
             replace(self.path / "config.json", self.settings)  # not earlier: a run that found its data bad leaves the folder free
             self.rows = [r for r in self.rows if r["step"] < step]
             self.before = (self.rows[-1]["seconds"] if self.rows else 0) or 0
-            self.bar.initial = self.bar.n = step - 1
+            self.bar.initial = self.bar.n = self.bar.last_print_n = step - 1
+            replace(self.path / "log.csv", ",".join(self.columns) + "\n" + "".join(map(self.line, self.rows)))
         self.rows.append({"step": step, **row, "seconds": round(self.before + time.perf_counter() - self.start, 1)})
+        with (self.path / "log.csv").open("a") as file:
+            file.write(self.line(self.rows[-1]))
         self.devices.log({k: v for k, v in row.items() if v is not None}, step=step)
         self.bar.update()
         if step % 20 == 0 or step == self.total or len(self.rows) == 1:
-            self.flush()
+            self.draw()
 
-    def flush(self) -> None:
-        """Writes log and curves anew, whole or not at all."""
-        lines = [",".join(self.columns)] + [",".join("" if (v := r.get(c)) is None else f"{v:.6g}" for c in self.columns) for r in self.rows]
-        replace(self.path / "log.csv", "\n".join(lines) + "\n")
+    def line(self, row: dict[str, float | None]) -> str:
+        return ",".join("" if (v := row.get(c)) is None else f"{v:.6g}" for c in self.columns) + "\n"
+
+    def draw(self) -> None:
+        """Draws the curves anew, whole or not at all."""
         curves(self.rows, [c for c in self.columns if c not in ("step", "seconds")]).savefig(self.path / "curves.part.png", dpi=110)
         (self.path / "curves.part.png").rename(self.path / "curves.png")
 
@@ -82,7 +86,6 @@ class Folder:
     def card(self, profile: Profile, found: list[Adapter], text: str) -> None:
         """Writes the model card and a catalog with the adapters, which FAIRDEMO_CATALOG can name."""
         self.bar.close()
-        self.flush()
         replace(self.path / "card.md", f"# {self.path.name}\n\nBase model: {profile.title or profile.name} (`{profile.model}`). Written by `python -m fairdemo train`.\n\n{text.strip()}\n\n"
                 f"## Settings\n\n```json\n{self.settings}```\n\nRace, gender and age are as perceived by a classifier; people in its images are generated.\n")
         catalog = self.path / "catalog.toml"
@@ -94,7 +97,7 @@ class Folder:
         self.bar.close()
         if self.main:
             if self.rows:
-                self.flush()
+                self.draw()
             self.devices.end_training()
             self.lock.release()
 
