@@ -15,6 +15,8 @@ from fairdemo.compare import Studio
 from fairdemo.comparison import load
 from tests.conftest import PROMPTS, SEEDS
 
+SOURCES = 1 + 15  # the baseline, and twelve adapters with three of ages
+
 
 def copy(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
@@ -28,11 +30,10 @@ def rewrite(folder, change):
 
 def test_a_pack_is_whole_and_opens_with_datasets(folder, capsys, tmp_path, monkeypatch):
     assert main(["pack", "check", str(folder)]) == 0
-    sources = 1 + 15
-    assert f"{2 * sources * SEEDS} images, all right" in capsys.readouterr().out
+    assert f"{2 * SOURCES * SEEDS} images, all right" in capsys.readouterr().out
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     rows = load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
-    assert len(rows) == 2 * sources * SEEDS
+    assert len(rows) == 2 * SOURCES * SEEDS
     assert rows[0]["image"].size == (128, 128) and rows[0]["prompt"] in PROMPTS
     assert "as perceived by a classifier" in (folder / "README.md").read_text() and "Apache-2.0" in (folder / "README.md").read_text()
     with pytest.raises(ValueError, match="another pack"):
@@ -75,8 +76,8 @@ def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
 
 def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
     pack = copy(folder, tmp_path)
-    rewrite(pack, lambda t: t.drop(index=[7, 9]))
-    with pytest.raises(ValueError, match="misses 2 of 256 images, first “a photo of a doctor”, baseline, number 7"):
+    rewrite(pack, lambda t: t.drop(index=[3, 5]))
+    with pytest.raises(ValueError, match=f"misses 2 of {2 * SOURCES * SEEDS} images, first “a photo of a doctor”, baseline, number 3"):
         Studio(str(pack))
     shutil.rmtree(pack)
     pack = copy(folder, tmp_path)
