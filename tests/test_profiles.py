@@ -4,6 +4,7 @@ import pytest
 
 from fairdemo.models import ROOT
 from tests import browser
+from tests.conftest import SEEDS
 from tests.small_models import save_profile
 
 if browser.CHROMIUM is None:
@@ -20,11 +21,11 @@ def page(folder, tmp_path_factory):
 
 def test_a_pack_is_the_same_screen_without_a_model(page):
     assert page.locator("#prompt textarea, #prompt input").first.input_value() == "a photo of a doctor"
-    assert page.locator("#number input[type=number]").input_value() == "8"
+    assert page.locator("#number input[type=number]").input_value() == str(SEEDS)
     page.click("#draw")
-    page.wait_for_selector("text=8 pairs in", timeout=30_000)
+    page.wait_for_selector(f"text={SEEDS} pairs in", timeout=30_000)
     assert float(page.locator("#status").inner_text().split(" in ")[1].split(" s")[0]) < 3, "chosen, not drawn"
-    assert page.locator("#wall-baseline .tile img").count() == page.locator("#wall-debiased .tile img").count() == 8
+    assert page.locator("#wall-baseline .tile img").count() == page.locator("#wall-debiased .tile img").count() == SEEDS
     before = browser.faces(page, "debiased")
     browser.move(page, "Female", 1.0)
     page.wait_for_selector("text=pairs redrawn in", timeout=30_000)
