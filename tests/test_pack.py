@@ -15,8 +15,6 @@ from fairdemo.compare import Studio
 from fairdemo.comparison import load
 from tests.conftest import PROMPTS, SEEDS
 
-SOURCES = 1 + 15  # the baseline, and twelve adapters with three of ages
-
 
 def copy(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
@@ -30,10 +28,11 @@ def rewrite(folder, change):
 
 def test_a_pack_is_whole_and_opens_with_datasets(folder, capsys, tmp_path, monkeypatch):
     assert main(["pack", "check", str(folder)]) == 0
-    assert f"{2 * SOURCES * SEEDS} images, all right" in capsys.readouterr().out
+    sources = 1 + 15
+    assert f"{2 * sources * SEEDS} images, all right" in capsys.readouterr().out
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     rows = load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
-    assert len(rows) == 2 * SOURCES * SEEDS
+    assert len(rows) == 2 * sources * SEEDS
     assert rows[0]["image"].size == (128, 128) and rows[0]["prompt"] in PROMPTS
     assert "as perceived by a classifier" in (folder / "README.md").read_text() and "Apache-2.0" in (folder / "README.md").read_text()
     with pytest.raises(ValueError, match="another pack"):
@@ -47,9 +46,12 @@ def test_the_same_screen_runs_on_a_pack(folder, studio, tmp_path):
     assert "generator" not in pool.__dict__, "no model is loaded"
     assert len(comparison.pairs) == SEEDS and comparison.profile == "two-prompts" and comparison.prompt == PROMPTS[0]
     assert len({np.asarray(p.baseline.image).tobytes() for p in comparison.pairs}) == SEEDS, "every slot has a noise of its own"
-    assert abs(comparison.counts("debiased")["gender"]["Female"] - SEEDS / 2) <= 1
-    again = pool.plan(PROMPTS[0], {"gender": {"Female": 1.0, "Male": 0.0}}, SEEDS, 3)
-    assert list(pool.run(again))[-1].counts("debiased")["gender"]["Female"] >= SEEDS - 1
+
+    def women(target):  # of both prompts' pairs
+        return sum(list(pool.run(pool.plan(p, target, SEEDS, 3)))[-1].counts("debiased")["gender"]["Female"] for p in PROMPTS)
+
+    assert abs(women(targets.PRESETS["uniform"].target) - SEEDS) <= 1
+    assert women({"gender": {"Female": 1.0, "Male": 0.0}}) >= 2 * SEEDS - 1
     comparison.save(tmp_path / "saved")
     assert load(tmp_path / "saved").as_json() == json.loads(json.dumps(comparison.as_json()))
 
@@ -77,7 +79,7 @@ def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
 def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
     pack = copy(folder, tmp_path)
     rewrite(pack, lambda t: t.drop(index=[3, 5]))
-    with pytest.raises(ValueError, match=f"misses 2 of {2 * SOURCES * SEEDS} images, first “a photo of a doctor”, baseline, number 3"):
+    with pytest.raises(ValueError, match="misses 2 of 128 images, first “a photo of a doctor”, baseline, number 3"):
         Studio(str(pack))
     shutil.rmtree(pack)
     pack = copy(folder, tmp_path)

@@ -167,7 +167,7 @@ def test_a_folder_is_one_runs_alone(tmp_path):
     with Folder(tmp_path / "run", {"a": 1}, ("loss",), 3, devices) as folder:
         folder.write(2, {"loss": 0.5})  # done again after a kill
         with (tmp_path / "run" / "log.csv").open("a") as file:
-            file.write("3,0.")  # torn by another
+            file.write("3,0.")  # torn by a kill
     with Folder(tmp_path / "run", {"a": 1}, ("loss",), 9, devices) as folder:
         folder.write(3, {"loss": 0.25})
         whole = (tmp_path / "run" / "log.csv").read_text()  # nothing waits for the run's end: what is logged outlives a kill

@@ -24,7 +24,7 @@ class Folder:
     """Within it the folder is this run's alone. A run that was started with the same settings goes on; ValueError if the folder holds another one, or is in use."""
 
     def __init__(self, path: Path, settings: dict[str, Any], columns: Iterable[str], total: int, devices: Accelerator):
-        self.path, self.columns, self.total, self.devices = path, ("step", *columns, "seconds"), total, devices
+        self.path, self.columns, self.devices = path, ("step", *columns, "seconds"), devices
         self.settings = json.dumps(settings, indent=1, default=str) + "\n"
         self.rows: list[dict[str, float | None]] = []
         self.bar = tqdm(total=total, disable=not devices.is_main_process, desc=path.name, mininterval=2)
@@ -68,7 +68,7 @@ class Folder:
             file.write(self.line(self.rows[-1]))
         self.devices.log({k: v for k, v in row.items() if v is not None}, step=step)
         self.bar.update()
-        if step % 20 == 0 or step == self.total or len(self.rows) == 1:
+        if step % 20 == 0 or len(self.rows) == 1:  # and once the run ends
             self.draw()
 
     def line(self, row: dict[str, float | None]) -> str:
