@@ -7,5 +7,8 @@ if __name__ == "__main__":
     import argparse
 
     parser = argparse.ArgumentParser(description="fairdemo's web app")
-    parser.add_argument("--profile", help="the default model: a profile's name, a TOML file, or a pack (a folder or a dataset of the Hub)")
+    parser.add_argument(
+        "--profile",
+        help="the default model: a profile's name, a TOML file, or a pack (a folder or a dataset of the Hub)",
+    )
     launch(parser.parse_args().profile)

@@ -30,10 +30,15 @@ from fairdemo import hub
 from fairdemo.attributes import TARGET_CLASSES
 from fairdemo.models import Profile
 
-Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]  # layer -> (A (r, in) or (r, in, h, w), B (out, r)), any scale folded into B
+Factors = dict[
+    str, tuple[torch.Tensor, torch.Tensor]
+]  # layer -> (A (r, in) or (r, in, h, w), B (out, r)), any scale folded into B
 CATALOG = Path(__file__).resolve().parent.parent / "adapters" / "catalog.toml"
 PARTS = ("unet", "text_encoder", "text_encoder_2")  # what adapters may change
-ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}  # names in a file of soft tokens -> of a pipeline
+ENCODERS = {
+    "clip_l": ("text_encoder", "tokenizer"),
+    "clip_g": ("text_encoder_2", "tokenizer_2"),
+}  # names in a file of soft tokens -> of a pipeline
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,9 @@ def catalog(base: str, path: Path = CATALOG) -> list[Adapter]:
         entries = tomllib.loads(path.read_text()).get("adapter", [])
         adapters = [_entry(e, path) for e in entries]
     except (OSError, KeyError, TypeError, ValueError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"catalog of adapters {path.name} is damaged: {type(error).__name__}: {error}") from None
+        raise ValueError(
+            f"catalog of adapters {path.name} is damaged: {type(error).__name__}: {error}"
+        ) from None
     names = [a.name for a in adapters if a.base == base]
     twice = {n for n in names if names.count(n) > 1}
     if twice:
@@ -96,11 +103,27 @@ def _entry(e: dict, path: Path) -> Adapter:
     cell = tuple(str(c) for c in e["cell"])
     of = [next((a for a, classes in TARGET_CLASSES.items() if c in classes), None) for c in cell]
     if None in of or len(set(of)) < len(of):
-        raise ValueError(f"{e['name']!r} has the cell {list(cell)}; expected at most one class of race, gender and age each: {', '.join(c for cs in TARGET_CLASSES.values() for c in cs)}")
+        raise ValueError(
+            f"{e['name']!r} has the cell {list(cell)}; expected at most one class of race, gender and age each: {', '.join(c for cs in TARGET_CLASSES.values() for c in cs)}"
+        )
     if e.get("revision") is not None and not re.fullmatch(r"[0-9a-f]{40}", e["revision"]):
-        raise ValueError(f"{e['name']!r} has the revision {e['revision']!r}; expected a commit of 40 hex digits")
-    return Adapter(str(e["name"]), str(e["base"]), str(e["file"]), cell, float(e["weight"]), str(e["license"]), str(e["source"]), str(e.get("repo", "")),
-                   e.get("revision"), str(e.get("method", "")), int(e.get("tokens", 0)), path.resolve().parent)
+        raise ValueError(
+            f"{e['name']!r} has the revision {e['revision']!r}; expected a commit of 40 hex digits"
+        )
+    return Adapter(
+        str(e["name"]),
+        str(e["base"]),
+        str(e["file"]),
+        cell,
+        float(e["weight"]),
+        str(e["license"]),
+        str(e["source"]),
+        str(e.get("repo", "")),
+        e.get("revision"),
+        str(e.get("method", "")),
+        int(e.get("tokens", 0)),
+        path.resolve().parent,
+    )
 
 
 def add(path: Path, adapter: Adapter) -> None:
@@ -110,10 +133,27 @@ def add(path: Path, adapter: Adapter) -> None:
             raise ValueError(f"{adapter.file!r} holds no LoRA: none of its tensors is named so")
     names = [a.name for a in catalog(adapter.base, path)] if path.is_file() else []
     if adapter.name in names:
-        raise ValueError(f"catalog {str(path)!r} has an adapter {adapter.name!r} for {adapter.base!r} already; give this one another name")
-    keys = {"name": adapter.name, "base": adapter.base, "repo": adapter.repo or None, "file": adapter.file, "revision": adapter.revision, "cell": list(adapter.cell), "weight": adapter.weight,
-            "method": adapter.method or None, "tokens": adapter.tokens or None, "license": adapter.license, "source": adapter.source}
-    text = (path.read_text().rstrip() + "\n\n" if path.is_file() else "") + "[[adapter]]\n" + "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in keys.items() if v is not None)
+        raise ValueError(
+            f"catalog {str(path)!r} has an adapter {adapter.name!r} for {adapter.base!r} already; give this one another name"
+        )
+    keys = {
+        "name": adapter.name,
+        "base": adapter.base,
+        "repo": adapter.repo or None,
+        "file": adapter.file,
+        "revision": adapter.revision,
+        "cell": list(adapter.cell),
+        "weight": adapter.weight,
+        "method": adapter.method or None,
+        "tokens": adapter.tokens or None,
+        "license": adapter.license,
+        "source": adapter.source,
+    }
+    text = (
+        (path.read_text().rstrip() + "\n\n" if path.is_file() else "")
+        + "[[adapter]]\n"
+        + "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in keys.items() if v is not None)
+    )
     _entry(tomllib.loads(text)["adapter"][-1], path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -150,14 +190,19 @@ class Router:
         self.names = list(factors)
         self.words = words or {}
         self.layers = {name: set(layers) for name, layers in factors.items()}
-        self.ranks = {name: max((down.shape[0] for down, _ in layers.values()), default=0) for name, layers in factors.items()}
+        self.ranks = {
+            name: max((down.shape[0] for down, _ in layers.values()), default=0)
+            for name, layers in factors.items()
+        }
         self.stacks: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.gathered: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         modules = dict(model.named_modules())
         for layer in sorted({name for layers in factors.values() for name in layers}):
             module = modules.get(layer)
             if not isinstance(module, (nn.Linear, nn.Conv2d)):
-                raise ValueError(f"adapter has a layer {layer!r} that this model lacks; it was made for another base model")
+                raise ValueError(
+                    f"adapter has a layer {layer!r} that this model lacks; it was made for another base model"
+                )
             rank = max(f[layer][0].shape[0] for f in factors.values() if layer in f)
             inside = module.weight.shape[1:]  # (in,) or (in, h, w)
             a = torch.zeros(len(factors) + 1, rank, *inside)
@@ -166,12 +211,16 @@ class Router:
                 if layer in layers:
                     down, up = layers[layer]
                     if down.shape[1:] != inside or up.shape[0] != module.weight.shape[0]:
-                        raise ValueError(f"adapter {self.names[i - 1]!r} has the wrong shape at {layer!r}; it was made for another base model")
-                    a[i, :down.shape[0]], b[i, :up.shape[1]] = down, up.T
+                        raise ValueError(
+                            f"adapter {self.names[i - 1]!r} has the wrong shape at {layer!r}; it was made for another base model"
+                        )
+                    a[i, : down.shape[0]], b[i, : up.shape[1]] = down, up.T
             if a.ndim == 3:  # linear: (k, in, r), ready to multiply with
                 a = a.transpose(1, 2).contiguous()
             self.stacks[layer] = (a.to(module.weight), b.to(module.weight))
-            module.register_forward_hook(lambda module, args, out, layer=layer: self._add(layer, module, args[0], out))
+            module.register_forward_hook(
+                lambda module, args, out, layer=layer: self._add(layer, module, args[0], out)
+            )
 
     def to(self, device: str | torch.device) -> "Router":
         """Moves the factors to where the model runs."""
@@ -187,7 +236,9 @@ class Router:
         n = len(x)
         if isinstance(module, nn.Linear):
             return out + torch.bmm(torch.bmm(x.reshape(n, -1, x.shape[-1]), a), b).to(out.dtype).view_as(out)
-        low = F.conv2d(x.flatten(0, 1)[None], a.flatten(0, 1), None, module.stride, module.padding, module.dilation, n).view(n, b.shape[1], -1)
+        low = F.conv2d(
+            x.flatten(0, 1)[None], a.flatten(0, 1), None, module.stride, module.padding, module.dilation, n
+        ).view(n, b.shape[1], -1)
         return out + torch.bmm(b.transpose(1, 2), low).to(out.dtype).view_as(out)
 
     def routed(self, samples: list[tuple[str, ...]]) -> "Router":
@@ -195,22 +246,36 @@ class Router:
         wanted = {name for names in samples for name in names}
         unknown = wanted - set(self.names)
         if unknown:
-            raise ValueError(f"adapter {sorted(unknown)[0]!r} is unknown; loaded are {', '.join(self.names) or 'none'}")
+            raise ValueError(
+                f"adapter {sorted(unknown)[0]!r} is unknown; loaded are {', '.join(self.names) or 'none'}"
+            )
         width = max((len(s) for s in samples), default=0)
-        index = torch.tensor([[self.names.index(n) + 1 for n in s] + [0] * (width - len(s)) for s in samples], dtype=torch.long).view(len(samples), width)
+        index = torch.tensor(
+            [[self.names.index(n) + 1 for n in s] + [0] * (width - len(s)) for s in samples], dtype=torch.long
+        ).view(len(samples), width)
         touched = {layer for name in wanted for layer in self.layers[name]}
         rank = max((self.ranks[name] for name in wanted), default=0)
         for layer, (a, b) in self.stacks.items():
             if layer in touched:
                 i = index.to(a.device)
-                a, b = (a[..., :rank] if a.ndim == 3 else a[:, :rank]), b[:, :rank]  # adapters of higher rank may lie beside
+                a, b = (
+                    (a[..., :rank] if a.ndim == 3 else a[:, :rank]),
+                    b[:, :rank],
+                )  # adapters of higher rank may lie beside
                 # several adapters of a sample lie side by side along the rank
-                self.gathered[layer] = (a[i].transpose(1, 2).flatten(2) if a.ndim == 3 else a[i].flatten(1, 2), b[i].flatten(1, 2))
+                self.gathered[layer] = (
+                    a[i].transpose(1, 2).flatten(2) if a.ndim == 3 else a[i].flatten(1, 2),
+                    b[i].flatten(1, 2),
+                )
         return self
 
     def reads_text(self, samples: list[tuple[str, ...]]) -> bool:
         """Whether any adapter of the samples changes a text encoder, so that each sample's prompt has to be encoded by itself."""
-        return any(name in self.words or any(layer.startswith("text_encoder") for layer in self.layers[name]) for names in samples for name in names)
+        return any(
+            name in self.words or any(layer.startswith("text_encoder") for layer in self.layers[name])
+            for names in samples
+            for name in names
+        )
 
     def before(self, names: tuple[str, ...]) -> str:
         """What a sample's adapters put before its prompt."""
@@ -225,7 +290,9 @@ class Router:
 
 def routable(pipeline: DiffusionPipeline) -> nn.ModuleDict:
     """What adapters may change of a pipeline, under the names that LoRA files use."""
-    return nn.ModuleDict({name: module for name in PARTS if (module := getattr(pipeline, name, None)) is not None})
+    return nn.ModuleDict(
+        {name: module for name in PARTS if (module := getattr(pipeline, name, None)) is not None}
+    )
 
 
 @contextmanager
@@ -250,23 +317,40 @@ def read_factors(pipeline: DiffusionPipeline, path: Path) -> Factors:
     factors: Factors = {}
     try:
         with _quiet():
-            pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name="read", local_files_only=True, use_safetensors=True)
+            pipeline.load_lora_weights(
+                path.parent,
+                weight_name=path.name,
+                adapter_name="read",
+                local_files_only=True,
+                use_safetensors=True,
+            )
         for part, module in routable(pipeline).items():
             for name, layer in module.named_modules():
                 if isinstance(layer, LoraLayer) and "read" in layer.lora_A:
                     if layer.use_dora.get("read"):
                         raise ValueError("it is a DoRA adapter, whose magnitudes can't be routed per sample")
-                    down, up = layer.lora_A["read"].weight.detach().float(), layer.lora_B["read"].weight.detach().float().flatten(1)
+                    down, up = (
+                        layer.lora_A["read"].weight.detach().float(),
+                        layer.lora_B["read"].weight.detach().float().flatten(1),
+                    )
                     factors[f"{part}.{name}"] = (down, up * layer.scaling["read"])
-    except Exception as error:  # safetensors, diffusers and peft each raise their own kinds for a damaged file
+    except (
+        Exception
+    ) as error:  # safetensors, diffusers and peft each raise their own kinds for a damaged file
         if re.search(r"size mismatch|[Tt]arget modules|No modules were targeted|Invalid LoRA", str(error)):
-            raise ValueError(f"adapter file {path.name} was made for another base model, or is no LoRA") from None
-        raise ValueError(f"adapter file {path.name} is damaged: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+            raise ValueError(
+                f"adapter file {path.name} was made for another base model, or is no LoRA"
+            ) from None
+        raise ValueError(
+            f"adapter file {path.name} is damaged: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        ) from error
     finally:
         with _quiet():
             pipeline.unload_lora_weights()
     if not factors:
-        raise ValueError(f"adapter file {path.name} was made for another base model, or is no LoRA: none of its layers fit")
+        raise ValueError(
+            f"adapter file {path.name} was made for another base model, or is no LoRA: none of its layers fit"
+        )
     return factors
 
 
@@ -286,16 +370,28 @@ def read_tokens(pipeline: DiffusionPipeline, path: Path, n: int) -> dict[str, to
         rows = {key: t.float() for key, t in load_file(path).items()}
     except Exception as error:  # safetensors raises its own kinds for a damaged file
         raise ValueError(f"adapter file {path.name} is damaged: {error}") from error
-    wanted = {key: getattr(pipeline, encoder).get_input_embeddings().weight.shape[1] for key, (encoder, _) in ENCODERS.items() if getattr(pipeline, encoder, None) is not None}
+    wanted = {
+        key: getattr(pipeline, encoder).get_input_embeddings().weight.shape[1]
+        for key, (encoder, _) in ENCODERS.items()
+        if getattr(pipeline, encoder, None) is not None
+    }
     if {key: tuple(t.shape) for key, t in rows.items()} != {key: (n, d) for key, d in wanted.items()}:
-        raise ValueError(f"adapter file {path.name} was made for another base model, or doesn't hold {n} soft tokens")
+        raise ValueError(
+            f"adapter file {path.name} was made for another base model, or doesn't hold {n} soft tokens"
+        )
     return rows
 
 
 def attach(pipeline: DiffusionPipeline, adapters: list[Adapter]) -> Router:
     """Loads every adapter's file and routes the pipeline through them, each at its weight."""
-    factors: dict[str, Factors] = {a.name: {} if a.tokens else weighted(read_factors(pipeline, a.path), a.weight) for a in adapters}
-    words = {a.name: add_tokens(pipeline, a.name, read_tokens(pipeline, a.path, a.tokens)) for a in adapters if a.tokens}
+    factors: dict[str, Factors] = {
+        a.name: {} if a.tokens else weighted(read_factors(pipeline, a.path), a.weight) for a in adapters
+    }
+    words = {
+        a.name: add_tokens(pipeline, a.name, read_tokens(pipeline, a.path, a.tokens))
+        for a in adapters
+        if a.tokens
+    }
     return Router(routable(pipeline), factors, words)
 
 

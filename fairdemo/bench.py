@@ -10,7 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    EulerDiscreteScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.utils import logging
 from facenet_pytorch import MTCNN, InceptionResnetV1
 from PIL import Image
@@ -53,12 +59,16 @@ def rows(title: str, runs: dict[str, Callable[[], object]], times: int = 3) -> d
 class Plain:
     """The published way: one pipeline with every adapter loaded by diffusers, `set_adapters` before drawing."""
 
-    def __init__(self, pipeline: DiffusionPipeline, chosen: list[Adapter], generator: PairedGenerator, steps: int):
+    def __init__(
+        self, pipeline: DiffusionPipeline, chosen: list[Adapter], generator: PairedGenerator, steps: int
+    ):
         logging.set_verbosity_error()  # each file would say that it holds nothing for the text encoders
         self.pipeline, self.generator, self.steps = pipeline, generator, steps
         self.weights = {a.name: a.weight for a in chosen}
         for a in chosen:
-            pipeline.load_lora_weights(a.path.parent, weight_name=a.path.name, adapter_name=a.name.replace(" ", "_"))
+            pipeline.load_lora_weights(
+                a.path.parent, weight_name=a.path.name, adapter_name=a.name.replace(" ", "_")
+            )
 
     def draw(self, slots: list[int], name: str | None) -> list[Image.Image]:
         profile, g = self.generator.profile, self.generator
@@ -69,17 +79,28 @@ class Plain:
             self.pipeline.set_adapters(name.replace(" ", "_"), self.weights[name])
         with torch.no_grad(), torch.autocast(g.device.type, g.dtype, enabled=g.mixed):
             noise, generators = zip(*(g.noise(0, i) for i in slots))
-            return self.pipeline([PROMPT + profile.suffix] * len(slots), negative_prompt=[profile.negative] * len(slots) if profile.negative else None, latents=torch.cat(noise).to(g.device, self.pipeline.unet.dtype),
-                                 generator=list(generators), num_inference_steps=self.steps,
-                                 guidance_scale=profile.guidance, height=profile.size, width=profile.size).images
+            return self.pipeline(
+                [PROMPT + profile.suffix] * len(slots),
+                negative_prompt=[profile.negative] * len(slots) if profile.negative else None,
+                latents=torch.cat(noise).to(g.device, self.pipeline.unet.dtype),
+                generator=list(generators),
+                num_inference_steps=self.steps,
+                guidance_scale=profile.guidance,
+                height=profile.size,
+                width=profile.size,
+            ).images
 
 
 def difference(some: list[Image.Image], others: list[Image.Image]) -> float:
     """Mean absolute difference of pixels, of 255."""
-    return float(np.mean([np.abs(np.asarray(a).astype(int) - np.asarray(b)).mean() for a, b in zip(some, others)]))
+    return float(
+        np.mean([np.abs(np.asarray(a).astype(int) - np.asarray(b)).mean() for a, b in zip(some, others)])
+    )
 
 
-def drawing(generator: PairedGenerator, plain: Plain, groups: list[Adapter], steps: int, times: int = 3) -> dict[str, float]:
+def drawing(
+    generator: PairedGenerator, plain: Plain, groups: list[Adapter], steps: int, times: int = 3
+) -> dict[str, float]:
     """24 images through twelve adapters: in mixed batches, with one adapter or none for all, by adapter, and as published."""
     wanted = [(i, (groups[i % len(groups)].name,)) for i in range(IMAGES)]
     drawn: dict[str, list] = {}
@@ -87,22 +108,37 @@ def drawing(generator: PairedGenerator, plain: Plain, groups: list[Adapter], ste
     def kept(name: str, run: Callable[[], list]) -> Callable[[], None]:
         def call() -> None:
             drawn[name] = run()
+
         return call
 
     def ours(part: list) -> list:
         return generator.draw(PROMPT, 0, part, steps, generator.profile.guidance)
 
     by_group = [[i for i, (name,) in wanted if name == a.name] for a in groups]
-    seconds = rows(f"drawing {IMAGES} images of {generator.profile.size} px through {len(groups)} adapters, {steps} steps", {
-        "mixed batch": kept("mixed", lambda: ours(wanted)),
-        "no adapter": kept("baseline", lambda: ours([(i, ()) for i in range(IMAGES)])),
-        "one adapter for the whole batch (PEFT)": lambda: plain.draw([i for i, _ in wanted], groups[0].name),
-        "one pass per adapter (PEFT)": kept("grouped", lambda: [plain.draw(part, a.name) for a, part in zip(groups, by_group)]),
-        "published way: set_adapters before each image": kept("published", lambda: [image for i, (name,) in wanted for image in plain.draw([i], name)]),
-    }, times)
-    grouped = dict(zip((i for part in by_group for i in part), (image for part in drawn["grouped"] for image in part)))
-    print(f"  pixels differ from the published way by {difference(drawn['mixed'], drawn['published']):.3f} of 255 on average; one pass per adapter by "
-          f"{difference([grouped[i] for i in range(IMAGES)], drawn['published']):.3f} (sums in {str(generator.dtype).removeprefix('torch.')} depend on the batch); no adapter by {difference(drawn['baseline'], drawn['published']):.3f}")
+    seconds = rows(
+        f"drawing {IMAGES} images of {generator.profile.size} px through {len(groups)} adapters, {steps} steps",
+        {
+            "mixed batch": kept("mixed", lambda: ours(wanted)),
+            "no adapter": kept("baseline", lambda: ours([(i, ()) for i in range(IMAGES)])),
+            "one adapter for the whole batch (PEFT)": lambda: plain.draw(
+                [i for i, _ in wanted], groups[0].name
+            ),
+            "one pass per adapter (PEFT)": kept(
+                "grouped", lambda: [plain.draw(part, a.name) for a, part in zip(groups, by_group)]
+            ),
+            "published way: set_adapters before each image": kept(
+                "published", lambda: [image for i, (name,) in wanted for image in plain.draw([i], name)]
+            ),
+        },
+        times,
+    )
+    grouped = dict(
+        zip((i for part in by_group for i in part), (image for part in drawn["grouped"] for image in part))
+    )
+    print(
+        f"  pixels differ from the published way by {difference(drawn['mixed'], drawn['published']):.3f} of 255 on average; one pass per adapter by "
+        f"{difference([grouped[i] for i in range(IMAGES)], drawn['published']):.3f} (sums in {str(generator.dtype).removeprefix('torch.')} depend on the batch); no adapter by {difference(drawn['baseline'], drawn['published']):.3f}"
+    )
     return seconds
 
 
@@ -110,13 +146,27 @@ def reading(pictures: list[Image.Image], device: str) -> dict[str, float]:
     """Finding and embedding the faces of 64 images of 512 px: in batches, and one call of MTCNN and one embedding a face."""
     pictures = [im.resize((512, 512), Image.Resampling.BICUBIC) for im in pictures]
     torch.manual_seed(0)
-    backbone = Backbone(InceptionResnetV1().eval().to(device), 160, 0.1, deviation=(128.0, 128.0, 128.0), dtype=models.compute_dtype(torch.device(device).type))
+    backbone = Backbone(
+        InceptionResnetV1().eval().to(device),
+        160,
+        0.1,
+        deviation=(128.0, 128.0, 128.0),
+        dtype=models.compute_dtype(torch.device(device).type),
+    )
     detector, naive = Detector(device), MTCNN(keep_all=True, device=device, post_process=False)
     found: dict[str, list] = {}
 
     def batched() -> None:
         found["ours"] = detector.detect(pictures)
-        backbone.embed(np.stack([crop(im, d.box, backbone.side, backbone.margin) for im, ds in zip(pictures, found["ours"]) for d in ds]))
+        backbone.embed(
+            np.stack(
+                [
+                    crop(im, d.box, backbone.side, backbone.margin)
+                    for im, ds in zip(pictures, found["ours"])
+                    for d in ds
+                ]
+            )
+        )
 
     def one_by_one() -> None:
         found["naive"] = []
@@ -127,8 +177,16 @@ def reading(pictures: list[Image.Image], device: str) -> dict[str, float]:
             for box in faces:
                 backbone.embed(crop(image, box, backbone.side, backbone.margin)[None])
 
-    seconds = rows(f"finding and embedding the faces of {len(pictures)} images of 512 px (InceptionResnetV1)", {"in batches": batched, "MTCNN's defaults and one embedding a face, one image at a time": one_by_one})
-    same = sum(bool(a) and bool(b) and np.abs(np.array(a[0].box) - max(b, key=lambda x: (x[2] - x[0]) * (x[3] - x[1]))).max() < 40 for a, b in zip(found["ours"], found["naive"]))
+    seconds = rows(
+        f"finding and embedding the faces of {len(pictures)} images of 512 px (InceptionResnetV1)",
+        {"in batches": batched, "MTCNN's defaults and one embedding a face, one image at a time": one_by_one},
+    )
+    same = sum(
+        bool(a)
+        and bool(b)
+        and np.abs(np.array(a[0].box) - max(b, key=lambda x: (x[2] - x[0]) * (x[3] - x[1]))).max() < 40
+        for a, b in zip(found["ours"], found["naive"])
+    )
     print(f"  the same largest face (box within 40 px) in {same} of {len(pictures)}")
     return seconds
 
@@ -145,39 +203,122 @@ def bench(profile: str) -> None:
     plain = Plain(pipeline, groups, generator, settings.steps)
     print("import of the science, of numpy alone")
     for module in ("fairdemo.mix, fairdemo.measure, fairdemo.targets, fairdemo.response", "numpy"):
-        code = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
-        seconds = min(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(3))
+        code = (
+            f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
+        )
+        seconds = min(
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", code], capture_output=True, text=True, check=True
+                ).stdout
+            )
+            for _ in range(3)
+        )
         print(f"  {module:72}{seconds:8.2f} s")
     drawing(generator, plain, groups, settings.steps)
     wanted = [(i, (groups[i % len(groups)].name,)) for i in range(IMAGES)]
-    pictures = [image for k in range(0, READ, 16) for image in generator.draw(PROMPT, k, [(i, ()) for i in range(16)], settings.steps, settings.guidance)]
+    pictures = [
+        image
+        for k in range(0, READ, 16)
+        for image in generator.draw(
+            PROMPT, k, [(i, ()) for i in range(16)], settings.steps, settings.guidance
+        )
+    ]
     naive = MTCNN(keep_all=True, device=studio.device, post_process=False)
     reading(pictures, studio.device)
-    rows(f"reading {READ} images of {settings.size} px", {"FaceReader, detection and labels": lambda: reader.read(pictures), "MTCNN's defaults, one image at a time, detection alone": lambda: [naive.detect(im) for im in pictures]})
-    rows(f"whole chain, {IMAGES} images", {"mixed batch and FaceReader": lambda: reader.read(generator.draw(PROMPT, 0, wanted, settings.steps, settings.guidance)),
-         "published way and MTCNN's defaults": lambda: [naive.detect(image) for i, (name,) in wanted for image in plain.draw([i], name)]})
+    rows(
+        f"reading {READ} images of {settings.size} px",
+        {
+            "FaceReader, detection and labels": lambda: reader.read(pictures),
+            "MTCNN's defaults, one image at a time, detection alone": lambda: [
+                naive.detect(im) for im in pictures
+            ],
+        },
+    )
+    rows(
+        f"whole chain, {IMAGES} images",
+        {
+            "mixed batch and FaceReader": lambda: reader.read(
+                generator.draw(PROMPT, 0, wanted, settings.steps, settings.guidance)
+            ),
+            "published way and MTCNN's defaults": lambda: [
+                naive.detect(image) for i, (name,) in wanted for image in plain.draw([i], name)
+            ],
+        },
+    )
 
 
 def full_size_unet() -> UNet2DConditionModel:
     """SDXL's U-Net as published, with random weights."""
     return UNet2DConditionModel(
-        sample_size=128, block_out_channels=(320, 640, 1280), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=[1, 2, 10], attention_head_dim=[5, 10, 20],
-        cross_attention_dim=2048, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816)
+        sample_size=128,
+        block_out_channels=(320, 640, 1280),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=[1, 2, 10],
+        attention_head_dim=[5, 10, 20],
+        cross_attention_dim=2048,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=2816,
+    )
 
 
 def full_size(device: str, dtype: torch.dtype) -> StableDiffusionXLPipeline:
     """SDXL's full-size configuration with random weights."""
     with torch.device(device):
         unet = full_size_unet()
-        vae = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-                            sample_size=1024, scaling_factor=0.13025, force_upcast=False)
+        vae = AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=4,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            sample_size=1024,
+            scaling_factor=0.13025,
+            force_upcast=False,
+        )
         marks = {"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
-        one = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, projection_dim=768, **marks))
-        two = CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=49408, hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=20, projection_dim=1280, hidden_act="gelu", **marks))
-    words = CLIPTokenizer.from_pretrained(models.ROOT / "assets" / "embedded" / "tokenizer", local_files_only=True)
-    scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1)
-    return StableDiffusionXLPipeline(vae=vae, text_encoder=one, text_encoder_2=two, tokenizer=words, tokenizer_2=words, unet=unet, scheduler=scheduler, add_watermarker=False).to(device, dtype)
+        one = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=49408,
+                hidden_size=768,
+                intermediate_size=3072,
+                num_hidden_layers=12,
+                num_attention_heads=12,
+                projection_dim=768,
+                **marks,
+            )
+        )
+        two = CLIPTextModelWithProjection(
+            CLIPTextConfig(
+                vocab_size=49408,
+                hidden_size=1280,
+                intermediate_size=5120,
+                num_hidden_layers=32,
+                num_attention_heads=20,
+                projection_dim=1280,
+                hidden_act="gelu",
+                **marks,
+            )
+        )
+    words = CLIPTokenizer.from_pretrained(
+        models.ROOT / "assets" / "embedded" / "tokenizer", local_files_only=True
+    )
+    scheduler = EulerDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    )
+    return StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=one,
+        text_encoder_2=two,
+        tokenizer=words,
+        tokenizer_2=words,
+        unet=unet,
+        scheduler=scheduler,
+        add_watermarker=False,
+    ).to(device, dtype)
 
 
 def real(build: Callable[[], StableDiffusionXLPipeline], profile: Profile, pairs: int = 4) -> None:
@@ -187,13 +328,21 @@ def real(build: Callable[[], StableDiffusionXLPipeline], profile: Profile, pairs
     for p in (pipeline, plain):
         p.set_progress_bar_config(disable=True)
     device = pipeline.device
-    layers = {name: m for name, m in pipeline.unet.named_modules() if isinstance(m, nn.Linear) and ".attn" in name}
+    layers = {
+        name: m for name, m in pipeline.unet.named_modules() if isinstance(m, nn.Linear) and ".attn" in name
+    }
     with tempfile.TemporaryDirectory() as folder:
         chosen = []
         for k in range(12):
-            state = {f"{name}.lora_{half}.weight": torch.randn(*shape) / shape[1] ** 0.5 for name, m in layers.items() for half, shape in (("A", (4, m.in_features)), ("B", (m.out_features, 4)))}
+            state = {
+                f"{name}.lora_{half}.weight": torch.randn(*shape) / shape[1] ** 0.5
+                for name, m in layers.items()
+                for half, shape in (("A", (4, m.in_features)), ("B", (m.out_features, 4)))
+            }
             pipeline.save_lora_weights(folder, unet_lora_layers=state, weight_name=f"{k}.safetensors")
-            chosen.append(Adapter(f"adapter {k}", "bench", f"{k}.safetensors", (), 1.0, "", "", home=Path(folder)))
+            chosen.append(
+                Adapter(f"adapter {k}", "bench", f"{k}.safetensors", (), 1.0, "", "", home=Path(folder))
+            )
         router = adapters.attach(pipeline, chosen).to(device)
         generator = PairedGenerator(pipeline, router, profile)
         lone = [(i, (chosen[i % 12].name,)) for i in range(2)]
@@ -203,12 +352,19 @@ def real(build: Callable[[], StableDiffusionXLPipeline], profile: Profile, pairs
         for steps, guidance in ((profile.steps, profile.guidance), (4, 1.0)):
             twins = [(i, names) for i in range(pairs) for names in ((), (chosen[i].name,))]
             seconds = best(lambda: generator.draw(PROMPT, 0, twins, steps, guidance), 2)
-            print(f"{steps} steps, guidance {guidance:g}: {seconds / pairs:.2f} s a pair, {pairs} pairs at once", flush=True)
+            print(
+                f"{steps} steps, guidance {guidance:g}: {seconds / pairs:.2f} s a pair, {pairs} pairs at once",
+                flush=True,
+            )
         peak = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else float("nan")
         print(f"peak memory {peak:.1f} GB; one image takes {generator.image_bytes / 1e9:.2f} GB", flush=True)
-        seconds = drawing(generator, Plain(plain, chosen, generator, profile.steps), chosen, profile.steps, times=1)
-    print(f"throughput of the mixed batch: {seconds['no adapter'] / seconds['mixed batch']:.2f} of no adapter, "
-          f"{seconds['published way: set_adapters before each image'] / seconds['mixed batch']:.2f} times the published way")
+        seconds = drawing(
+            generator, Plain(plain, chosen, generator, profile.steps), chosen, profile.steps, times=1
+        )
+    print(
+        f"throughput of the mixed batch: {seconds['no adapter'] / seconds['mixed batch']:.2f} of no adapter, "
+        f"{seconds['published way: set_adapters before each image'] / seconds['mixed batch']:.2f} times the published way"
+    )
 
 
 def bench_full_size() -> None:
@@ -217,6 +373,7 @@ def bench_full_size() -> None:
     if device == "cpu":
         raise ValueError("bench --full-size needs a GPU with 24 GB or more; there is none here")
     print(torch.cuda.get_device_name() if device == "cuda" else device)
+
     def build() -> StableDiffusionXLPipeline:
         torch.manual_seed(0)
         return full_size(device, torch.bfloat16)

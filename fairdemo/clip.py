@@ -42,7 +42,9 @@ class Clip:
         device = next(self.images.parameters()).device
         rows = []
         for texts in ensembles:
-            z = F.normalize(self.images.model.encode_text(self.tokenizer(texts).to(device)).float(), dim=-1).mean(0)
+            z = F.normalize(
+                self.images.model.encode_text(self.tokenizer(texts).to(device)).float(), dim=-1
+            ).mean(0)
             rows.append(F.normalize(z, dim=-1).cpu().numpy())
         return np.stack(rows)
 
@@ -54,9 +56,19 @@ def load(model: str, pretrained: str, device: str = "cpu") -> Clip:
     import open_clip  # takes a second to import, and the embedded profile does without
 
     try:
-        made = open_clip.create_model(model, pretrained=pretrained, device=device, require_pretrained=True).eval().requires_grad_(False)
+        made = (
+            open_clip.create_model(model, pretrained=pretrained, device=device, require_pretrained=True)
+            .eval()
+            .requires_grad_(False)
+        )
     except Exception as error:  # open_clip, the Hub and the network each raise their own kinds
         raise ValueError(hub.explain(error, f"CLIP {model} ({pretrained})")) from error
     size = made.visual.image_size
-    return Clip(ImageTower(made), open_clip.get_tokenizer(model), size if isinstance(size, int) else size[0], tuple(made.visual.image_mean or open_clip.OPENAI_DATASET_MEAN),
-                tuple(made.visual.image_std or open_clip.OPENAI_DATASET_STD), float(made.logit_scale.exp()))
+    return Clip(
+        ImageTower(made),
+        open_clip.get_tokenizer(model),
+        size if isinstance(size, int) else size[0],
+        tuple(made.visual.image_mean or open_clip.OPENAI_DATASET_MEAN),
+        tuple(made.visual.image_std or open_clip.OPENAI_DATASET_STD),
+        float(made.logit_scale.exp()),
+    )

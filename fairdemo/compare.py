@@ -38,17 +38,27 @@ class Plan:
 STUDIOS: WeakValueDictionary[tuple[str, int], "Studio"] = WeakValueDictionary()  # by profile and id
 
 
-def seconds(key: tuple[str, int], prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch) -> float:
+def seconds(
+    key: tuple[str, int], prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch
+) -> float:
     """For how long a shared GPU is asked: a large one takes about 0.04 s for a step of one image of 1024 px, twice that with guidance."""
-    return min(120.0, 10 + 0.04 * len(wanted) * steps * (1 + (guidance > 1)) * (STUDIOS[key].profile.size / 1024) ** 2)
+    return min(
+        120.0,
+        10 + 0.04 * len(wanted) * steps * (1 + (guidance > 1)) * (STUDIOS[key].profile.size / 1024) ** 2,
+    )
 
 
 @on_gpu(seconds)
-def draw_and_read(key: tuple[str, int], prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch) -> list[Drawn]:
+def draw_and_read(
+    key: tuple[str, int], prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch
+) -> list[Drawn]:
     """Images and the faces in them, for (slot, adapters). It gets a studio by its key, since a model can't travel to the process that has the GPU."""
     studio = STUDIOS.get(key) or Studio(key[0])
     images = studio.generator.draw(prompt, seed, wanted, steps, guidance, watch.progress, watch.cancel)
-    return [Drawn(image, faces, *subject) for image, faces, subject in zip(images, studio.reader.read(images), studio.subjects.read(images))]
+    return [
+        Drawn(image, faces, *subject)
+        for image, faces, subject in zip(images, studio.reader.read(images), studio.subjects.read(images))
+    ]
 
 
 class Studio:
@@ -62,7 +72,9 @@ class Studio:
         self.key = (profile, id(self))
         STUDIOS[self.key] = self
         self._loading = threading.Lock()
-        self._kept: OrderedDict[tuple, Drawn] = OrderedDict()  # by prompt, seed, settings, slot and adapters; the oldest go first
+        self._kept: OrderedDict[tuple, Drawn] = (
+            OrderedDict()
+        )  # by prompt, seed, settings, slot and adapters; the oldest go first
         self._keeping = threading.Lock()
 
     @cached_property
@@ -102,12 +114,19 @@ class Studio:
     @cached_property
     def sources(self) -> list[mix.Slot]:
         """Everything that a slot can be drawn with: the baseline, each adapter, each group's with each age's."""
-        return self.pack.sources if self.pack else mix.sources((a.name, a.cell) for a in self.adapters if not a.method)
+        return (
+            self.pack.sources
+            if self.pack
+            else mix.sources((a.name, a.cell) for a in self.adapters if not a.method)
+        )
 
     @property
     def own_methods(self) -> dict[str, list[mix.Slot]]:
         """What draws under each method beside the mix."""
-        return {method: [mix.Slot((a.name,), a.cell) for a in self.adapters if a.method == method] for method in dict.fromkeys(a.method for a in self.adapters if a.method)}
+        return {
+            method: [mix.Slot((a.name,), a.cell) for a in self.adapters if a.method == method]
+            for method in dict.fromkeys(a.method for a in self.adapters if a.method)
+        }
 
     @property
     def methods(self) -> list[str]:
@@ -145,8 +164,19 @@ class Studio:
         wanted = targets.joint(wished, reference.reshape(mix.SHAPE), dependence)
         return mix.Task(choice, response.table(self.counts, choice, reference), wanted.ravel(), tuple(wished))
 
-    def plan(self, prompt: str, target: targets.Target, n: int, seed: int, method: str = mix.METHODS[0], steps: int | None = None,
-             guidance: float | None = None, steer: bool = True, dependence: str = targets.DEPENDENCES[0], before: list[mix.Slot] | None = None) -> Plan:
+    def plan(
+        self,
+        prompt: str,
+        target: targets.Target,
+        n: int,
+        seed: int,
+        method: str = mix.METHODS[0],
+        steps: int | None = None,
+        guidance: float | None = None,
+        steer: bool = True,
+        dependence: str = targets.DEPENDENCES[0],
+        before: list[mix.Slot] | None = None,
+    ) -> Plan:
         """Checks every input and solves the mix. ValueError names the input and what is allowed.
 
         `before` are the slots of an earlier plan for the same wall: as few as possible of them change. Slots at random are never steered.
@@ -154,7 +184,12 @@ class Studio:
         prompt, target = prompts.check(prompt), targets.check(target)
         steps = self.profile.steps if steps is None else steps
         guidance = self.profile.guidance if guidance is None else guidance
-        for what, value, low, high in (("number of images", n, 1, MAX_IMAGES), ("seed", seed, 0, 2**31 - 1), ("number of steps", steps, 2, 100), ("guidance", guidance, 1, 20)):
+        for what, value, low, high in (
+            ("number of images", n, 1, MAX_IMAGES),
+            ("seed", seed, 0, 2**31 - 1),
+            ("number of steps", steps, 2, 100),
+            ("guidance", guidance, 1, 20),
+        ):
             if not low <= value <= high:
                 raise ValueError(f"{what} is {value}; {low} to {high} are allowed")
         if method not in self.methods:
@@ -165,7 +200,13 @@ class Studio:
         own = self.own_methods.get(method)
         if own:
             own = [own[i] for i in mix.allowed(own, prompts.named(prompt))] or own
-            solved = mix.only(task, own, response.table(self.counts, own, response.baseline(self.counts, prompt, prompts.named(prompt))))
+            solved = mix.only(
+                task,
+                own,
+                response.table(
+                    self.counts, own, response.baseline(self.counts, prompt, prompts.named(prompt))
+                ),
+            )
             slots = mix.allot(solved, n, mix.METHODS[0], seed)
         elif before is not None and len(before) == n and method == mix.METHODS[0]:
             solved, slots = mix.remix(task, n, before)
@@ -173,32 +214,73 @@ class Studio:
             solved = mix.solve(task)
             slots = mix.allot(solved, n, method, seed)
         wanted = targets.marginals(task.wanted.reshape(mix.SHAPE))
-        weights = {s.label: round(float(w), 4) for s, w in zip(solved.task.choice, solved.weights) if w > 5e-5}
+        weights = {
+            s.label: round(float(w), 4) for s, w in zip(solved.task.choice, solved.weights) if w > 5e-5
+        }
         comparison = Comparison(
-            prompt, self.profile.name, seed, n, {a: wanted[a] for a in task.wished},
-            {"steps": steps, "guidance": guidance, "method": method, "steer": steer and method == mix.METHODS[0], "dependence": dependence},
-            {"weights": weights, "expected": {} if own else rounded(mix.expected_target(solved)), "short": rounded(solved.short())},
-            self.confusion, prompts.profession(prompt), self._notices(prompt, target, solved))
+            prompt,
+            self.profile.name,
+            seed,
+            n,
+            {a: wanted[a] for a in task.wished},
+            {
+                "steps": steps,
+                "guidance": guidance,
+                "method": method,
+                "steer": steer and method == mix.METHODS[0],
+                "dependence": dependence,
+            },
+            {
+                "weights": weights,
+                "expected": {} if own else rounded(mix.expected_target(solved)),
+                "short": rounded(solved.short()),
+            },
+            self.confusion,
+            prompts.profession(prompt),
+            self._notices(prompt, target, solved),
+        )
         return Plan(comparison, solved, slots, comparison.settings["steer"] and bool(task.wished))
 
     def moved(self, before: Plan, target: targets.Target) -> Plan:
         """The plan for another target on a wall that was drawn: pairs whose slots stay are kept, and the slots that change make up for what the
         kept ones show."""
         old = before.comparison
-        plan = self.plan(old.prompt, target, old.n, old.seed, *(old.settings[k] for k in ("method", "steps", "guidance", "steer", "dependence")), before.slots)
+        plan = self.plan(
+            old.prompt,
+            target,
+            old.n,
+            old.seed,
+            *(old.settings[k] for k in ("method", "steps", "guidance", "steer", "dependence")),
+            before.slots,
+        )
         plan.comparison.pairs = [p for p in old.pairs if plan.slots[p.slot] == before.slots[p.slot]]
         self._steer(plan)
         return plan
 
     def _notices(self, prompt: str, target: targets.Target, solved: mix.Mix) -> list[str]:
-        notices = [f"The prompt itself names {attribute} ({word}); the mix leaves it alone." for attribute, word in prompts.named(prompt).items() if attribute in target]
+        notices = [
+            f"The prompt itself names {attribute} ({word}); the mix leaves it alone."
+            for attribute, word in prompts.named(prompt).items()
+            if attribute in target
+        ]
         if target and self.counts is None:
-            notices.append(f"The adapters of profile {self.profile.name!r} were never measured and are taken at their word; to measure them: python -m fairdemo calibrate.")
+            notices.append(
+                f"The adapters of profile {self.profile.name!r} were never measured and are taken at their word; to measure them: python -m fairdemo calibrate."
+            )
         for attribute, gaps in solved.short(0.02).items():
-            notices.append(f"Not fully reachable for {attribute}: " + ", ".join(f"{c} {gap:+.0%}" for c, gap in gaps.items()) + " against the wish.")
+            notices.append(
+                f"Not fully reachable for {attribute}: "
+                + ", ".join(f"{c} {gap:+.0%}" for c, gap in gaps.items())
+                + " against the wish."
+            )
         return notices
 
-    def run(self, plan: Plan, progress: Callable[[float], None] = lambda share: None, cancel: threading.Event | None = None) -> Iterator[Comparison]:
+    def run(
+        self,
+        plan: Plan,
+        progress: Callable[[float], None] = lambda share: None,
+        cancel: threading.Event | None = None,
+    ) -> Iterator[Comparison]:
         """Fills the plan's comparison, yielding it after each batch. Raises `generate.Cancelled` when `cancel` is set."""
         self.load()
         comparison, slots = plan.comparison, plan.slots
@@ -209,18 +291,30 @@ class Studio:
         todo, done = plan_left(plan), 0
         while todo:
             part = next_batch(self.profile, todo, not comparison.pairs, plan.steer)
-            todo = todo[len(part):]
+            todo = todo[len(part) :]
             ahead = len(todo) + sum(bool(slots[i].adapters) for i in todo)
             wanted = [(i, ()) for i in part] + [(i, slots[i].adapters) for i in part if slots[i].adapters]
-            drawn = self._draw(comparison, wanted, lambda share: progress((done + share * len(wanted)) / (done + len(wanted) + ahead)), cancel)
+            drawn = self._draw(
+                comparison,
+                wanted,
+                lambda share: progress((done + share * len(wanted)) / (done + len(wanted) + ahead)),
+                cancel,
+            )
             done += len(wanted)
-            comparison.pairs += [Pair(i, slots[i].label, drawn[i, ()], drawn[i, slots[i].adapters]) for i in part]
+            comparison.pairs += [
+                Pair(i, slots[i].label, drawn[i, ()], drawn[i, slots[i].adapters]) for i in part
+            ]
             comparison.pairs.sort(key=lambda pair: pair.slot)
             self._steer(plan)
             yield comparison
 
-    def _draw(self, comparison: Comparison, wanted: list[tuple[int, tuple[str, ...]]], progress: Callable[[float], None],
-              cancel: threading.Event | None) -> dict[tuple[int, tuple[str, ...]], Drawn]:
+    def _draw(
+        self,
+        comparison: Comparison,
+        wanted: list[tuple[int, tuple[str, ...]]],
+        progress: Callable[[float], None],
+        cancel: threading.Event | None,
+    ) -> dict[tuple[int, tuple[str, ...]], Drawn]:
         """Images and faces for (slot, adapters), drawn in one batch but for those that were kept."""
         steps, guidance = comparison.settings["steps"], comparison.settings["guidance"]
         same = (comparison.prompt, comparison.seed, steps, guidance)
@@ -228,16 +322,25 @@ class Studio:
             found = {w: self._kept[same, w] for w in wanted if (same, w) in self._kept}
         missing = [w for w in wanted if w not in found]
         if missing:
-            found |= dict(zip(missing, self.fresh(comparison.prompt, comparison.seed, missing, steps, guidance, Watch(progress, cancel))))
+            found |= dict(
+                zip(
+                    missing,
+                    self.fresh(
+                        comparison.prompt, comparison.seed, missing, steps, guidance, Watch(progress, cancel)
+                    ),
+                )
+            )
         with self._keeping:
             for w in wanted:
                 self._kept[same, w] = found[w]
                 self._kept.move_to_end((same, w))
-            while len(self._kept) > min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.size ** 2):
+            while len(self._kept) > min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.size**2):
                 self._kept.popitem(last=False)
         return found
 
-    def fresh(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch = Watch()) -> list[Drawn]:
+    def fresh(
+        self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, watch: Watch = Watch()
+    ) -> list[Drawn]:
         """Images and faces for (slot, adapters): drawn and read, or from the pack."""
         if self.pack:
             return self.pack.drawn(prompt, seed, wanted)
@@ -247,7 +350,12 @@ class Studio:
         """Lets what was classified so far choose the slots that are left."""
         left = plan_left(plan)
         if plan.steer and plan.comparison.pairs and left:
-            for i, slot in zip(left, mix.steer(self._updated(plan), seen(plan.comparison, "debiased"), [plan.slots[i] for i in left])):
+            for i, slot in zip(
+                left,
+                mix.steer(
+                    self._updated(plan), seen(plan.comparison, "debiased"), [plan.slots[i] for i in left]
+                ),
+            ):
                 plan.slots[i] = slot
 
     def _updated(self, plan: Plan) -> mix.Task:

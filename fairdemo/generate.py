@@ -25,8 +25,10 @@ class Cancelled(Exception):
 def cut_words(pipeline: DiffusionPipeline, prompt: str) -> str:
     """What the text encoders don't see of a prompt longer than their 77 tokens; empty if all is seen."""
     tokenizer = pipeline.tokenizer
-    ids = tokenizer(pipeline.maybe_convert_prompt(prompt, tokenizer), truncation=False, add_special_tokens=False).input_ids
-    return tokenizer.decode(ids[tokenizer.model_max_length - 2:]).strip()
+    ids = tokenizer(
+        pipeline.maybe_convert_prompt(prompt, tokenizer), truncation=False, add_special_tokens=False
+    ).input_ids
+    return tokenizer.decode(ids[tokenizer.model_max_length - 2 :]).strip()
 
 
 class Memory:
@@ -47,7 +49,9 @@ class Memory:
             self.start = torch.cuda.memory_allocated(self.device)
 
     def taken(self) -> float:
-        return torch.cuda.max_memory_allocated(self.device) - self.start if self.device.type == "cuda" else 0.0
+        return (
+            torch.cuda.max_memory_allocated(self.device) - self.start if self.device.type == "cuda" else 0.0
+        )
 
 
 def fitting(n: int, free: float | None, image: float, most: int) -> int:
@@ -71,7 +75,9 @@ def next_batch(profile: Profile, todo: list[int], first: bool, steered: bool) ->
 class PairedGenerator:
     """Draws with one pipeline and one router; one run at a time. `pipeline` is on its device already."""
 
-    def __init__(self, pipeline: DiffusionPipeline, router: Router, profile: Profile, device: str | None = None):
+    def __init__(
+        self, pipeline: DiffusionPipeline, router: Router, profile: Profile, device: str | None = None
+    ):
         self.pipeline, self.router, self.profile = pipeline, router, profile
         self.device = torch.device(device) if device else pipeline.device
         self.dtype = compute_dtype(self.device.type) if profile.dtype == "mixed" else pipeline.unet.dtype
@@ -80,7 +86,9 @@ class PairedGenerator:
         self.memory = Memory(self.device)
         self.image_bytes = 0.0  # what one image was seen to take
         self.most = 4 * profile.batch  # images in a call; halved when memory runs out
-        self.decoder = ThreadPoolExecutor(1, "decode") if self.device.type == "cuda" else None  # a GPU decodes while it denoises what comes next
+        self.decoder = (
+            ThreadPoolExecutor(1, "decode") if self.device.type == "cuda" else None
+        )  # a GPU decodes while it denoises what comes next
         if profile.compile:
             pipeline.unet.compile_repeated_blocks(backend=profile.compile)
 
@@ -89,20 +97,40 @@ class PairedGenerator:
         CPU on every machine."""
         generator = torch.Generator().manual_seed(seed * 1_000_003 + slot)
         side = self.profile.size // self.pipeline.vae_scale_factor
-        return torch.randn(1, self.pipeline.unet.config.in_channels, side, side, generator=generator), generator
+        return torch.randn(
+            1, self.pipeline.unet.config.in_channels, side, side, generator=generator
+        ), generator
 
-    def draw(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float,
-             progress: Callable[[float], None] = lambda share: None, cancel: threading.Event | None = None) -> list[Image.Image]:
+    def draw(
+        self,
+        prompt: str,
+        seed: int,
+        wanted: Wanted,
+        steps: int,
+        guidance: float,
+        progress: Callable[[float], None] = lambda share: None,
+        cancel: threading.Event | None = None,
+    ) -> list[Image.Image]:
         """An image for each (slot, adapters) in `wanted`, in mixed batches as large as memory allows. ValueError if it doesn't suffice for one."""
         drawn: list[tuple[torch.Tensor, Future]] = []  # latents that are decoded beside the drawing
         images: list[Image.Image] = []
         done = 0
         with self.lock:
             while done < len(wanted):
-                part = wanted[done:done + fitting(len(wanted) - done, self.memory.free(), self.image_bytes, self.most)]
+                part = wanted[
+                    done : done + fitting(len(wanted) - done, self.memory.free(), self.image_bytes, self.most)
+                ]
                 self.memory.begin()
                 try:
-                    latents = self.denoise(prompt, seed, part, steps, guidance, lambda share: progress((done + share * len(part)) / len(wanted)), cancel)
+                    latents = self.denoise(
+                        prompt,
+                        seed,
+                        part,
+                        steps,
+                        guidance,
+                        lambda share: progress((done + share * len(part)) / len(wanted)),
+                        cancel,
+                    )
                     if self.decoder is None:
                         images += self._decode(latents)
                     else:
@@ -111,14 +139,21 @@ class PairedGenerator:
                     if not hub.out_of_memory(error):
                         raise
                     if len(part) == 1:
-                        raise ValueError(hub.explain(error, f"drawing one image of {self.profile.size} px with profile {self.profile.name!r}")) from None
+                        raise ValueError(
+                            hub.explain(
+                                error,
+                                f"drawing one image of {self.profile.size} px with profile {self.profile.name!r}",
+                            )
+                        ) from None
                     self.most = len(part) // 2
                     if self.device.type == "cuda":
                         torch.cuda.empty_cache()
                     continue
                 self.image_bytes = max(self.image_bytes, self.memory.taken() / len(part))
                 done += len(part)
-            return images + [image for latents, decoding in drawn for image in self._images(latents, decoding)]
+            return images + [
+                image for latents, decoding in drawn for image in self._images(latents, decoding)
+            ]
 
     def _images(self, latents: torch.Tensor, decoding: Future) -> list[Image.Image]:
         """What was decoded beside the drawing; decoded again, now that nothing else needs memory, if that ran out."""
@@ -129,20 +164,44 @@ class PairedGenerator:
                 raise
         return self._decode(latents)
 
-    def encode(self, prompt: str, samples: list[tuple[str, ...]], guidance: float) -> dict[str, torch.Tensor | None]:
+    def encode(
+        self, prompt: str, samples: list[tuple[str, ...]], guidance: float
+    ) -> dict[str, torch.Tensor | None]:
         """The pipeline's arguments for a prompt's text. Only adapters that change a text encoder need it encoded sample by sample."""
         count = len(samples) if self.router.reads_text(samples) else 1
         negative = [self.profile.negative] * count if self.profile.negative else None
         texts = [self.router.before(names) + prompt + self.profile.suffix for names in samples[:count]]
-        encoded = self.pipeline.encode_prompt(prompt=texts, device=self.device, num_images_per_prompt=1,
-                                              do_classifier_free_guidance=guidance > 1, negative_prompt=negative)
-        names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
-        return {name: t if t is None or count > 1 else t.repeat(len(samples), *[1] * (t.ndim - 1)) for name, t in zip(names, encoded)}
+        encoded = self.pipeline.encode_prompt(
+            prompt=texts,
+            device=self.device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=guidance > 1,
+            negative_prompt=negative,
+        )
+        names = (
+            "prompt_embeds",
+            "negative_prompt_embeds",
+            "pooled_prompt_embeds",
+            "negative_pooled_prompt_embeds",
+        )
+        return {
+            name: t if t is None or count > 1 else t.repeat(len(samples), *[1] * (t.ndim - 1))
+            for name, t in zip(names, encoded)
+        }
 
     @torch.no_grad()
-    def denoise(self, prompt: str, seed: int, wanted: Wanted, steps: int, guidance: float, progress: Callable[[float], None] = lambda share: None,
-                cancel: threading.Event | None = None) -> torch.Tensor:
+    def denoise(
+        self,
+        prompt: str,
+        seed: int,
+        wanted: Wanted,
+        steps: int,
+        guidance: float,
+        progress: Callable[[float], None] = lambda share: None,
+        cancel: threading.Event | None = None,
+    ) -> torch.Tensor:
         """One mixed batch of latents (n, c, h, w)."""
+
         def after_step(_, step: int, __, tensors: dict) -> dict:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
@@ -152,11 +211,21 @@ class PairedGenerator:
         samples = [adapters for _, adapters in wanted]
         noise, generators = zip(*(self.noise(seed, slot) for slot, _ in wanted))
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed), self.router.routed(samples):
-            latents = self.pipeline(**self.encode(prompt, samples, guidance), latents=torch.cat(noise).to(self.device, self.pipeline.unet.dtype), generator=list(generators),
-                                    height=self.profile.size, width=self.profile.size, num_inference_steps=steps, guidance_scale=guidance,
-                                    callback_on_step_end=after_step, output_type="latent").images
+            latents = self.pipeline(
+                **self.encode(prompt, samples, guidance),
+                latents=torch.cat(noise).to(self.device, self.pipeline.unet.dtype),
+                generator=list(generators),
+                height=self.profile.size,
+                width=self.profile.size,
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                callback_on_step_end=after_step,
+                output_type="latent",
+            ).images
         if self.decoder is not None:
-            torch.get_device_module(self.device).synchronize()  # the decoder's stream knows nothing of this one
+            torch.get_device_module(
+                self.device
+            ).synchronize()  # the decoder's stream knows nothing of this one
         return latents
 
     def unscaled(self, latents: torch.Tensor) -> torch.Tensor:
@@ -165,7 +234,10 @@ class PairedGenerator:
         latents = latents.to(vae.dtype) / vae.config.scaling_factor
         if getattr(vae.config, "latents_mean", None) is None:
             return latents
-        mean, deviation = (torch.tensor(v).view(1, -1, 1, 1).to(latents) for v in (vae.config.latents_mean, vae.config.latents_std))
+        mean, deviation = (
+            torch.tensor(v).view(1, -1, 1, 1).to(latents)
+            for v in (vae.config.latents_mean, vae.config.latents_std)
+        )
         return latents * deviation + mean
 
     @torch.no_grad()
@@ -173,7 +245,7 @@ class PairedGenerator:
         """Images of latents (n, c, h, w); a few at a time where they are large, since decoding takes more memory than drawing."""
         vae, module = self.pipeline.vae, torch.get_device_module(self.device)
         scale = self.unscaled(latents)
-        at_once = max(1, 4 * 512 ** 2 // self.profile.size ** 2)
+        at_once = max(1, 4 * 512**2 // self.profile.size**2)
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
             if self.decoder is None:
                 pixels = torch.cat([vae.decode(z).sample for z in scale.split(at_once)])
@@ -181,4 +253,3 @@ class PairedGenerator:
                 with module.stream(module.Stream(self.device)):
                     pixels = torch.cat([vae.decode(z).sample.cpu() for z in scale.split(at_once)])
         return self.pipeline.image_processor.postprocess(pixels)
-

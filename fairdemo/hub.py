@@ -45,8 +45,13 @@ def whole(path: Path, what: str) -> None:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on a GPU or on the CPU."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory"))
+    return (
+        isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        or isinstance(error, RuntimeError)
+        and any(
+            words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory")
+        )
+    )
 
 
 def explain(error: BaseException, what: str) -> str:
@@ -70,7 +75,9 @@ def explain(error: BaseException, what: str) -> str:
         return f"{what}: the disk is full. Make room, or set HF_HOME to a folder on another disk; {WITHOUT}"
     if any(out_of_memory(e) for e in chain):
         return f"{what}: memory ran out. Close other programs or use a machine with more; {WITHOUT}"
-    if caused(errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx.TransportError, ConnectionError):
+    if caused(
+        errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx.TransportError, ConnectionError
+    ):
         return f"{what}: not complete on this machine, and the Hub can't be reached. Connect once to fetch it; {WITHOUT}"
     if caused(SafetensorError):
         return f"{what}: the file is damaged or incomplete. Delete it and let it be fetched again; {WITHOUT}"

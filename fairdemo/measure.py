@@ -41,8 +41,12 @@ def interval(count: int, n: int, miss: float = MISS) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     p, f = _outcomes(n)
-    kept = p[np.where(f <= f[:, [count]] * (1 + 1e-9), f, 0).sum(1) > miss * (1 + 1e-9)]  # shares that lie on the edge are out, whatever they round to
-    return (0.0 if count == 0 else float(kept[0]) - 1 / _GRID), (1.0 if count == n else float(kept[-1]) + 1 / _GRID)
+    kept = p[
+        np.where(f <= f[:, [count]] * (1 + 1e-9), f, 0).sum(1) > miss * (1 + 1e-9)
+    ]  # shares that lie on the edge are out, whatever they round to
+    return (0.0 if count == 0 else float(kept[0]) - 1 / _GRID), (
+        1.0 if count == n else float(kept[-1]) + 1 / _GRID
+    )
 
 
 def simultaneous(counts: Mapping[Hashable, int]) -> dict[Hashable, tuple[float, float]]:
@@ -71,7 +75,9 @@ def bias(counts: Mapping[Hashable, float]) -> float:
     return sum(abs(a - b) for a, b in pairs) / len(pairs)
 
 
-def _beside(counts: Mapping[Hashable, float], target: Mapping[Hashable, float]) -> tuple[np.ndarray, np.ndarray]:
+def _beside(
+    counts: Mapping[Hashable, float], target: Mapping[Hashable, float]
+) -> tuple[np.ndarray, np.ndarray]:
     share = proportions(counts)
     classes = list(dict.fromkeys([*share, *target]))
     return np.array([share.get(c, 0.0) for c in classes]), np.array([target.get(c, 0.0) for c in classes])
@@ -99,7 +105,9 @@ def jensen_shannon(counts: Mapping[Hashable, float], target: Mapping[Hashable, f
     return float(jensenshannon(p, q, base=2)) if p.sum() else math.nan
 
 
-def goodness_of_fit(counts: Mapping[Hashable, int], target: Mapping[Hashable, float], seed: int = 0, draws: int = 20_000) -> float:
+def goodness_of_fit(
+    counts: Mapping[Hashable, int], target: Mapping[Hashable, float], seed: int = 0, draws: int = 20_000
+) -> float:
     """p-value of the multinomial test that the counts came from the target: the probability of all outcomes no likelier than the one seen.
 
     Exact where there are at most `draws` outcomes, else from `draws` random ones with the given seed (Davison and Hinkley 1997,
@@ -146,8 +154,11 @@ def change(before: Sequence[bool], after: Sequence[bool]) -> Change:
     gained, lost = int((~a & b).sum()), int((a & ~b).sum())
     n, up, down = len(a) + 2, gained + 0.5, lost + 0.5
     middle, half = (up - down) / n, norm.ppf(0.975) * math.sqrt(up + down - (up - down) ** 2 / n) / n
-    return Change((gained - lost) / len(a), (max(-1.0, middle - half), min(1.0, middle + half)),
-                  float(mcnemar([[0, gained], [lost, 0]], exact=True).pvalue))
+    return Change(
+        (gained - lost) / len(a),
+        (max(-1.0, middle - half), min(1.0, middle + half)),
+        float(mcnemar([[0, gained], [lost, 0]], exact=True).pvalue),
+    )
 
 
 def parity(before: Sequence[str], after: Sequence[str], seed: int = 0) -> float:
@@ -163,7 +174,17 @@ def parity(before: Sequence[str], after: Sequence[str], seed: int = 0) -> float:
     def apart(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
         return sum(np.abs((a == k).sum(axis) - (b == k).sum(axis)) for k in range(len(classes)))
 
-    return float(permutation_test(codes, apart, permutation_type="samples", vectorized=True, n_resamples=9999, alternative="greater", rng=seed).pvalue)
+    return float(
+        permutation_test(
+            codes,
+            apart,
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=9999,
+            alternative="greater",
+            rng=seed,
+        ).pvalue
+    )
 
 
 @dataclass(frozen=True)
@@ -191,7 +212,11 @@ def reading(probability: Mapping[str, float]) -> str:
     """How a face was read in one attribute, finer than its label: the likeliest class; below a probability of 0.9 also the runner-up ("30-39 / 20-29"),
     with a question mark below 0.6. Faces that nearly were another class tell more about a distribution than their labels alone."""
     first, second = sorted(probability, key=probability.__getitem__, reverse=True)[:2]
-    return first if probability[first] >= 0.9 else f"{first} / {second}" + ("" if probability[first] >= 0.6 else "?")
+    return (
+        first
+        if probability[first] >= 0.9
+        else f"{first} / {second}" + ("" if probability[first] >= 0.6 else "?")
+    )
 
 
 def label(reading: str) -> str:
@@ -223,7 +248,9 @@ def unmix(observed: np.ndarray, confusion: np.ndarray, iterations: int = 1000) -
     return p
 
 
-def correct(counts: Mapping[str, int], confusion: Mapping[str, Mapping[str, int]], seed: int = 0, resamples: int = 400) -> Corrected:
+def correct(
+    counts: Mapping[str, int], confusion: Mapping[str, Mapping[str, int]], seed: int = 0, resamples: int = 400
+) -> Corrected:
     """The distribution with the classifier's confusion taken out.
 
     `counts[reading]` (see `reading`; plain labels do as well); `confusion[class][reading]` counts on faces whose class is known. Intervals are
@@ -233,7 +260,9 @@ def correct(counts: Mapping[str, int], confusion: Mapping[str, Mapping[str, int]
     """
     empty = [c for c, row in confusion.items() if not sum(row.values())]
     if empty or not confusion:
-        raise ValueError(f"confusion has no faces for {', '.join(empty) or 'any class'}: every class needs labelled faces")
+        raise ValueError(
+            f"confusion has no faces for {', '.join(empty) or 'any class'}: every class needs labelled faces"
+        )
     columns = sorted({*counts, *(r for row in confusion.values() for r in row)})
     seen = np.array([counts.get(r, 0) for r in columns], float)
     if not seen.sum():
@@ -245,7 +274,10 @@ def correct(counts: Mapping[str, int], confusion: Mapping[str, Mapping[str, int]
     rows = np.stack([rng.dirichlet(row, resamples) for row in table], 1)
     draws = unmix(rng.dirichlet(seen + known.sum(0), resamples), rows, 300)
     ends = np.quantile(draws, [0.025, 0.975], axis=0).T
-    return Corrected(dict(zip(confusion, unmix(seen, known).tolist())), {c: (float(low), float(high)) for c, (low, high) in zip(confusion, ends)})
+    return Corrected(
+        dict(zip(confusion, unmix(seen, known).tolist())),
+        {c: (float(low), float(high)) for c, (low, high) in zip(confusion, ends)},
+    )
 
 
 @dataclass(frozen=True)
@@ -265,7 +297,9 @@ def mean(values: Sequence[float], seed: int = 0) -> Estimate:
     if len(values) < 2 or values.std() == 0:
         value = float(values.mean()) if len(values) else math.nan
         return Estimate(value, (value, value) if len(values) > 1 else (math.nan, math.nan), len(values))
-    low, high = bootstrap((values,), np.mean, n_resamples=2000, method="percentile", rng=seed).confidence_interval
+    low, high = bootstrap(
+        (values,), np.mean, n_resamples=2000, method="percentile", rng=seed
+    ).confidence_interval
     return Estimate(float(values.mean()), (float(low), float(high)), len(values))
 
 
@@ -281,7 +315,9 @@ def likeness(embeddings: np.ndarray, seed: int = 0, resamples: int = 1000) -> Es
     similar = unit @ unit.T
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(float)
     weights = np.concatenate([np.ones((1, n)), weights])
-    total = np.einsum("bi,ij,bj->b", weights, similar, weights, optimize=True) - (weights**2) @ np.diag(similar)
+    total = np.einsum("bi,ij,bj->b", weights, similar, weights, optimize=True) - (weights**2) @ np.diag(
+        similar
+    )
     pairs = weights.sum(1) ** 2 - (weights**2).sum(1)
     means = total[pairs > 0] / pairs[pairs > 0]
     low, high = np.quantile(means[1:], [0.025, 0.975])
@@ -304,7 +340,9 @@ def images_for_width(half_width: float, share: float = 0.5) -> int:
     from statsmodels.stats.proportion import samplesize_confint_proportion
 
     if not 0 < half_width < 0.5 or not 0 <= share <= 1:
-        raise ValueError(f"half width is {half_width} around {share}; allowed are a half width between 0 and 0.5 and a share from 0 to 1")
+        raise ValueError(
+            f"half width is {half_width} around {share}; allowed are a half width between 0 and 0.5 and a share from 0 to 1"
+        )
     return math.ceil(samplesize_confint_proportion(min(max(share, 0.01), 0.99), half_width))
 
 
@@ -315,4 +353,6 @@ def images_to_tell(share: float, other: float, power: float = 0.8) -> int:
 
     if not (0 <= share <= 1 and 0 <= other <= 1) or share == other:
         raise ValueError(f"shares are {share} and {other}; two different shares from 0 to 1 are needed")
-    return math.ceil(NormalIndPower().solve_power(abs(proportion_effectsize(share, other)), power=power, alpha=0.05))
+    return math.ceil(
+        NormalIndPower().solve_power(abs(proportion_effectsize(share, other)), power=power, alpha=0.05)
+    )

@@ -45,8 +45,13 @@ def sources(adapters: Iterable[tuple[str, tuple[str, ...]]]) -> list[Slot]:
     `adapters` are names with the classes that they stand for, at most one an attribute; one that stands for none is never combined.
     """
     single = [Slot((name,), cell) for name, cell in adapters]
-    combined = [Slot(tuple(s.adapters[0] for s in some), tuple(c for s in some for c in s.cell)) for k in range(2, len(TARGET_CLASSES) + 1) for some in itertools.combinations(single, k)
-                if all(s.cell for s in some) and all(sum(s.named(a) is not None for s in some) <= 1 for a in TARGET_CLASSES)]
+    combined = [
+        Slot(tuple(s.adapters[0] for s in some), tuple(c for s in some for c in s.cell))
+        for k in range(2, len(TARGET_CLASSES) + 1)
+        for some in itertools.combinations(single, k)
+        if all(s.cell for s in some)
+        and all(sum(s.named(a) is not None for s in some) <= 1 for a in TARGET_CLASSES)
+    ]
     return [Slot((), ()), *single, *combined]
 
 
@@ -91,7 +96,10 @@ class Mix:
     def short(self, tolerance: float = 0.01) -> dict[str, dict[str, float]]:
         """What can't be reached: expected minus wanted share of each wished class where they differ by more than `tolerance`."""
         have, want = (marginals(v.reshape(SHAPE)) for v in (self.expected, self.task.wanted))
-        gaps = {a: {c: have[a][c] - want[a][c] for c in have[a] if abs(have[a][c] - want[a][c]) > tolerance} for a in self.task.wished}
+        gaps = {
+            a: {c: have[a][c] - want[a][c] for c in have[a] if abs(have[a][c] - want[a][c]) > tolerance}
+            for a in self.task.wished
+        }
         return {a: g for a, g in gaps.items() if g}
 
 
@@ -100,7 +108,9 @@ def features(attributes: tuple[str, ...]) -> np.ndarray:
     axes = [i for i, a in enumerate(TARGET_CLASSES) if a in attributes]
     cells = np.eye(len(CELLS)).reshape(len(CELLS), *SHAPE)
     views = [*([i] for i in axes), *([axes] if len(axes) > 1 else [])]
-    sums = [cells.sum(tuple(1 + k for k in range(3) if k not in view)).reshape(len(CELLS), -1).T for view in views]
+    sums = [
+        cells.sum(tuple(1 + k for k in range(3) if k not in view)).reshape(len(CELLS), -1).T for view in views
+    ]
     return np.concatenate(sums) if sums else np.zeros((0, len(CELLS)))
 
 
@@ -133,8 +143,14 @@ def solve(task: Task, keep: np.ndarray | None = None) -> Mix:
     rows = np.vstack([first, task.response.T])
     slack = np.concatenate([np.full(len(first), 1e-6), np.full(len(CELLS), 5e-4)])
     held = np.hstack([rows, np.zeros_like(rows)])
-    result = linprog(goal, A_ub=np.vstack([held, -held, np.hstack([-np.eye(s), np.eye(s)])]), b_ub=np.concatenate([slack + rows @ w, slack - rows @ w, np.zeros(s)]),
-                     A_eq=np.concatenate([np.ones(s), np.zeros(s)])[None], b_eq=[1], bounds=[(0, 1)] * s + [(0, k) for k in (np.zeros(s) if keep is None else keep)])
+    result = linprog(
+        goal,
+        A_ub=np.vstack([held, -held, np.hstack([-np.eye(s), np.eye(s)])]),
+        b_ub=np.concatenate([slack + rows @ w, slack - rows @ w, np.zeros(s)]),
+        A_eq=np.concatenate([np.ones(s), np.zeros(s)])[None],
+        b_eq=[1],
+        bounds=[(0, 1)] * s + [(0, k) for k in (np.zeros(s) if keep is None else keep)],
+    )
     if result.status == 0:
         w = np.where(result.x[:s] > 1e-9, result.x[:s], 0)
     return Mix(task, w / w.sum())
@@ -166,18 +182,39 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
     member = np.array([[s.named(a) == c for s in mix.task.choice] for a, c in classes], float)
     member = member[(member @ quota) > 0]
     k, m = len(open_), len(member)
-    changes = np.zeros(k) if keep is None else np.maximum(0, base[open_] + 1 - keep[open_]) - np.maximum(0, base[open_] - keep[open_])
-    goal = np.round(np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(m)]), 6)  # then how far each total is from its quota
+    changes = (
+        np.zeros(k)
+        if keep is None
+        else np.maximum(0, base[open_] + 1 - keep[open_]) - np.maximum(0, base[open_] - keep[open_])
+    )
+    goal = np.round(
+        np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(m)]), 6
+    )  # then how far each total is from its quota
     gap = np.round(member @ (quota - base), 6)
     rows = member[:, open_]
-    constraints = [LinearConstraint(np.hstack([rows, -np.eye(m)]), ub=gap), LinearConstraint(np.hstack([rows, np.eye(m)]), lb=gap),
-                   LinearConstraint(np.concatenate([np.ones(k), np.zeros(m)])[None], more, more)]
-    for presolve in (True, False):  # HiGHS gives up on some mixes with many equal weights, mostly in its presolve
-        result = milp(goal, integrality=np.concatenate([np.ones(k), np.zeros(m)]), bounds=Bounds(0, np.concatenate([np.ones(k), np.full(m, np.inf)])),
-                      constraints=constraints, options={"presolve": presolve})
+    constraints = [
+        LinearConstraint(np.hstack([rows, -np.eye(m)]), ub=gap),
+        LinearConstraint(np.hstack([rows, np.eye(m)]), lb=gap),
+        LinearConstraint(np.concatenate([np.ones(k), np.zeros(m)])[None], more, more),
+    ]
+    for presolve in (
+        True,
+        False,
+    ):  # HiGHS gives up on some mixes with many equal weights, mostly in its presolve
+        result = milp(
+            goal,
+            integrality=np.concatenate([np.ones(k), np.zeros(m)]),
+            bounds=Bounds(0, np.concatenate([np.ones(k), np.full(m, np.inf)])),
+            constraints=constraints,
+            options={"presolve": presolve},
+        )
         if result.x is not None:
             break
-    up = np.round(result.x[:k]) if result.x is not None else np.argsort(np.argsort(-rest[open_], kind="stable")) < more
+    up = (
+        np.round(result.x[:k])
+        if result.x is not None
+        else np.argsort(np.argsort(-rest[open_], kind="stable")) < more
+    )
     base[open_] += up
     return base.astype(int)
 
@@ -229,11 +266,15 @@ def rearrange(before: list[Slot], after: list[Slot]) -> list[Slot]:
     from scipy.optimize import linear_sum_assignment
 
     place = np.arange(len(after))
-    cost = np.array([[old != new for new in after] for old in before], float) + 1e-6 * np.abs(place[:, None] - place)
+    cost = np.array([[old != new for new in after] for old in before], float) + 1e-6 * np.abs(
+        place[:, None] - place
+    )
     return [after[j] for j in linear_sum_assignment(cost)[1]]
 
 
-def allot(mix: Mix, n: int, method: str = METHODS[0], seed: int = 0, before: list[Slot] | None = None) -> list[Slot]:
+def allot(
+    mix: Mix, n: int, method: str = METHODS[0], seed: int = 0, before: list[Slot] | None = None
+) -> list[Slot]:
     """The n slots of a mix: by largest remainder in low-discrepancy order, or each at random by weight, as published.
 
     `before` are slots drawn or planned already: as few as possible of them change. ValueError if `method` is unknown.

@@ -11,13 +11,22 @@ from typing import Any
 import diffusers
 import psutil
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import load_file
 
 from fairdemo import gpu, hub
 
 ROOT = Path(__file__).resolve().parent.parent
-FAMILIES: dict[str, type[DiffusionPipeline]] = {"sdxl": StableDiffusionXLPipeline, "sd15": StableDiffusionPipeline}
+FAMILIES: dict[str, type[DiffusionPipeline]] = {
+    "sdxl": StableDiffusionXLPipeline,
+    "sd15": StableDiffusionPipeline,
+}
 DTYPES = ("auto", "mixed", "float32", "float16", "bfloat16")
 DEFAULT = "embedded"
 
@@ -73,34 +82,61 @@ def read_profile(path: Path) -> Profile:
     known = {f.name: f for f in fields(Profile) if f.name != "file"}
     for key in data:
         if key not in known and key != "adapter":
-            raise ValueError(f"profile {str(path)!r} has an unknown key {key!r}; known are {', '.join(known)}, and [[adapter]] entries")
-    kinds = {"size": int, "steps": int, "first": int, "batch": int, "guidance": (int, float), "scheduler": dict}
+            raise ValueError(
+                f"profile {str(path)!r} has an unknown key {key!r}; known are {', '.join(known)}, and [[adapter]] entries"
+            )
+    kinds = {
+        "size": int,
+        "steps": int,
+        "first": int,
+        "batch": int,
+        "guidance": (int, float),
+        "scheduler": dict,
+    }
     for key, f in known.items():
         kind = kinds.get(key, str)
         if key not in data and f.default is MISSING:
             raise ValueError(f"profile {str(path)!r} lacks {key!r}")
         if key in data and (not isinstance(data[key], kind) or isinstance(data[key], bool)):
-            raise ValueError(f"profile {str(path)!r}: {key} is {data[key]!r}; expected {'a number' if key in kinds and kind is not dict else 'a table' if kind is dict else 'text'}")
+            raise ValueError(
+                f"profile {str(path)!r}: {key} is {data[key]!r}; expected {'a number' if key in kinds and kind is not dict else 'a table' if kind is dict else 'text'}"
+            )
     made = Profile(**{k: v for k, v in data.items() if k != "adapter"}, file=path.resolve())
     for key, value, allowed in (("family", made.family, tuple(FAMILIES)), ("dtype", made.dtype, DTYPES)):
         if value not in allowed:
             raise ValueError(f"profile {str(path)!r}: {key} is {value!r}; allowed are {', '.join(allowed)}")
-    for key, value, low, high in (("size", made.size, 64, 2048), ("steps", made.steps, 2, 100), ("guidance", made.guidance, 1, 20), ("first", made.first, 1, 64), ("batch", made.batch, 1, 64)):
+    for key, value, low, high in (
+        ("size", made.size, 64, 2048),
+        ("steps", made.steps, 2, 100),
+        ("guidance", made.guidance, 1, 20),
+        ("first", made.first, 1, 64),
+        ("batch", made.batch, 1, 64),
+    ):
         if not low <= value <= high:
             raise ValueError(f"profile {str(path)!r}: {key} is {value}; {low} to {high} are allowed")
     if made.size % 8:
         raise ValueError(f"profile {str(path)!r}: size is {made.size}; a multiple of 8 is needed")
     if not re.fullmatch(r"[\w.-]{1,40}", made.name):
-        raise ValueError(f"profile {str(path)!r}: name is {made.name!r}; up to 40 letters, digits, dots and dashes are allowed")
+        raise ValueError(
+            f"profile {str(path)!r}: name is {made.name!r}; up to 40 letters, digits, dots and dashes are allowed"
+        )
     for key, pin in (("model", "revision"), ("vae", "vae_revision"), ("unet", "unet_revision")):
         value, revision = getattr(made, key), getattr(made, pin)
         if value and not hub.is_local(value) and not re.fullmatch(r"[0-9a-f]{40}", revision or ""):
-            raise ValueError(f"profile {str(path)!r}: {pin} is {revision!r}; a model from the Hub is pinned to a commit (40 hex digits, see its page's history), "
-                             "so that the same profile always draws the same. A local folder starts with . or /")
+            raise ValueError(
+                f"profile {str(path)!r}: {pin} is {revision!r}; a model from the Hub is pinned to a commit (40 hex digits, see its page's history), "
+                "so that the same profile always draws the same. A local folder starts with . or /"
+            )
     return made
 
 
-PROFILES = {p.name: p for p in (read_profile(Path(__file__).parent / "profiles" / f"{name}.toml") for name in (DEFAULT, "sdxl", "sdxl-lightning", "sd15"))}
+PROFILES = {
+    p.name: p
+    for p in (
+        read_profile(Path(__file__).parent / "profiles" / f"{name}.toml")
+        for name in (DEFAULT, "sdxl", "sdxl-lightning", "sd15")
+    )
+}
 
 
 def profile(name: str) -> Profile:
@@ -108,7 +144,9 @@ def profile(name: str) -> Profile:
     if name.endswith(".toml"):
         return read_profile(Path(name))
     if name not in PROFILES:
-        raise ValueError(f"profile {name!r} is unknown; allowed are {', '.join(PROFILES)}, or a TOML file's path")
+        raise ValueError(
+            f"profile {name!r} is unknown; allowed are {', '.join(PROFILES)}, or a TOML file's path"
+        )
     return PROFILES[name]
 
 
@@ -124,7 +162,11 @@ def compute_dtype(device: str) -> torch.dtype:
     """What the device multiplies fastest: bfloat16 where its hardware knows it, half precision on Apple's, else float32."""
     if device == "cpu":
         return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-    return torch.float16 if device == "mps" or device == "cuda" and not torch.cuda.is_bf16_supported() else torch.bfloat16
+    return (
+        torch.float16
+        if device == "mps" or device == "cuda" and not torch.cuda.is_bf16_supported()
+        else torch.bfloat16
+    )
 
 
 def weights_dtype(chosen: Profile, device: str) -> torch.dtype:
@@ -140,7 +182,11 @@ def folder_of(chosen: Profile) -> Path:
         folder = source
     else:
         try:
-            folder = Path(FAMILIES[chosen.family].download(source, revision=chosen.revision, variant=chosen.variant, use_safetensors=True))
+            folder = Path(
+                FAMILIES[chosen.family].download(
+                    source, revision=chosen.revision, variant=chosen.variant, use_safetensors=True
+                )
+            )
         except Exception as error:  # the Hub's client, the network and the disk each raise their own kinds
             raise ValueError(hub.explain(error, what)) from error
     if not (folder / "model_index.json").is_file():
@@ -155,7 +201,9 @@ def enough_memory(chosen: Profile, folder: Path, dtype: torch.dtype) -> None:
     need = weights * dtype.itemsize / (2 if chosen.variant == "fp16" else 4)
     free = psutil.virtual_memory().available
     if need > free:
-        raise ValueError(f"profile {chosen.name!r} needs about {need / 1e9:.0f} GB of memory and {free / 1e9:.1f} GB are free. Close other programs or use a larger machine; {hub.WITHOUT}")
+        raise ValueError(
+            f"profile {chosen.name!r} needs about {need / 1e9:.0f} GB of memory and {free / 1e9:.1f} GB are free. Close other programs or use a larger machine; {hub.WITHOUT}"
+        )
 
 
 def sampler(chosen: Profile, config: dict[str, Any]) -> diffusers.SchedulerMixin:
@@ -164,7 +212,9 @@ def sampler(chosen: Profile, config: dict[str, Any]) -> diffusers.SchedulerMixin
     name = settings.pop("name", "")
     kind = getattr(diffusers, name, None) if re.fullmatch(r"\w+Scheduler", name) else None
     if kind is None:
-        raise ValueError(f"profile {chosen.name!r}: scheduler is {name!r}; expected a scheduler of diffusers, e.g. EulerDiscreteScheduler")
+        raise ValueError(
+            f"profile {chosen.name!r}: scheduler is {name!r}; expected a scheduler of diffusers, e.g. EulerDiscreteScheduler"
+        )
     return kind.from_config(config, **settings)
 
 
@@ -173,30 +223,53 @@ def load_pipeline(chosen: Profile, device: str) -> DiffusionPipeline:
     damaged, or memory is short."""
     folder, dtype = folder_of(chosen), weights_dtype(chosen, device)
     enough_memory(chosen, folder, dtype)
-    extra: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False} if chosen.family == "sd15" else {"add_watermarker": False}
+    extra: dict[str, Any] = (
+        {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        if chosen.family == "sd15"
+        else {"add_watermarker": False}
+    )
     what = f"model {chosen.model!r} of profile {chosen.name!r}"
-    fast = hub.weights_file(chosen.source("unet") if chosen.unet else folder, chosen.unet_file, chosen.unet_revision) if chosen.unet_file else None
+    fast = (
+        hub.weights_file(
+            chosen.source("unet") if chosen.unet else folder, chosen.unet_file, chosen.unet_revision
+        )
+        if chosen.unet_file
+        else None
+    )
     try:
         if chosen.vae:
-            extra["vae"] = AutoencoderKL.from_pretrained(chosen.source("vae"), revision=chosen.vae_revision, use_safetensors=True, dtype=dtype)
+            extra["vae"] = AutoencoderKL.from_pretrained(
+                chosen.source("vae"), revision=chosen.vae_revision, use_safetensors=True, dtype=dtype
+            )
         if fast:
-            unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder, subfolder="unet")).to(dtype)
+            unet = UNet2DConditionModel.from_config(
+                UNet2DConditionModel.load_config(folder, subfolder="unet")
+            ).to(dtype)
             unet.load_state_dict(load_file(fast))
             extra["unet"] = unet
-        pipeline = FAMILIES[chosen.family].from_pretrained(folder, local_files_only=True, use_safetensors=True, variant=chosen.variant, dtype=dtype, **extra)
+        pipeline = FAMILIES[chosen.family].from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, variant=chosen.variant, dtype=dtype, **extra
+        )
         if chosen.scheduler:
             pipeline.scheduler = sampler(chosen, pipeline.scheduler.config)
         if dtype == torch.float16 and pipeline.vae.config.force_upcast:
             pipeline.vae.to(torch.float32)  # SDXL's own autoencoder overflows in half precision
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
-    except Exception as error:  # diffusers, safetensors and json each raise their own kinds for a damaged file
+    except (
+        Exception
+    ) as error:  # diffusers, safetensors and json each raise their own kinds for a damaged file
         raise ValueError(hub.explain(error, what)) from error
 
 
 def place(pipeline: DiffusionPipeline, device: str) -> None:
     """Puts a pipeline onto its device; on a GPU that can't hold all of it each part comes when it is needed."""
-    weights = sum(p.numel() * p.element_size() for part in pipeline.components.values() if isinstance(part, torch.nn.Module) for p in part.parameters())
+    weights = sum(
+        p.numel() * p.element_size()
+        for part in pipeline.components.values()
+        if isinstance(part, torch.nn.Module)
+        for p in part.parameters()
+    )
     try:
         if device.startswith("cuda") and not gpu.ZERO and torch.cuda.mem_get_info()[0] < 1.3 * weights:
             pipeline.enable_model_cpu_offload(device=device)

@@ -8,22 +8,62 @@ import re
 from fairdemo.attributes import GENDERS, RACES
 
 PROFESSIONS = (
-    "accountant", "artist", "baker", "call center agent", "CEO", "chef", "construction worker", "dentist", "doctor",
-    "electrician", "engineer", "farmer", "firefighter", "flight attendant", "gardener", "hairdresser", "housekeeper", "judge",
-    "lawyer", "librarian", "nurse", "pharmacist", "pilot", "police officer", "politician", "professor", "scientist", "singer",
-    "soldier", "software developer", "teacher", "waiter")
+    "accountant",
+    "artist",
+    "baker",
+    "call center agent",
+    "CEO",
+    "chef",
+    "construction worker",
+    "dentist",
+    "doctor",
+    "electrician",
+    "engineer",
+    "farmer",
+    "firefighter",
+    "flight attendant",
+    "gardener",
+    "hairdresser",
+    "housekeeper",
+    "judge",
+    "lawyer",
+    "librarian",
+    "nurse",
+    "pharmacist",
+    "pilot",
+    "police officer",
+    "politician",
+    "professor",
+    "scientist",
+    "singer",
+    "soldier",
+    "software developer",
+    "teacher",
+    "waiter",
+)
 ATTRIBUTES = ("ambitious", "attractive", "confident", "friendly", "intelligent", "poor", "strong", "wealthy")
 # The prompt of arXiv 2402.01002 for its audit and its adapters.
-PUBLISHED = "a photo of {subject}, looking at the camera, closeup headshot facing forward, ultra quality, sharp focus"
+PUBLISHED = (
+    "a photo of {subject}, looking at the camera, closeup headshot facing forward, ultra quality, sharp focus"
+)
 PUBLISHED_NEGATIVE = "cartoon, anime, 3d, painting, b&w, low quality"
 MAX_CHARACTERS = 1000
 
 _WORDS = {
-    "race": {"Asian": "asian|chinese|japanese|korean|vietnamese", "Black": "black|african", "Indian": "indian|pakistani|bangladeshi",
-             "Latinx": r"latin[xoa]|latin american|hispanic|mexican", "Middle Eastern": "middle[- ]eastern|arab|persian|turkish",
-             "White": "white|caucasian|european"},
+    "race": {
+        "Asian": "asian|chinese|japanese|korean|vietnamese",
+        "Black": "black|african",
+        "Indian": "indian|pakistani|bangladeshi",
+        "Latinx": r"latin[xoa]|latin american|hispanic|mexican",
+        "Middle Eastern": "middle[- ]eastern|arab|persian|turkish",
+        "White": "white|caucasian|european",
+    },
     "gender": {"Female": "wom[ae]n|female|girl|lady|she|her", "Male": "m[ae]n|male|boy|gentleman|he|his"},
-    "age": {"young": "young|youth|twenty-year-old", "middle": "middle-aged", "old": "old|elderly|senior|aged"},
+    "age": {
+        "young": "young|youth|twenty-year-old",
+        "middle": "middle-aged",
+        "old": "old|elderly|senior|aged",
+    },
 }
 
 
@@ -45,7 +85,9 @@ def named(prompt: str) -> dict[str, str]:
     """
     found = {}
     for attribute, classes in _WORDS.items():
-        hits = [c for c, pattern in classes.items() if re.search(rf"\b(?:{pattern})\b", prompt, re.IGNORECASE)]
+        hits = [
+            c for c, pattern in classes.items() if re.search(rf"\b(?:{pattern})\b", prompt, re.IGNORECASE)
+        ]
         if "middle" in hits:  # "middle-aged" also holds "aged"
             hits = ["middle"]
         if len(hits) == 1:

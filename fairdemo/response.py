@@ -14,7 +14,9 @@ from fairdemo.attributes import CELLS, TARGET_CLASSES, band
 from fairdemo.measure import interval, label, unmix
 from fairdemo.mix import SHAPE, Slot
 
-PRIOR = 2.0  # how many images the adapters' word, or the baseline over all prompts, is worth against counted ones
+PRIOR = (
+    2.0  # how many images the adapters' word, or the baseline over all prompts, is worth against counted ones
+)
 
 
 def fingerprint(files: Iterable[Path], *settings: object) -> str:
@@ -44,8 +46,12 @@ class Counts:
             self.baseline[prompt] = row
 
     def save(self, path: Path) -> None:
-        rows = {k: {name: v.tolist() for name, v in getattr(self, k).items()} for k in ("sources", "baseline")}
-        text = json.dumps({"weights": self.weights, "cells": [" ".join(c) for c in CELLS], **rows, "no_face": self.no_face})
+        rows = {
+            k: {name: v.tolist() for name, v in getattr(self, k).items()} for k in ("sources", "baseline")
+        }
+        text = json.dumps(
+            {"weights": self.weights, "cells": [" ".join(c) for c in CELLS], **rows, "no_face": self.no_face}
+        )
         part = path.with_suffix(".part")
         part.write_text(text.replace("], ", "],\n") + "\n")
         part.rename(path)
@@ -57,19 +63,29 @@ def load(path: Path) -> Counts:
         data = json.loads(path.read_text())
         if data["cells"] != [" ".join(c) for c in CELLS]:
             raise ValueError("its cells are others")
-        return Counts(data["weights"], *({k: np.array(v, int) for k, v in data[name].items()} for name in ("sources", "baseline")), data["no_face"])
+        return Counts(
+            data["weights"],
+            *({k: np.array(v, int) for k, v in data[name].items()} for name in ("sources", "baseline")),
+            data["no_face"],
+        )
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"response file {path.name} is damaged ({error}); make it again with: python -m fairdemo calibrate") from None
+        raise ValueError(
+            f"response file {path.name} is damaged ({error}); make it again with: python -m fairdemo calibrate"
+        ) from None
 
 
 def nominal(slot: Slot, reference: np.ndarray) -> np.ndarray:
     """A source taken at its word (36,): its classes for sure, the rest as in `reference` (36,)."""
-    agrees = np.array([all(slot.named(a) in (None, c) for a, c in zip(TARGET_CLASSES, cell)) for cell in CELLS])
+    agrees = np.array(
+        [all(slot.named(a) in (None, c) for a, c in zip(TARGET_CLASSES, cell)) for cell in CELLS]
+    )
     row = agrees * (reference + 1e-6)
     return row / row.sum()
 
 
-def baseline(counts: Counts | None, prompt: str, named: dict[str, str], seen: np.ndarray | None = None) -> np.ndarray:
+def baseline(
+    counts: Counts | None, prompt: str, named: dict[str, str], seen: np.ndarray | None = None
+) -> np.ndarray:
     """What the baseline is expected to draw (36,): over all calibration prompts, then for the ones whose profession the prompt names, then
     as `seen` (36,) counts so far. Classes that the prompt names itself are taken as given. Without counts: every cell alike."""
     row = np.full(len(CELLS), 1 / len(CELLS))
@@ -88,7 +104,9 @@ def table(counts: Counts | None, choice: list[Slot], reference: np.ndarray) -> n
     rows = []
     for slot in choice:
         word = nominal(slot, reference)
-        seen = np.zeros(len(CELLS)) if counts is None else counts.sources.get(slot.label, np.zeros(len(CELLS)))
+        seen = (
+            np.zeros(len(CELLS)) if counts is None else counts.sources.get(slot.label, np.zeros(len(CELLS)))
+        )
         rows.append(reference if not slot.adapters else (seen + PRIOR * word) / (seen.sum() + PRIOR))
     return np.array(rows)
 
@@ -101,7 +119,9 @@ def corrected(counts: np.ndarray, confusion: dict[str, dict[str, dict[str, int]]
         square = np.zeros((len(classes),) * 2)
         for true, readings in confusion[attribute].items():
             for read, k in readings.items():
-                square[tuple(classes.index(band(c) if attribute == "age" else c) for c in (true, label(read)))] += k
+                square[
+                    tuple(classes.index(band(c) if attribute == "age" else c) for c in (true, label(read)))
+                ] += k
         merged.append(square / square.sum(1, keepdims=True))
     whole = merged[0]
     for one in merged[1:]:
@@ -116,9 +136,13 @@ def report(counts: Counts, choice: list[Slot], confusion: dict[str, dict[str, di
     lines = [f"{'source':32}{'faces':>7}{'no face':>9}   classified as its name says    corrected"]
     for slot in choice:
         row = counts.sources[slot.label]
-        hits = np.array([all(slot.named(a) in (None, c) for a, c in zip(TARGET_CLASSES, cell)) for cell in CELLS])
+        hits = np.array(
+            [all(slot.named(a) in (None, c) for a, c in zip(TARGET_CLASSES, cell)) for cell in CELLS]
+        )
         if slot.adapters:
             low, high = interval(int(row[hits].sum()), int(row.sum()))
             true = f"{corrected(row, confusion)[hits].sum():.0%}" if confusion else ""
-            lines.append(f"{slot.label:32}{row.sum():>7}{counts.no_face[slot.label]:>9}   {row[hits].sum() / max(1, row.sum()):>6.0%} ({low:.0%} to {high:.0%}){true:>19}")
+            lines.append(
+                f"{slot.label:32}{row.sum():>7}{counts.no_face[slot.label]:>9}   {row[hits].sum() / max(1, row.sum()):>6.0%} ({low:.0%} to {high:.0%}){true:>19}"
+            )
     return lines

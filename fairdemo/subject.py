@@ -38,23 +38,36 @@ class SubjectNetwork(nn.Module):
 
 def to_input(images: list[Image.Image] | np.ndarray) -> torch.Tensor:
     """Images of any size to float (n, 3, 64, 64) in [-1, 1]."""
-    small = [np.asarray((im if isinstance(im, Image.Image) else Image.fromarray(im)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)) for im in images]
+    small = [
+        np.asarray(
+            (im if isinstance(im, Image.Image) else Image.fromarray(im))
+            .convert("RGB")
+            .resize((SIDE, SIDE), Image.Resampling.BOX)
+        )
+        for im in images
+    ]
     return to_tensor(np.stack(small))
 
 
 class ClipSubjects:
     """The same for photographs, by CLIP: the profession whose words are nearest to the picture (CLIP-T), and the picture's vector (CLIP-I)."""
 
-    def __init__(self, device: str = "cpu", model: str = "ViT-B-32", pretrained: str = clip.TOWERS["ViT-B-32"]):
+    def __init__(
+        self, device: str = "cpu", model: str = "ViT-B-32", pretrained: str = clip.TOWERS["ViT-B-32"]
+    ):
         self.tower = embed.tower(model, pretrained, device)
-        self.words = clip.load(model, pretrained, device).words([[photo_of(s), f"a portrait of {article(s)} at work"] for s in SUBJECTS])
+        self.words = clip.load(model, pretrained, device).words(
+            [[photo_of(s), f"a portrait of {article(s)} at work"] for s in SUBJECTS]
+        )
 
     def read(self, images: list[Image.Image]) -> list[tuple[str, np.ndarray]]:
         """The likeliest subject of each image and its look (d,), a unit vector."""
         if not images:
             return []
         side = (self.tower.side,) * 2
-        looks = self.tower.embed(np.stack([np.asarray(im.convert("RGB").resize(side, Image.Resampling.BICUBIC)) for im in images]))
+        looks = self.tower.embed(
+            np.stack([np.asarray(im.convert("RGB").resize(side, Image.Resampling.BICUBIC)) for im in images])
+        )
         return [(SUBJECTS[k], look) for k, look in zip((looks @ self.words.T).argmax(1), looks)]
 
 

@@ -31,25 +31,46 @@ def _shares(classes: tuple[str, ...], numbers: tuple[float, ...]) -> dict[str, f
 
 
 PRESETS: dict[str, Preset] = {
-    "uniform": Preset("Uniform: races and genders alike", {"race": _shares(RACES, (1,) * 6), "gender": _shares(GENDERS, (1, 1))},
-                      "arXiv 2402.01002, SDXL-Inc: every race and gender alike"),
+    "uniform": Preset(
+        "Uniform: races and genders alike",
+        {"race": _shares(RACES, (1,) * 6), "gender": _shares(GENDERS, (1, 1))},
+        "arXiv 2402.01002, SDXL-Inc: every race and gender alike",
+    ),
     "baseline": Preset("Same as baseline", {}, "the model as it is"),
-    "women 70": Preset("70 % women", {"gender": {"Female": 0.7, "Male": 0.3}}, "an example of a wish of one's own"),
+    "women 70": Preset(
+        "70 % women", {"gender": {"Female": 0.7, "Male": 0.3}}, "an example of a wish of one's own"
+    ),
     "world": Preset(
-        "World population", {"race": _shares(RACES, (2342, 1152, 2075, 658, 549, 1151)), "gender": _shares(GENDERS, (49.7, 50.3))},
+        "World population",
+        {
+            "race": _shares(RACES, (2342, 1152, 2075, 658, 549, 1151)),
+            "gender": _shares(GENDERS, (49.7, 50.3)),
+        },
         "United Nations, World Population Prospects 2022, population of regions in 2022",
         "Regions stand for classes: Eastern and South-Eastern Asia for Asian, sub-Saharan Africa for Black, Central and Southern Asia for Indian, Latin America and the "
         "Caribbean for Latinx, Northern Africa and Western Asia for Middle Eastern, Europe, Northern America, Australia and New Zealand for White. Nobody's "
-        "descent is asked; Pacific islands (0.2 %) are left out."),
+        "descent is asked; Pacific islands (0.2 %) are left out.",
+    ),
     "us": Preset(
-        "US population", {"race": _shares(RACES, (15.2, 39.9, 4.4, 62.1, 3.5, 188.2)), "gender": _shares(GENDERS, (50.9, 49.1))},
+        "US population",
+        {
+            "race": _shares(RACES, (15.2, 39.9, 4.4, 62.1, 3.5, 188.2)),
+            "gender": _shares(GENDERS, (50.9, 49.1)),
+        },
         "United States Census Bureau, Census 2020, millions of people",
         "Latinx is Hispanic of any race; Black, Asian and White are those of one race and not Hispanic; Indian (Asian Indian, 4.4) is taken out "
-        "of Asian, Middle Eastern or North African (3.5) out of White. American Indians, Pacific islanders, other and several races (5.5 %) have no class here."),
+        "of Asian, Middle Eastern or North African (3.5) out of White. American Indians, Pacific islanders, other and several races (5.5 %) have no class here.",
+    ),
     "age 75/25": Preset(
-        "75 % young, 25 % old", {"race": _shares(RACES, (1,) * 6), "gender": _shares(GENDERS, (1, 1)), "age": {"young": 0.75, "middle": 0.125, "old": 0.125}},
+        "75 % young, 25 % old",
+        {
+            "race": _shares(RACES, (1,) * 6),
+            "gender": _shares(GENDERS, (1, 1)),
+            "age": {"young": 0.75, "middle": 0.125, "old": 0.125},
+        },
         "arXiv 2311.07604: race and gender balanced, age 75 % young and 25 % old",
-        "The paper has two ages; its old is split evenly over middle (40-59) and old (60+) here."),
+        "The paper has two ages; its old is split evenly over middle (40-59) and old (60+) here.",
+    ),
 }
 
 
@@ -61,12 +82,19 @@ def check(target: Target) -> Target:
     checked: Target = {}
     for attribute, shares in target.items():
         if attribute not in TARGET_CLASSES:
-            raise ValueError(f"target names the attribute {attribute!r}; allowed are {', '.join(TARGET_CLASSES)}")
+            raise ValueError(
+                f"target names the attribute {attribute!r}; allowed are {', '.join(TARGET_CLASSES)}"
+            )
         classes = TARGET_CLASSES[attribute]
         for name, share in shares.items():
             if name not in classes:
                 raise ValueError(f"target for {attribute} names {name!r}; allowed are {', '.join(classes)}")
-            if isinstance(share, bool) or not isinstance(share, (int, float)) or not math.isfinite(share) or not 0 <= share <= 1.001:
+            if (
+                isinstance(share, bool)
+                or not isinstance(share, (int, float))
+                or not math.isfinite(share)
+                or not 0 <= share <= 1.001
+            ):
                 raise ValueError(f"target share of {name} is {share}; a share must be a number from 0 to 1")
         total = sum(shares.values())
         if abs(total - 1) <= 1e-3:
@@ -88,26 +116,34 @@ def parse(text: str) -> Target:
         except json.JSONDecodeError as error:
             raise ValueError(f"target is not valid JSON: {error}") from None
         if not all(isinstance(v, dict) for v in wish.values()):
-            raise ValueError('target must map attributes to shares, like {"gender": {"Female": 0.6, "Male": 0.4}}')
+            raise ValueError(
+                'target must map attributes to shares, like {"gender": {"Female": 0.6, "Male": 0.4}}'
+            )
         return check(wish)
     wish = {}
     for part in filter(None, (p.strip() for p in text.split(";"))):
         attribute, colon, shares = part.partition(":")
         if not colon:
-            raise ValueError(f"target {text!r} is unknown; use {', '.join(map(repr, PRESETS))}, or shares like race:Black=0.3,White=0.2;gender:Female=0.6")
+            raise ValueError(
+                f"target {text!r} is unknown; use {', '.join(map(repr, PRESETS))}, or shares like race:Black=0.3,White=0.2;gender:Female=0.6"
+            )
         for item in shares.split(","):
             name, _, value = (v.strip() for v in item.partition("="))
             try:
                 wish.setdefault(attribute.strip(), {})[name] = float(value)
             except ValueError:
-                raise ValueError(f"target share of {name!r} is {value!r}; a share must be a number from 0 to 1") from None
+                raise ValueError(
+                    f"target share of {name!r} is {value!r}; a share must be a number from 0 to 1"
+                ) from None
     return check(wish)
 
 
 def marginals(joint: np.ndarray) -> Target:
     """The shares of each attribute's classes in a joint distribution (6, 2, 3)."""
-    return {a: {c: float(v) for c, v in zip(classes, joint.sum(tuple(k for k in range(3) if k != i)))}
-            for i, (a, classes) in enumerate(TARGET_CLASSES.items())}
+    return {
+        a: {c: float(v) for c, v in zip(classes, joint.sum(tuple(k for k in range(3) if k != i)))}
+        for i, (a, classes) in enumerate(TARGET_CLASSES.items())
+    }
 
 
 def complete(target: Target, reference: np.ndarray) -> Target:
@@ -119,7 +155,10 @@ def complete(target: Target, reference: np.ndarray) -> Target:
     for attribute, shares in target.items():
         open_ = {c: full[attribute][c] for c in TARGET_CLASSES[attribute] if c not in shares}
         rest, total = 1 - sum(shares.values()), sum(open_.values())
-        full[attribute] = {c: shares[c] if c in shares else rest * (open_[c] / total if total > 0 else 1 / len(open_)) for c in TARGET_CLASSES[attribute]}
+        full[attribute] = {
+            c: shares[c] if c in shares else rest * (open_[c] / total if total > 0 else 1 / len(open_))
+            for c in TARGET_CLASSES[attribute]
+        }
     return full
 
 
@@ -133,7 +172,9 @@ def fit(seed: np.ndarray, wanted: Target, rounds: int = 500) -> np.ndarray:
             others = tuple(k for k in range(3) if k != i)
             want = np.array([wanted[attribute][c] for c in classes])
             have = joint.sum(others)
-            joint = joint * np.expand_dims(np.divide(want, have, out=np.zeros_like(want), where=have > 0), others)
+            joint = joint * np.expand_dims(
+                np.divide(want, have, out=np.zeros_like(want), where=have > 0), others
+            )
         if np.abs(joint - before).max() < 1e-10:
             break
     return joint / joint.sum()
@@ -150,5 +191,9 @@ def joint(target: Target, reference: np.ndarray, dependence: str = DEPENDENCES[0
     if not target:
         return reference
     named = tuple(i for i, a in enumerate(TARGET_CLASSES) if a in target)
-    seed = reference.sum(named, keepdims=True) * np.ones_like(reference) if dependence == "independent" else reference
+    seed = (
+        reference.sum(named, keepdims=True) * np.ones_like(reference)
+        if dependence == "independent"
+        else reference
+    )
     return fit(seed, complete(target, reference))

@@ -29,20 +29,46 @@ def intervals(studio: Studio, work: Path) -> Iterator[Row]:
     shares, lowest, means = np.linspace(0.02, 0.98, 97), [], []
     for n in SIZES:
         low, high = np.array([measure.interval(k, n) for k in range(n + 1)]).T
-        covered = np.array([binom.pmf(np.arange(n + 1), n, p)[(low <= p) & (p <= high)].sum() for p in shares])
+        covered = np.array(
+            [binom.pmf(np.arange(n + 1), n, p)[(low <= p) & (p <= high)].sum() for p in shares]
+        )
         lowest.append(covered.min())
         means.append(covered.mean())
-    yield "95 % interval covers, least over shares 0.02 to 0.98, n = 4 to 256", ">= 93 %", f"{min(lowest):.1%}"
-    yield "the same, mean over shares, by n = " + ", ".join(map(str, SIZES)), "94 to 98 %", ", ".join(f"{m:.1%}" for m in means)
+    yield (
+        "95 % interval covers, least over shares 0.02 to 0.98, n = 4 to 256",
+        ">= 93 %",
+        f"{min(lowest):.1%}",
+    )
+    yield (
+        "the same, mean over shares, by n = " + ", ".join(map(str, SIZES)),
+        "94 to 98 %",
+        ", ".join(f"{m:.1%}" for m in means),
+    )
     rng = np.random.default_rng(0)
     worst = 1.0
     for k in (2, 5, 6):
-        for p in (np.full(k, 1 / k), np.r_[0.7, np.full(k - 1, 0.3 / (k - 1))], np.r_[0.94, np.full(k - 1, 0.06 / (k - 1))]):
+        for p in (
+            np.full(k, 1 / k),
+            np.r_[0.7, np.full(k - 1, 0.3 / (k - 1))],
+            np.r_[0.94, np.full(k - 1, 0.06 / (k - 1))],
+        ):
             for n in SIZES:
                 walls = rng.multinomial(n, p, 2000)
-                hit = [all(low <= q <= high for (low, high), q in zip(measure.simultaneous(dict(enumerate(map(int, w)))).values(), p)) for w in walls]
+                hit = [
+                    all(
+                        low <= q <= high
+                        for (low, high), q in zip(
+                            measure.simultaneous(dict(enumerate(map(int, w)))).values(), p
+                        )
+                    )
+                    for w in walls
+                ]
                 worst = min(worst, float(np.mean(hit)))
-    yield "simultaneous intervals cover all classes at once, least of 45 settings, 2,000 walls each", ">= 94 %", f"{worst:.1%}"
+    yield (
+        "simultaneous intervals cover all classes at once, least of 45 settings, 2,000 walls each",
+        ">= 94 %",
+        f"{worst:.1%}",
+    )
 
 
 def corrected(studio: Studio, work: Path) -> Iterator[Row]:
@@ -53,21 +79,39 @@ def corrected(studio: Studio, work: Path) -> Iterator[Row]:
     errors: dict[str, list[tuple[float, float]]] = {a: [] for a in CLASSES}
     inside: list[bool] = []
     for wall in range(20):
-        law = {a: dict(zip(used, rng.dirichlet(np.ones(len(used))))) for a, used in (("race", RACES), ("gender", GENDERS), ("age", ADULT_AGES))}
+        law = {
+            a: dict(zip(used, rng.dirichlet(np.ones(len(used)))))
+            for a, used in (("race", RACES), ("gender", GENDERS), ("age", ADULT_AGES))
+        }
         table = corpus.distributed(law, 1000, 100 + wall)
         with tqdm(total=len(table), desc=f"drawing wall {wall + 1} of 20") as bar:
-            images = corpus.draw_all(table, work / f"wall_{wall:02d}", tiny.SIZE, lambda done, _: bar.update(done - bar.n))
+            images = corpus.draw_all(
+                table, work / f"wall_{wall:02d}", tiny.SIZE, lambda done, _: bar.update(done - bar.n)
+            )
         truth, faces = build.true_classes(table), build.read_faces(studio.reader, images)
         for a, shares in law.items():
             pairs = [(true, f) for true, f in zip(truth[a], faces) if f]
             fixed = measure.correct(Counter(f.reading(a) for _, f in pairs), studio.confusion[a], seed=wall)
             true, seen = Counter(t for t, _ in pairs), Counter(f.label(a) for _, f in pairs)
-            errors[a].append(tuple(float(np.mean([abs(share(c) - true[c] / len(pairs)) for c in shares])) for share in (lambda c: seen[c] / len(pairs), fixed.shares.__getitem__)))
+            errors[a].append(
+                tuple(
+                    float(np.mean([abs(share(c) - true[c] / len(pairs)) for c in shares]))
+                    for share in (lambda c: seen[c] / len(pairs), fixed.shares.__getitem__)
+                )
+            )
             inside += [fixed.intervals[c][0] <= shares[c] <= fixed.intervals[c][1] for c in shares]
     for a, pairs in errors.items():
         observed, fixed = np.mean(pairs, 0)
-        yield f"corrected {a}: mean error a class, 20 walls of 1,000 portraits", f"<= 1.5 points and < observed ({100 * observed:.2f})", f"{100 * fixed:.2f} points"
-    yield "corrected: 95 % intervals cover the distribution", "92 to 98 %", f"{np.mean(inside):.1%} of {len(inside)}"
+        yield (
+            f"corrected {a}: mean error a class, 20 walls of 1,000 portraits",
+            f"<= 1.5 points and < observed ({100 * observed:.2f})",
+            f"{100 * fixed:.2f} points",
+        )
+    yield (
+        "corrected: 95 % intervals cover the distribution",
+        "92 to 98 %",
+        f"{np.mean(inside):.1%} of {len(inside)}",
+    )
 
 
 def mixes(studio: Studio, work: Path) -> Iterator[Row]:
@@ -78,7 +122,15 @@ def mixes(studio: Studio, work: Path) -> Iterator[Row]:
     far = 0.0
     for _ in range(200):
         reachable = rng.dirichlet(np.full(len(task.choice), 0.2)) @ task.response
-        far = max(far, float(np.abs(mix.solve(mix.Task(task.choice, task.response, reachable, tuple(TARGET_CLASSES))).expected - reachable).max()))
+        far = max(
+            far,
+            float(
+                np.abs(
+                    mix.solve(mix.Task(task.choice, task.response, reachable, tuple(TARGET_CLASSES))).expected
+                    - reachable
+                ).max()
+            ),
+        )
     yield "mix: 200 random reachable targets, largest error of a cell", "<= 0.001", f"{far:.1e}"
     off = 0.0
     for _ in range(50):
@@ -87,23 +139,36 @@ def mixes(studio: Studio, work: Path) -> Iterator[Row]:
         for k, i in enumerate(order, 1):
             placed[i] += 1
             off = max(off, float(np.abs(placed - k * some.weights).max()))
-    yield "order: largest distance of any prefix's count from its expectation, 50 mixes of 64", "<= 1", f"{off:.3f}"
+    yield (
+        "order: largest distance of any prefix's count from its expectation, 50 mixes of 64",
+        "<= 1",
+        f"{off:.3f}",
+    )
     start = mix.allot(mix.solve(task), 24)
     changes, least = [], []
     for attribute in ("race", "gender"):
         for c in TARGET_CLASSES[attribute]:
             for step in (0.1, -0.1):
-                planned, moved = mix.remix(studio.task(PROMPT, moved_slider(uniform, attribute, c, step), "independent"), 24, start)
+                planned, moved = mix.remix(
+                    studio.task(PROMPT, moved_slider(uniform, attribute, c, step), "independent"), 24, start
+                )
                 changes.append(sum(a != b for a, b in zip(start, moved)))
                 least.append(fewest_changes(planned, start, moved))
-    yield "one slider moved by 10 points, n = 24: slots changed, mean of 16 moves", f"<= {np.mean(least):.2f}, the least that the moved target allows", f"{np.mean(changes):.2f}"
+    yield (
+        "one slider moved by 10 points, n = 24: slots changed, mean of 16 moves",
+        f"<= {np.mean(least):.2f}, the least that the moved target allows",
+        f"{np.mean(changes):.2f}",
+    )
 
 
 def moved_slider(target: targets.Target, attribute: str, name: str, step: float) -> targets.Target:
     """The target with one class's share moved by `step` and the others scaled, as linked sliders do."""
     shares = target[attribute]
     new = min(1.0, max(0.0, shares[name] + step))
-    return {**target, attribute: {c: new if c == name else v * (1 - new) / (1 - shares[name]) for c, v in shares.items()}}
+    return {
+        **target,
+        attribute: {c: new if c == name else v * (1 - new) / (1 - shares[name]) for c, v in shares.items()},
+    }
 
 
 def fewest_changes(planned: mix.Mix, before: list[mix.Slot], after: list[mix.Slot]) -> int:
@@ -111,12 +176,23 @@ def fewest_changes(planned: mix.Mix, before: list[mix.Slot], after: list[mix.Slo
     mix: an integer program over all such walls."""
     choice, n = planned.task.choice, len(after)
     old, new = (np.array([wall.count(s) for s in choice], float) for wall in (before, after))
-    member = np.array([[s.named(a) == c for s in choice] for a, names in TARGET_CLASSES.items() for c in (*names, None)], float)
+    member = np.array(
+        [[s.named(a) == c for s in choice] for a, names in TARGET_CLASSES.items() for c in (*names, None)],
+        float,
+    )
     k = len(choice)
     low, high = np.floor(n * planned.weights + 1e-6), np.ceil(n * planned.weights - 1e-6)
-    return round(milp(np.r_[np.zeros(k), np.ones(k)], integrality=np.r_[np.ones(k), np.zeros(k)], bounds=Bounds(np.r_[low, np.zeros(k)], np.r_[high, np.full(k, n)]),
-                      constraints=[LinearConstraint(np.hstack([member, np.zeros_like(member)]), member @ new, member @ new),
-                                   LinearConstraint(np.hstack([np.eye(k), -np.eye(k)]), ub=old)]).fun)
+    return round(
+        milp(
+            np.r_[np.zeros(k), np.ones(k)],
+            integrality=np.r_[np.ones(k), np.zeros(k)],
+            bounds=Bounds(np.r_[low, np.zeros(k)], np.r_[high, np.full(k, n)]),
+            constraints=[
+                LinearConstraint(np.hstack([member, np.zeros_like(member)]), member @ new, member @ new),
+                LinearConstraint(np.hstack([np.eye(k), -np.eye(k)]), ub=old),
+            ],
+        ).fun
+    )
 
 
 def apart(cells: np.ndarray, wanted: targets.Target) -> float:
@@ -130,10 +206,18 @@ def steering(studio: Studio, work: Path, walls: int = 100, n: int = 16) -> Itera
     and steered; distance is the mean total variation over race and gender."""
     target = targets.PRESETS["uniform"].target
     task = studio.task(PROMPT, target, "independent")
-    word = mix.Task(task.choice, np.array([response.nominal(s, task.response[0]) for s in task.choice]), task.wanted, task.wished)
+    word = mix.Task(
+        task.choice,
+        np.array([response.nominal(s, task.response[0]) for s in task.choice]),
+        task.wanted,
+        task.wished,
+    )
     profile = studio.profile
-    ways = {"random": ([mix.allot(mix.solve(word), n, "random", k) for k in range(walls)], False),
-            "unsteered": ([mix.allot(mix.solve(task), n) for _ in range(walls)], False), "steered": ([mix.allot(mix.solve(task), n) for _ in range(walls)], True)}
+    ways = {
+        "random": ([mix.allot(mix.solve(word), n, "random", k) for k in range(walls)], False),
+        "unsteered": ([mix.allot(mix.solve(task), n) for _ in range(walls)], False),
+        "steered": ([mix.allot(mix.solve(task), n) for _ in range(walls)], True),
+    }
     distance = {}
     for name, (slots, steer) in ways.items():
         cells, start = np.zeros((walls, len(CELLS))), 0
@@ -142,8 +226,14 @@ def steering(studio: Studio, work: Path, walls: int = 100, n: int = 16) -> Itera
                 size = len(next_batch(profile, list(range(start, n)), not start, steer))
                 wanted = [(w, i) for w in range(walls) for i in range(start, start + size)]
                 for k in range(0, len(wanted), 64):
-                    part = wanted[k:k + 64]
-                    images = studio.generator.draw(PROMPT, 50_000, [(w * n + i, slots[w][i].adapters) for w, i in part], profile.steps, profile.guidance)
+                    part = wanted[k : k + 64]
+                    images = studio.generator.draw(
+                        PROMPT,
+                        50_000,
+                        [(w * n + i, slots[w][i].adapters) for w, i in part],
+                        profile.steps,
+                        profile.guidance,
+                    )
                     for (w, _), faces in zip(part, studio.reader.read(images)):
                         if faces:
                             cells[w, faces[0].cell] += 1
@@ -154,11 +244,21 @@ def steering(studio: Studio, work: Path, walls: int = 100, n: int = 16) -> Itera
                         slots[w][start:] = mix.steer(task, cells[w], slots[w][start:])
         distance[name] = np.array([apart(c, target) for c in cells])
     means = {name: d.mean() for name, d in distance.items()}
-    yield f"steered walls of {n}: mean distance to uniform race and gender, {walls} walls", f"<= half of random ({means['random'] / 2:.3f})", f"{means['steered']:.3f}"
-    yield "the same against slots without steering", f"<= 0.8 x {means['unsteered']:.3f} = {0.8 * means['unsteered']:.3f}", f"{means['steered']:.3f}"
+    yield (
+        f"steered walls of {n}: mean distance to uniform race and gender, {walls} walls",
+        f"<= half of random ({means['random'] / 2:.3f})",
+        f"{means['steered']:.3f}",
+    )
+    yield (
+        "the same against slots without steering",
+        f"<= 0.8 x {means['unsteered']:.3f} = {0.8 * means['unsteered']:.3f}",
+        f"{means['steered']:.3f}",
+    )
 
 
-CHECKS: dict[str, Callable[[Studio, Path], Iterator[Row]]] = {f.__name__: f for f in (intervals, mixes, corrected, steering)}
+CHECKS: dict[str, Callable[[Studio, Path], Iterator[Row]]] = {
+    f.__name__: f for f in (intervals, mixes, corrected, steering)
+}
 
 
 def validate(only: str | None, work: Path) -> None:

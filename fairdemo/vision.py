@@ -25,7 +25,14 @@ def halving_convolutions(widths: tuple[int, ...]) -> nn.Sequential:
     """(n, 3, h, w) -> (n, widths[-1], h / 2^k, w / 2^k) for k widths (multiples of 8): two convolutions at each resolution."""
     layers: list[nn.Module] = []
     for a, b in zip((3, *widths), widths):
-        layers += [nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(8, b), nn.SiLU(), nn.Conv2d(b, b, 3, 1, 1), nn.GroupNorm(8, b), nn.SiLU()]
+        layers += [
+            nn.Conv2d(a, b, 3, 2, 1),
+            nn.GroupNorm(8, b),
+            nn.SiLU(),
+            nn.Conv2d(b, b, 3, 1, 1),
+            nn.GroupNorm(8, b),
+            nn.SiLU(),
+        ]
     return nn.Sequential(*layers)
 
 
@@ -35,5 +42,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 def load_weights(network: Network, path: Path) -> Network:
     """The network with the file's weights as float32, ready to read with (not to train)."""
-    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    network.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    )
     return network.eval()

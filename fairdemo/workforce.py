@@ -33,7 +33,9 @@ OCCUPATIONS = {
     "chef": Occupation("Chefs and head cooks", 26.9, 15.8, 15.7, 22.7),
     "construction worker": Occupation("Construction laborers", 4.9, 8.4, 1.9, 50.7),
     "dentist": Occupation("Dentists", 36.6, 7.7, 14.0, 7.1),
-    "doctor": Occupation("Other physicians (all but emergency physicians and radiologists)", 43.8, 8.4, 22.4, 7.2),
+    "doctor": Occupation(
+        "Other physicians (all but emergency physicians and radiologists)", 43.8, 8.4, 22.4, 7.2
+    ),
     "electrician": Occupation("Electricians", 2.2, 7.3, 2.0, 24.9),
     "engineer": Occupation("Architecture and engineering occupations", 16.1, 6.6, 13.9, 10.3),
     "farmer": Occupation("Farmers, ranchers, and other agricultural managers", 23.9, 1.5, 0.6, 6.6),
@@ -69,12 +71,27 @@ def wished(text: str, prompt: str) -> Target:
 def workforce(profession: str | None) -> Preset:
     """The US workforce of a profession as a target; ValueError if the prompt names none, or one that the survey has no shares for."""
     if profession not in OCCUPATIONS:
-        raise ValueError(f"target 'workforce' needs a profession with a US labour statistic in the prompt, got {profession or 'none'}; "
-                         f"there are {len(OCCUPATIONS)}: {', '.join(OCCUPATIONS)}")
+        raise ValueError(
+            f"target 'workforce' needs a profession with a US labour statistic in the prompt, got {profession or 'none'}; "
+            f"there are {len(OCCUPATIONS)}: {', '.join(OCCUPATIONS)}"
+        )
     o = OCCUPATIONS[profession]
     rest = 100 - o.black - o.asian - o.hispanic
-    races = {"Asian": o.asian * (1 - _INDIAN_OF_ASIAN), "Black": o.black, "Indian": o.asian * _INDIAN_OF_ASIAN, "Latinx": o.hispanic,
-             "Middle Eastern": rest * _MIDDLE_EASTERN_OF_WHITE, "White": rest * (1 - _MIDDLE_EASTERN_OF_WHITE)}
-    return Preset(f"US workforce: {profession}", {"race": {r: v / 100 for r, v in races.items()}, "gender": {"Female": o.women / 100, "Male": 1 - o.women / 100}},
-                  f"{SOURCE}: {o.name}", "White is whoever is not counted as Black, Asian or Hispanic. Indian and Middle Eastern workers are taken out of Asian and White in the "
-                  "proportion of the whole US population, since the survey doesn't ask for them.")
+    races = {
+        "Asian": o.asian * (1 - _INDIAN_OF_ASIAN),
+        "Black": o.black,
+        "Indian": o.asian * _INDIAN_OF_ASIAN,
+        "Latinx": o.hispanic,
+        "Middle Eastern": rest * _MIDDLE_EASTERN_OF_WHITE,
+        "White": rest * (1 - _MIDDLE_EASTERN_OF_WHITE),
+    }
+    return Preset(
+        f"US workforce: {profession}",
+        {
+            "race": {r: v / 100 for r, v in races.items()},
+            "gender": {"Female": o.women / 100, "Male": 1 - o.women / 100},
+        },
+        f"{SOURCE}: {o.name}",
+        "White is whoever is not counted as Black, Asian or Hispanic. Indian and Middle Eastern workers are taken out of Asian and White in the "
+        "proportion of the whole US population, since the survey doesn't ask for them.",
+    )

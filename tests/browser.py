@@ -15,7 +15,15 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from fairdemo.models import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @contextmanager
@@ -24,8 +32,19 @@ def served(**environment: str) -> Iterator[str]:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", **environment},
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "GRADIO_SERVER_PORT": str(port),
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "HF_HUB_OFFLINE": "1",
+            **environment,
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(240):
@@ -87,7 +106,11 @@ def draw(page: Page, n: int = 8) -> None:
     set_number(page, n)
     page.click("#draw")
     page.wait_for_selector(f"text={n} pairs in", timeout=120_000)
-    page.wait_for_function("n => ['baseline', 'debiased'].every(side => document.querySelectorAll(`#wall-${side} .tile img`).length === n)", arg=n, timeout=20_000)
+    page.wait_for_function(
+        "n => ['baseline', 'debiased'].every(side => document.querySelectorAll(`#wall-${side} .tile img`).length === n)",
+        arg=n,
+        timeout=20_000,
+    )
 
 
 def move(page: Page, name: str, share: float) -> None:

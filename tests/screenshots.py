@@ -17,6 +17,7 @@ def settle(page: Page) -> None:
 
 def states(page: Page, name: str, folder: Path) -> None:
     """Drawn, moved, a pair open, the other tabs; each as NAME-STATE.png."""
+
     def shot(state: str, full: bool = True) -> None:
         page.screenshot(path=folder / f"{name}-{state}.png", full_page=full)
         print(folder / f"{name}-{state}.png")
@@ -43,8 +44,15 @@ def states(page: Page, name: str, folder: Path) -> None:
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with browser.served() as url, browser.chromium() as chromium:
-        for name, width, height, scheme in (("desktop", 1440, 900, "light"), ("desktop-dark", 1440, 900, "dark"), ("phone", 390, 844, "light"), ("phone-dark", 390, 844, "dark")):
-            fresh = browser.visitor(chromium, toured=False, viewport={"width": width, "height": height}, color_scheme=scheme)
+        for name, width, height, scheme in (
+            ("desktop", 1440, 900, "light"),
+            ("desktop-dark", 1440, 900, "dark"),
+            ("phone", 390, 844, "light"),
+            ("phone-dark", 390, 844, "dark"),
+        ):
+            fresh = browser.visitor(
+                chromium, toured=False, viewport={"width": width, "height": height}, color_scheme=scheme
+            )
             page = browser.arrive(fresh.new_page(), url)
             page.wait_for_selector(".tour")
             page.screenshot(path=folder / f"{name}-tour.png")

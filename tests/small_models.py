@@ -22,33 +22,92 @@ from fairdemo.models import FAMILIES
 from fairdemo.world.tiny import tokenizer
 
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
-VIT = {"embed_dim": 32, "vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "patch_size": 32}, "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}}
+VIT = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "patch_size": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
 
 
 def random_heads() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """A soft reader's weights and biases for each attribute, the same each time."""
-    return {a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c))) for a, c in TARGET_CLASSES.items()}
+    return {
+        a: (torch.randn(len(c), 128, generator=torch.Generator().manual_seed(1)), torch.zeros(len(c)))
+        for a, c in TARGET_CLASSES.items()
+    }
 
 
 def pipeline(family: str, seed: int = 0) -> DiffusionPipeline:
     torch.manual_seed(seed)
-    text = CLIPTextConfig(vocab_size=49408, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, projection_dim=16,
-                          bos_token_id=49406, eos_token_id=49407, pad_token_id=49407)
-    vae = AutoencoderKL(block_out_channels=(8, 16, 16, 16), layers_per_block=1, latent_channels=4, norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 4,
-                        up_block_types=("UpDecoderBlock2D",) * 4, sample_size=64, scaling_factor=0.18215, force_upcast=family == "sdxl")
-    common = {"sample_size": 8, "in_channels": 4, "out_channels": 4, "block_out_channels": (16, 32), "layers_per_block": 1, "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-              "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), "norm_num_groups": 8}
+    text = CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        projection_dim=16,
+        bos_token_id=49406,
+        eos_token_id=49407,
+        pad_token_id=49407,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16, 16, 16),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        sample_size=64,
+        scaling_factor=0.18215,
+        force_upcast=family == "sdxl",
+    )
+    common = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": (16, 32),
+        "layers_per_block": 1,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "norm_num_groups": 8,
+    }
     if family == "sd15":
         unet = UNet2DConditionModel(**common, attention_head_dim=4, cross_attention_dim=16)
-        return StableDiffusionPipeline(vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer(), unet=unet, scheduler=DDIMScheduler(**NOISE, clip_sample=False, set_alpha_to_one=False),
-                                       safety_checker=None, feature_extractor=None, requires_safety_checker=False)
-    unet = UNet2DConditionModel(**common, attention_head_dim=(2, 4), transformer_layers_per_block=(1, 2), cross_attention_dim=32, use_linear_projection=True,
-                                addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=6 * 8 + 16)
-    return StableDiffusionXLPipeline(vae=vae, text_encoder=CLIPTextModel(text), text_encoder_2=CLIPTextModelWithProjection(text), tokenizer=tokenizer(), tokenizer_2=tokenizer(), unet=unet,
-                                     scheduler=EulerDiscreteScheduler(**NOISE), add_watermarker=False)
+        return StableDiffusionPipeline(
+            vae=vae,
+            text_encoder=CLIPTextModel(text),
+            tokenizer=tokenizer(),
+            unet=unet,
+            scheduler=DDIMScheduler(**NOISE, clip_sample=False, set_alpha_to_one=False),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    unet = UNet2DConditionModel(
+        **common,
+        attention_head_dim=(2, 4),
+        transformer_layers_per_block=(1, 2),
+        cross_attention_dim=32,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 16,
+    )
+    return StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        text_encoder_2=CLIPTextModelWithProjection(text),
+        tokenizer=tokenizer(),
+        tokenizer_2=tokenizer(),
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(**NOISE),
+        add_watermarker=False,
+    )
 
 
-def lora(model: nn.Module, pattern: str, seed: int, rank: int = 4) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def lora(
+    model: nn.Module, pattern: str, seed: int, rank: int = 4
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Random factors for the layers whose names match, large enough to show."""
     torch.manual_seed(seed)
     found = {}
@@ -63,13 +122,23 @@ def lora(model: nn.Module, pattern: str, seed: int, rank: int = 4) -> dict[str, 
 ATTENTION = r"attn\d\.to_(k|q|v|out\.0)$"
 
 
-def save_lora(path: Path, parts: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]], peft: bool = False) -> Path:
+def save_lora(
+    path: Path, parts: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]], peft: bool = False
+) -> Path:
     """A LoRA file with keys as diffusers' training scripts write them, or as PEFT does."""
     state = {}
     for part, layers in parts.items():
-        names = ("lora_A", "lora_B") if peft else ("lora.down", "lora.up") if part == "unet" else ("lora_linear_layer.down", "lora_linear_layer.up")
+        names = (
+            ("lora_A", "lora_B")
+            if peft
+            else ("lora.down", "lora.up")
+            if part == "unet"
+            else ("lora_linear_layer.down", "lora_linear_layer.up")
+        )
         for layer, factors in layers.items():
-            inside = "" if part == "unet" or layer.startswith("text_model.") else "text_model."  # which newer encoders leave out of their names
+            inside = (
+                "" if part == "unet" or layer.startswith("text_model.") else "text_model."
+            )  # which newer encoders leave out of their names
             for name, factor in zip(names, factors):
                 state[f"{part}.{inside}{layer}.{name}.weight"] = factor.contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,10 +149,28 @@ def save_lora(path: Path, parts: dict[str, dict[str, tuple[torch.Tensor, torch.T
 def save_profile(folder: Path, family: str, adapters: str = "", **keys) -> Path:
     """A tiny pipeline and the TOML file of its profile in `folder`; the file's path."""
     pipeline(family).save_pretrained(folder / "model")
-    values = {"name": f"tiny-{family}", "family": family, "model": "./model", "classifier": "openclip-zero-shot", "adapters": f"tiny-{family}", "size": 64, "steps": 3, "guidance": 3.0,
-              "first": 2, "batch": 3, "dtype": "float32", **keys}
+    values = {
+        "name": f"tiny-{family}",
+        "family": family,
+        "model": "./model",
+        "classifier": "openclip-zero-shot",
+        "adapters": f"tiny-{family}",
+        "size": 64,
+        "steps": 3,
+        "guidance": 3.0,
+        "first": 2,
+        "batch": 3,
+        "dtype": "float32",
+        **keys,
+    }
     path = folder / "profile.toml"
-    path.write_text("".join(f"{k} = {v if isinstance(v, (int, float)) else repr(v) if isinstance(v, str) else v}\n" for k, v in values.items()) + adapters)
+    path.write_text(
+        "".join(
+            f"{k} = {v if isinstance(v, (int, float)) else repr(v) if isinstance(v, str) else v}\n"
+            for k, v in values.items()
+        )
+        + adapters
+    )
     return path
 
 

@@ -17,14 +17,27 @@ from tests.small_models import save_lora
 
 def small_unet() -> UNet2DConditionModel:
     torch.manual_seed(0)
-    return UNet2DConditionModel(sample_size=8, in_channels=4, out_channels=4, block_out_channels=(32, 32), layers_per_block=1, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-                                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=2, cross_attention_dim=16, norm_num_groups=8, use_linear_projection=True)
+    return UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=2,
+        cross_attention_dim=16,
+        norm_num_groups=8,
+        use_linear_projection=True,
+    )
 
 
 def random_factors(net, names):
     factors = denoise.fresh_factors(net, names, 4, 1)
     torch.manual_seed(2)
-    return {n: {layer: (a, torch.randn_like(b) * 0.3) for layer, (a, b) in f.items()} for n, f in factors.items()}
+    return {
+        n: {layer: (a, torch.randn_like(b) * 0.3) for layer, (a, b) in f.items()} for n, f in factors.items()
+    }
 
 
 def plain(net, factors, names, x, t, e):
@@ -52,9 +65,9 @@ def test_mixed_batch_equals_merged_weights_per_sample():
             doubled = net(torch.cat([x, x]), t, torch.cat([e, e])).sample
         after = net(x, t, e).sample
     for i, names in enumerate(samples):
-        want = plain(net, factors, names, x[i:i + 1], t, e[i:i + 1])
-        assert torch.allclose(mixed[i:i + 1], want, atol=1e-4)
-        assert torch.allclose(doubled[5 + i:6 + i], want, atol=1e-4)
+        want = plain(net, factors, names, x[i : i + 1], t, e[i : i + 1])
+        assert torch.allclose(mixed[i : i + 1], want, atol=1e-4)
+        assert torch.allclose(doubled[5 + i : 6 + i], want, atol=1e-4)
     assert not torch.allclose(mixed[1], mixed[2], atol=1e-2)
     assert torch.equal(before, after), "outside of routed() the model is the baseline"
 
@@ -102,7 +115,9 @@ def test_damaged_files_are_named(studio, tmp_path):
     (tmp_path / "catalog.toml").write_text("[[adapter]]\nname = 3")
     with pytest.raises(ValueError, match="catalog.toml is damaged"):
         adapters.catalog("embedded", tmp_path / "catalog.toml")
-    (tmp_path / "catalog.toml").write_text(adapters.CATALOG.read_text().replace("weight = 1.0", 'weight = "heavy"'))
+    (tmp_path / "catalog.toml").write_text(
+        adapters.CATALOG.read_text().replace("weight = 1.0", 'weight = "heavy"')
+    )
     with pytest.raises(ValueError, match="catalog.toml is damaged"):
         adapters.catalog("embedded", tmp_path / "catalog.toml")
 
@@ -112,7 +127,11 @@ def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
     plain_pipe = models.load_pipeline(studio.profile, "cpu")
     weights = {a.name.replace(" ", "_"): a.weight for a in studio.adapters}
     for a in (a for a in studio.adapters if a.name in ("Black Female", "old")):
-        plain_pipe.load_lora_weights(adapters.CATALOG.parent / a.file.split("/")[0], weight_name=a.file.split("/")[1], adapter_name=a.name.replace(" ", "_"))
+        plain_pipe.load_lora_weights(
+            adapters.CATALOG.parent / a.file.split("/")[0],
+            weight_name=a.file.split("/")[1],
+            adapter_name=a.name.replace(" ", "_"),
+        )
     pipe, router = studio.generator.pipeline, studio.generator.router
     x, e = torch.randn(2, 16, 16, 16), torch.randn(2, 77, 128)
     extra = {"text_embeds": torch.randn(2, 64), "time_ids": torch.zeros(2, 6)}
@@ -121,26 +140,73 @@ def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
     with torch.no_grad():
         for i, names in enumerate((["Black_Female"], ["Black_Female", "old"])):
             plain_pipe.set_adapters(names, [weights[name] for name in names])
-            want = plain_pipe.unet(x[i:i + 1], 500, e[i:i + 1], added_cond_kwargs={k: v[i:i + 1] for k, v in extra.items()}).sample
-            assert torch.allclose(mixed[i:i + 1], want, atol=1e-3)
+            want = plain_pipe.unet(
+                x[i : i + 1], 500, e[i : i + 1], added_cond_kwargs={k: v[i : i + 1] for k, v in extra.items()}
+            ).sample
+            assert torch.allclose(mixed[i : i + 1], want, atol=1e-3)
 
 
 def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
     catalog = tmp_path / "mine.toml"
     file = save_lora(tmp_path / "hat.safetensors", {"unet": {"a": (torch.zeros(4, 8), torch.zeros(8, 4))}})
-    assert main(["adapters", "add", str(file), "--name", "with a hat", "--base", "sdxl", "--catalog", str(catalog)]) == 0
-    assert main(["adapters", "add", str(file), "--name", "elders", "--base", "sdxl", "--cell", "old", "--weight", "0.5", "--catalog", str(catalog)]) == 0
+    assert (
+        main(
+            [
+                "adapters",
+                "add",
+                str(file),
+                "--name",
+                "with a hat",
+                "--base",
+                "sdxl",
+                "--catalog",
+                str(catalog),
+            ]
+        )
+        == 0
+    )
+    assert (
+        main(
+            [
+                "adapters",
+                "add",
+                str(file),
+                "--name",
+                "elders",
+                "--base",
+                "sdxl",
+                "--cell",
+                "old",
+                "--weight",
+                "0.5",
+                "--catalog",
+                str(catalog),
+            ]
+        )
+        == 0
+    )
     monkeypatch.setenv("FAIRDEMO_CATALOG", str(catalog))
     mine = {a.name: a for a in adapters.of_profile(models.profile("sdxl"))}
-    assert len(mine) == 14 and mine["with a hat"].cell == () and mine["elders"].cell == ("old",) and mine["elders"].weight == 0.5 and mine["elders"].path == file
+    assert (
+        len(mine) == 14
+        and mine["with a hat"].cell == ()
+        and mine["elders"].cell == ("old",)
+        and mine["elders"].weight == 0.5
+        and mine["elders"].path == file
+    )
     labels = [s.label for s in mix.sources((a.name, a.cell) for a in mine.values())]
-    assert "Asian Female + elders" in labels and not [label for label in labels if "with a hat +" in label or "+ with a hat" in label]
+    assert "Asian Female + elders" in labels and not [
+        label for label in labels if "with a hat +" in label or "+ with a hat" in label
+    ]
     capsys.readouterr()
     assert main(["adapters", "list"]) == 0
     assert "with a hat" in capsys.readouterr().out
     for arguments, message in (
-            ([str(file), "--name", "elders", "--base", "sdxl"], "has an adapter 'elders'"), ([str(file), "--name", "x", "--cell", "Martian"], "'x' has the cell ['Martian']"),
-            ([str(tmp_path / "gone.safetensors"), "--name", "x"], "gone.safetensors is missing"), ([str(file), "--name", "x", "--cell", "Asian, Black"], "at most one class")):
+        ([str(file), "--name", "elders", "--base", "sdxl"], "has an adapter 'elders'"),
+        ([str(file), "--name", "x", "--cell", "Martian"], "'x' has the cell ['Martian']"),
+        ([str(tmp_path / "gone.safetensors"), "--name", "x"], "gone.safetensors is missing"),
+        ([str(file), "--name", "x", "--cell", "Asian, Black"], "at most one class"),
+    ):
         before = catalog.read_text()
         assert main(["adapters", "add", *arguments, "--catalog", str(catalog)]) == 2
         assert message in capsys.readouterr().err
@@ -150,6 +216,11 @@ def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
 def test_pinning_writes_the_commits(tmp_path, monkeypatch):
     path = tmp_path / "catalog.toml"
     path.write_text(adapters.CATALOG.read_text())
-    monkeypatch.setattr(adapters.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=f"{abs(hash(repo)):040x}"[:40]))
+    monkeypatch.setattr(
+        adapters.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=f"{abs(hash(repo)):040x}"[:40])
+    )
     assert len(adapters.pin(path)) == 12 and adapters.pin(path) == []
-    assert all(len(a.revision) == 40 for a in adapters.catalog("sdxl", path)) and adapters.catalog("embedded", path)[0].revision is None
+    assert (
+        all(len(a.revision) == 40 for a in adapters.catalog("sdxl", path))
+        and adapters.catalog("embedded", path)[0].revision is None
+    )

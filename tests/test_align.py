@@ -38,7 +38,9 @@ def test_three_images_by_hand():
 
 def test_three_classes_by_hand():
     """One image: its expected target is the target itself. Three sure images of different classes and samples of one class each: each keeps its own."""
-    assert expected_transport(np.array([[0.2, 0.3, 0.5]]), np.array([0.2, 0.2, 0.6]), 20_000)[0] == pytest.approx([0.2, 0.2, 0.6], abs=0.015)
+    assert expected_transport(np.array([[0.2, 0.3, 0.5]]), np.array([0.2, 0.2, 0.6]), 20_000)[
+        0
+    ] == pytest.approx([0.2, 0.2, 0.6], abs=0.015)
     q = expected_transport(np.eye(3), np.full(3, 1 / 3), 4000)
     # P(class of image i is kept) = P(at least one sample of it) = 1 - (2/3)^3
     assert np.diag(q) == pytest.approx(np.full(3, 19 / 27), abs=0.03)
@@ -80,18 +82,33 @@ def test_losses_by_hand():
     assert losses.alignment_loss(logits, torch.full((3,), losses.IGNORED)).item() == 0
     a, b = torch.eye(3)[:2], torch.stack([torch.eye(3)[0], torch.eye(3)[2]])
     assert losses.semantics_loss([a, a], [b, a], torch.tensor([2.0, 4.0])).item() == pytest.approx(4 / 2)
-    assert losses.realism_loss(a, torch.stack([torch.eye(3)[0], torch.tensor([0.0, 0.6, 0.8])])).item() == pytest.approx((0 + 0.4) / 2)
+    assert losses.realism_loss(
+        a, torch.stack([torch.eye(3)[0], torch.tensor([0.0, 0.6, 0.8])])
+    ).item() == pytest.approx((0 + 0.4) / 2)
     assert losses.realism_loss(torch.zeros(0, 3), torch.eye(3)).item() == 0
-    weights = losses.semantic_weights(np.array([[0], [1], [losses.IGNORED], [0]]), np.array([[0], [0], [1], [1]]), np.array([True, True, True, False]), (8.0, 8.0, 1.6))
+    weights = losses.semantic_weights(
+        np.array([[0], [1], [losses.IGNORED], [0]]),
+        np.array([[0], [0], [1], [1]]),
+        np.array([True, True, True, False]),
+        (8.0, 8.0, 1.6),
+    )
     assert weights.tolist() == [8.0, 1.6, 1.6, 8.0]
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
-@pytest.mark.parametrize("parts", [("unet",), ("text_reading",), ("text_encoder", "text_encoder_2"), ("tokens",)])
+@pytest.mark.parametrize(
+    "parts", [("unet",), ("text_reading",), ("text_encoder", "text_encoder_2"), ("tokens",)]
+)
 def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
     """The kept graph (z_t detached) gives the same adjusted gradient to 1e-4 in float32."""
     profile = models.profile(str(save_profile(tmp_path, family, steps=4)))
-    config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, tuple(p for p in parts if family == "sdxl" or p != "text_encoder_2"), rank=3, images=3)
+    config = align.Config(
+        ("a photo of a doctor",),
+        {"gender": {"Female": 0.5, "Male": 0.5}},
+        tuple(p for p in parts if family == "sdxl" or p != "text_encoder_2"),
+        rank=3,
+        images=3,
+    )
     pipe = models.load_pipeline(profile, "cpu")
     generator = PairedGenerator(pipe, adapters.Router(adapters.routable(pipe), {}), profile, "cpu")
     factors = align.fresh(generator, config).factors
@@ -104,7 +121,14 @@ def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
         z = generator.denoise("a photo of a doctor", 5, list(enumerate(samples)), 4, 3.0)
     g = torch.randn_like(z)
     assert len(steps) == 4
-    norms = adjusted.backward(pipe, steps, lambda: align.conditioning(generator, "a photo of a doctor", samples), g, 3.0, lambda: generator.router.routed(samples))
+    norms = adjusted.backward(
+        pipe,
+        steps,
+        lambda: align.conditioning(generator, "a photo of a doctor", samples),
+        g,
+        3.0,
+        lambda: generator.router.routed(samples),
+    )
     ours = [f.grad.clone() for f in factors if f.grad is not None]
     for f in factors:
         f.grad = None
@@ -114,12 +138,18 @@ def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
     kept = [f.grad for f in factors if f.grad is not None]
     assert len(norms) == 4 and len(ours) == len(kept) > 0
     size = torch.cat([k.flatten() for k in kept]).norm()
-    assert size > 0 and (torch.cat([o.flatten() for o in ours]) - torch.cat([k.flatten() for k in kept])).norm() <= 1e-4 * size
+    assert (
+        size > 0
+        and (torch.cat([o.flatten() for o in ours]) - torch.cat([k.flatten() for k in kept])).norm()
+        <= 1e-4 * size
+    )
 
 
 def test_velocity_counts_as_what_it_says_of_the_clean_image():
     scheduler = DDIMScheduler(prediction_type="v_prediction")
-    assert adjusted.output_scale(scheduler, torch.tensor(500)) == pytest.approx((1 - float(scheduler.alphas_cumprod[500])) ** 0.5)
+    assert adjusted.output_scale(scheduler, torch.tensor(500)) == pytest.approx(
+        (1 - float(scheduler.alphas_cumprod[500])) ** 0.5
+    )
     assert adjusted.output_scale(DDIMScheduler(), torch.tensor(500)) == 1
     with pytest.raises(ValueError, match="'sample'"):
         adjusted.output_scale(DDIMScheduler(prediction_type="sample"), torch.tensor(1))
@@ -135,8 +165,17 @@ def test_joint_targets_of_several_attributes():
     assert [m[0] for m in joint.marginals(p)] == [pytest.approx([0.5, 0.5]), pytest.approx([1 / 3, 2 / 3])]
 
 
-@pytest.mark.parametrize("target, message", [({}, "nothing"), ({"height": {"tall": 1}}, "height"), ({"gender": {"Female": 1}}, "each of Female, Male once"), ({"gender": {"Female": 0.5, "Male": 0.6}}, "sum to 1"),
-                                             ({"age": {"young": 0.5, "middle": 0.5}}, "young, middle, old"), ({"gender": {"Female+Male": 1}}, "two groups")])
+@pytest.mark.parametrize(
+    "target, message",
+    [
+        ({}, "nothing"),
+        ({"height": {"tall": 1}}, "height"),
+        ({"gender": {"Female": 1}}, "each of Female, Male once"),
+        ({"gender": {"Female": 0.5, "Male": 0.6}}, "sum to 1"),
+        ({"age": {"young": 0.5, "middle": 0.5}}, "young, middle, old"),
+        ({"gender": {"Female+Male": 1}}, "two groups"),
+    ],
+)
 def test_strange_targets_are_refused(target, message):
     with pytest.raises(ValueError, match=message):
         joint_of(target)
@@ -145,29 +184,48 @@ def test_strange_targets_are_refused(target, message):
 def test_crops_with_a_gradient_are_the_classifiers_crops(studio):
     images = studio.generator.draw("a photo of a nurse", 3, [(i, ()) for i in range(6)], 12, 2.0)
     faces = studio.reader.read(images)
-    x = torch.stack([torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 127.5 - 1 for im in images]).requires_grad_()
+    x = torch.stack(
+        [torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 127.5 - 1 for im in images]
+    ).requires_grad_()
     z = align.SoftReader(studio.reader).embed(x, [f[0].box for f in faces])
     assert min(float(a @ torch.from_numpy(f[0].embedding)) for a, f in zip(z.detach(), faces)) > 0.97
     z.sum().backward()
     assert x.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("line, message", [("images = 1", "images is 1"), ('parts = ["vae"]', "parts are"), ("colour = 3", "unknown key 'colour'"), ("= 4", "can't be used")])
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("images = 1", "images is 1"),
+        ('parts = ["vae"]', "parts are"),
+        ("colour = 3", "unknown key 'colour'"),
+        ("= 4", "can't be used"),
+    ],
+)
 def test_runs_say_what_is_wrong_with_them(line, message, tmp_path):
-    (tmp_path / "run.toml").write_text(f'{line}\nprompts = ["a doctor"]\n[target.gender]\nFemale = 0.5\nMale = 0.5\n')
+    (tmp_path / "run.toml").write_text(
+        f'{line}\nprompts = ["a doctor"]\n[target.gender]\nFemale = 0.5\nMale = 0.5\n'
+    )
     with pytest.raises(ValueError, match=message):
         align.read_config(tmp_path / "run.toml")
 
 
 def test_the_run_files_can_be_read_and_go_on_from_each_other():
-    runs = {path.stem: align.read_config(path) for path in (models.ROOT / "fairdemo" / "training" / "runs").glob("*.toml")}
+    runs = {
+        path.stem: align.read_config(path)
+        for path in (models.ROOT / "fairdemo" / "training" / "runs").glob("*.toml")
+    }
     assert len(runs) >= 5
     for config in runs.values():
         if config.start:
             before = runs[config.start.removeprefix("build/align/").removesuffix("/adapter.safetensors")]
             assert before.parts == config.parts and before.rank <= config.rank
         for prompt in config.prompts:
-            assert profession(prompt) not in PROFESSIONS[1::2] and "reading" not in prompt and "oil painting" not in prompt, "what is measured was never trained on"
+            assert (
+                profession(prompt) not in PROFESSIONS[1::2]
+                and "reading" not in prompt
+                and "oil painting" not in prompt
+            ), "what is measured was never trained on"
 
 
 def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeypatch):
@@ -177,10 +235,14 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeyp
 
     factors = small_models.lora(studio.generator.pipeline.unet, r"attn1\.to_q$", 3)
     save_lora(tmp_path / "even.safetensors", {"unet": factors})
-    (tmp_path / "mine.toml").write_text('[[adapter]]\nname = "even"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight = 1.0\nmethod = "even"\nlicense = "none"\nsource = "a test"\n')
+    (tmp_path / "mine.toml").write_text(
+        '[[adapter]]\nname = "even"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight = 1.0\nmethod = "even"\nlicense = "none"\nsource = "a test"\n'
+    )
     monkeypatch.setenv("FAIRDEMO_CATALOG", str(tmp_path / "mine.toml"))
     other = Studio("embedded", "cpu")
-    assert other.methods[-1] == "even" and other.sources == studio.sources and weights(other) == weights(studio)
+    assert (
+        other.methods[-1] == "even" and other.sources == studio.sources and weights(other) == weights(studio)
+    )
     plan = other.plan("a photo of a doctor", {"gender": {"Female": 0.5, "Male": 0.5}}, 6, 0, "even", steps=3)
     assert plan.comparison.mix["weights"] == {"even": 1.0} and not plan.steer
     comparison = list(other.run(plan))[-1]
@@ -195,9 +257,11 @@ def test_shipped_methods_even_out_gender_where_they_never_were(studio):
     assert len(methods) >= 4
     distance = dict.fromkeys([(), *methods], 0.0)
     for word in ("judge", "hairdresser"):
-        drawn = studio.fresh(f"a photo of a {word} reading", 21, [(i, names) for names in distance for i in range(12)], 8, 2.0)
+        drawn = studio.fresh(
+            f"a photo of a {word} reading", 21, [(i, names) for names in distance for i in range(12)], 8, 2.0
+        )
         for k, names in enumerate(distance):
-            faces = [d.faces[0] for d in drawn[12 * k:12 * k + 12] if d.faces]
+            faces = [d.faces[0] for d in drawn[12 * k : 12 * k + 12] if d.faces]
             assert len(faces) >= 11
             distance[names] += abs(sum(f.gender == "Female" for f in faces) / len(faces) - 0.5)
     assert all(distance[names] < distance[()] - 0.1 for names in methods), distance
@@ -205,15 +269,29 @@ def test_shipped_methods_even_out_gender_where_they_never_were(studio):
 
 def small_aligner(studio, config):
     quick = replace(studio.profile, steps=2, dtype="float32")
-    generator = PairedGenerator(models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu")
+    generator = PairedGenerator(
+        models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu"
+    )
     reader = align.SoftReader(studio.reader, small_models.random_heads())
-    return align.Aligner(generator, reader, looks_of(studio, ""), torch.eye(128)[:4], config, align.fresh(generator, config))
+    return align.Aligner(
+        generator, reader, looks_of(studio, ""), torch.eye(128)[:4], config, align.fresh(generator, config)
+    )
 
 
 def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
     """Bit by bit, from the checkpoint that it had written, with validation and averaged weights."""
-    config = align.Config(("a photo of a doctor", "a photo of a nurse"), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=2, iterations=12, sampled=1, hold=1.0,
-                          validation=("a photo of a chef",), validate=6, blend=0.5)
+    config = align.Config(
+        ("a photo of a doctor", "a photo of a nurse"),
+        {"gender": {"Female": 0.5, "Male": 0.5}},
+        rank=2,
+        images=2,
+        iterations=12,
+        sampled=1,
+        hold=1.0,
+        validation=("a photo of a chef",),
+        validate=6,
+        blend=0.5,
+    )
 
     def trained(checkpoint, stop=None):
         aligner = small_aligner(studio, config)
@@ -231,26 +309,53 @@ def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
 
 def test_saved_weights_are_blended_with_those_that_the_run_began_with(studio, tmp_path):
     """A quarter of the way to where the same run without a blend ends."""
-    config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=2, iterations=2, sampled=1)
+    config = align.Config(
+        ("a photo of a doctor",),
+        {"gender": {"Female": 0.5, "Male": 0.5}},
+        rank=2,
+        images=2,
+        iterations=2,
+        sampled=1,
+    )
     ends = {}
     for blend in (1.0, 0.25):
         aligner = small_aligner(studio, replace(config, blend=blend))
         list(aligner.train(tmp_path / f"{blend}.pt"))
         ends[blend] = aligner.trained.factors
     assert any((end - begun).abs().max() > 1e-4 for begun, end in zip(aligner.begun, ends[1.0]))
-    assert all(torch.allclose(blended, begun + 0.25 * (end - begun), atol=1e-6) for begun, end, blended in zip(aligner.begun, ends[1.0], ends[0.25]))
+    assert all(
+        torch.allclose(blended, begun + 0.25 * (end - begun), atol=1e-6)
+        for begun, end, blended in zip(aligner.begun, ends[1.0], ends[0.25])
+    )
 
 
 def drawn_by(pipe, prompt):
-    return np.asarray(pipe(prompt, num_inference_steps=2, guidance_scale=2.0, height=128, width=128, generator=torch.Generator().manual_seed(4)).images[0]).astype(int)
+    return np.asarray(
+        pipe(
+            prompt,
+            num_inference_steps=2,
+            guidance_scale=2.0,
+            height=128,
+            width=128,
+            generator=torch.Generator().manual_seed(4),
+        ).images[0]
+    ).astype(int)
 
 
 def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, tmp_path):
     """Keys and values of cross attention, and SDXL's pooled text; one of a lower rank to go on from does what it did."""
-    config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, ("text_reading",), rank=2, images=2)
+    config = align.Config(
+        ("a photo of a doctor",),
+        {"gender": {"Female": 0.5, "Male": 0.5}},
+        ("text_reading",),
+        rank=2,
+        images=2,
+    )
     aligner = small_aligner(studio, config)
     layers = set(aligner.generator.router.stacks)
-    assert "unet.add_embedding.linear_1" in layers and all(name.endswith(("attn2.to_k", "attn2.to_v", "add_embedding.linear_1")) for name in layers)
+    assert "unet.add_embedding.linear_1" in layers and all(
+        name.endswith(("attn2.to_k", "attn2.to_v", "add_embedding.linear_1")) for name in layers
+    )
     torch.manual_seed(0)
     with torch.no_grad():
         for f in aligner.trained.factors:
@@ -275,7 +380,9 @@ def test_naive_and_adjusted_finetuning_begin_alike(studio):
     """The same images from the same noise: both ways' first loss is one and the same, but not their gradients; both descend it."""
     reader = align.SoftReader(studio.reader, small_models.random_heads())
     quick = replace(studio.profile, dtype="float32")
-    found = {way: against_naive.finetune(way, 0, quick, reader, 3, 3, 2.0, 2, 1e-3) for way in against_naive.WAYS}
+    found = {
+        way: against_naive.finetune(way, 0, quick, reader, 3, 3, 2.0, 2, 1e-3) for way in against_naive.WAYS
+    }
     first = {way: values[0] for way, (values, _) in found.items()}
     assert first["naive"] == pytest.approx(first["adjusted"], rel=1e-4)
     for values, norms in found.values():
@@ -287,23 +394,39 @@ def test_soft_tokens_begin_at_words(studio):
     """Each of the words in turn, in both text encoders; without words there is nothing to begin at."""
     pipe = models.load_pipeline(studio.profile, "cpu")
     table = pipe.text_encoder.get_input_embeddings().weight.detach().float()
-    female, male = (table[pipe.tokenizer(word, add_special_tokens=False).input_ids[0]] for word in ("female", "male"))
+    female, male = (
+        table[pipe.tokenizer(word, add_special_tokens=False).input_ids[0]] for word in ("female", "male")
+    )
     tokens = soft_tokens.SoftTokens(pipe, "even", 5, "female male", torch.Generator().manual_seed(0))
     assert len(tokens.rows) == 2
-    assert all(torch.cosine_similarity(row, word, 0) > 0.9 for row, word in zip(tokens.rows[0], (female, male, female, male, female)))
+    assert all(
+        torch.cosine_similarity(row, word, 0) > 0.9
+        for row, word in zip(tokens.rows[0], (female, male, female, male, female))
+    )
     with pytest.raises(ValueError, match="words are ' '"):
         soft_tokens.SoftTokens(pipe, "odd", 5, " ", torch.Generator())
 
 
 def test_real_models_are_compared_by_clip_and_dino(tmp_path):
     """DINO's vector is what transformers makes of the same picture; both are of length one and have a gradient; a model that can't be had is named."""
-    Dinov2Model(Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=224, patch_size=56)).eval().save_pretrained(tmp_path / "dino")
-    tower = SimpleNamespace(network=lambda x: x.mean((2, 3)), side=32, mean=(120.0, 110.0, 100.0), deviation=(60.0, 60.0, 60.0))
+    Dinov2Model(
+        Dinov2Config(
+            hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=224, patch_size=56
+        )
+    ).eval().save_pretrained(tmp_path / "dino")
+    tower = SimpleNamespace(
+        network=lambda x: x.mean((2, 3)), side=32, mean=(120.0, 110.0, 100.0), deviation=(60.0, 60.0, 60.0)
+    )
     chain = SimpleNamespace(subjects=SimpleNamespace(tower=tower), device="cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     x = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1).requires_grad_()
     clip, dino = looks_of(chain, str(tmp_path / "dino"))
-    prepared = BitImageProcessor(do_resize=False, do_center_crop=False, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD)(pixels, return_tensors="pt")
+    prepared = BitImageProcessor(
+        do_resize=False,
+        do_center_crop=False,
+        image_mean=IMAGENET_DEFAULT_MEAN,
+        image_std=IMAGENET_DEFAULT_STD,
+    )(pixels, return_tensors="pt")
     with torch.no_grad():
         wanted = Dinov2Model.from_pretrained(tmp_path / "dino")(**prepared).pooler_output
     assert torch.allclose(dino(x), wanted / wanted.norm(), atol=1e-4)
@@ -322,7 +445,12 @@ def test_words_move_in_the_space_of_the_runs_words(studio):
     words = MovedWords(pipe, prompts, 0.5)
     ids = pipe.tokenizer("a photo of a doctor", padding="max_length", return_tensors="pt").input_ids
     doctor = 5  # its place behind the start of the text
-    tokens = torch.cat([pipe.tokenizer(w, add_special_tokens=False, return_tensors="pt").input_ids[0] for w in ("doctor", "nurse", "chef", "pilot")])
+    tokens = torch.cat(
+        [
+            pipe.tokenizer(w, add_special_tokens=False, return_tensors="pt").input_ids[0]
+            for w in ("doctor", "nurse", "chef", "pilot")
+        ]
+    )
     tables = [m.get_input_embeddings() for m in (pipe.text_encoder, pipe.text_encoder_2)]
     spans = [rows - rows.mean(0) for rows in (table.weight[tokens].detach() for table in tables)]
 
@@ -332,11 +460,20 @@ def test_words_move_in_the_space_of_the_runs_words(studio):
             return (table(ids) - before)[0].detach()
 
     one = shift(1)
-    assert one.norm(dim=1).nonzero().flatten().tolist() == [doctor] and torch.equal(one, shift(1)) and not torch.equal(one, shift(2))
+    assert (
+        one.norm(dim=1).nonzero().flatten().tolist() == [doctor]
+        and torch.equal(one, shift(1))
+        and not torch.equal(one, shift(2))
+    )
     towards = [torch.linalg.pinv(span.T) @ shift(1, table)[doctor] for table, span in zip(tables, spans)]
-    assert torch.allclose(spans[0].T @ towards[0], one[doctor], atol=1e-5), "no direction that the words don't span"
+    assert torch.allclose(spans[0].T @ towards[0], one[doctor], atol=1e-5), (
+        "no direction that the words don't span"
+    )
     assert torch.allclose(*towards, atol=1e-3), "towards the same words in both"
-    many, wanted = torch.stack([shift(seed)[doctor] for seed in range(400)]), 0.5 ** 2 * spans[0].T @ spans[0] / 4
+    many, wanted = (
+        torch.stack([shift(seed)[doctor] for seed in range(400)]),
+        0.5**2 * spans[0].T @ spans[0] / 4,
+    )
     assert (many.T @ many / 400 - wanted).norm() < 0.2 * wanted.norm()
     with pytest.raises(ValueError, match="differ in at least two"):
         MovedWords(pipe, ("a photo of a doctor",), 0.5)
@@ -344,17 +481,31 @@ def test_words_move_in_the_space_of_the_runs_words(studio):
 
 def test_a_run_moves_its_words_and_leaves_them_in_place_afterwards(studio, tmp_path):
     """From the same noise and with an adapter that changes nothing yet, other people are drawn."""
-    config = align.Config(("a photo of a doctor", "a photo of a nurse", "a photo of a chef", "a photo of a pilot"), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=4, iterations=1, threshold=0.5)
+    config = align.Config(
+        ("a photo of a doctor", "a photo of a nurse", "a photo of a chef", "a photo of a pilot"),
+        {"gender": {"Female": 0.5, "Male": 0.5}},
+        rank=2,
+        images=4,
+        iterations=1,
+        threshold=0.5,
+    )
     seen = {}
     for moved in (0.0, 1.0):
         aligner = small_aligner(studio, replace(config, moved=moved))
-        (_, seen[moved], _), = aligner.train(tmp_path / f"{moved}.pt")
+        ((_, seen[moved], _),) = aligner.train(tmp_path / f"{moved}.pt")
     assert seen[0.0].realism != seen[1.0].realism and aligner.trained.moved_words.seed is None
 
 
 def test_images_may_be_drawn_a_few_at_a_time(studio):
     """The gradient of eight images is that of the same images in two parts: they are transported together."""
-    config = align.Config(("a photo of a doctor",), {"gender": {"Female": 0.5, "Male": 0.5}}, rank=2, images=8, hold=1.0, threshold=0.5)
+    config = align.Config(
+        ("a photo of a doctor",),
+        {"gender": {"Female": 0.5, "Male": 0.5}},
+        rank=2,
+        images=8,
+        hold=1.0,
+        threshold=0.5,
+    )
     gradients = []
     for at_once in (8, 4):
         aligner = small_aligner(studio, replace(config, at_once=at_once))

@@ -39,14 +39,20 @@ def page(visitor, address):
 def test_a_newcomers_path(page, visitor, tmp_path):
     """Open, draw, read the numbers, ask for 70 % women, see the redraw, open a pair, download, reload the link: the same result."""
     draw(page)
-    assert page.locator("#wall-baseline .tile img").count() == page.locator("#wall-debiased .tile img").count() == 8
+    assert (
+        page.locator("#wall-baseline .tile img").count()
+        == page.locator("#wall-debiased .tile img").count()
+        == 8
+    )
     assert page.locator("#wall-baseline .box").count() >= 7
     first = page.locator("#wall-debiased .tile").first
     assert "perceived as" in first.get_attribute("title") and first.locator(".chip").count() == 3
     assert first.locator("img").get_attribute("alt").startswith("Generated")
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length === 3", timeout=20_000)
     words = page.locator("#findings").inner_text()
-    assert "of 8" in words and "bias(P)" in words and "as perceived by the classifier" in words and "%" in words
+    assert (
+        "of 8" in words and "bias(P)" in words and "as perceived by the classifier" in words and "%" in words
+    )
     before, base = faces(page, "debiased"), faces(page, "baseline")
 
     move(page, "Female", 0.7)
@@ -58,11 +64,19 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     page.wait_for_selector("text=Shown again", timeout=20_000)
     assert faces(page, "debiased") == before, "going back shows what was there"
     move(page, "Female", 0.7)
-    page.wait_for_function("said => [...document.querySelectorAll('#wall-debiased .tile[data-slot]')].map(t => t.title).join() === said", arg=",".join(after), timeout=20_000)
+    page.wait_for_function(
+        "said => [...document.querySelectorAll('#wall-debiased .tile[data-slot]')].map(t => t.title).join() === said",
+        arg=",".join(after),
+        timeout=20_000,
+    )
 
     page.locator("#wall-debiased .tile").nth(2).click()
     dialog = page.locator("dialog.pair[open]")
-    assert dialog.locator("img").count() == 2 and dialog.locator("table").count() == 6 and "Image 3" in dialog.inner_text()
+    assert (
+        dialog.locator("img").count() == 2
+        and dialog.locator("table").count() == 6
+        and "Image 3" in dialog.inner_text()
+    )
     page.keyboard.press("Escape")
     assert page.locator("dialog.pair").count() == 0
 
@@ -71,10 +85,15 @@ def test_a_newcomers_path(page, visitor, tmp_path):
         page.click("#download")
     download.value.save_as(tmp_path / "got.zip")
     comparison = share.unpack(tmp_path / "got.zip")
-    assert len(comparison.pairs) == 8 and comparison.target["gender"]["Female"] == pytest.approx(0.7, abs=0.06)
+    assert len(comparison.pairs) == 8 and comparison.target["gender"]["Female"] == pytest.approx(
+        0.7, abs=0.06
+    )
     with zipfile.ZipFile(tmp_path / "got.zip") as archive:
         assert {"comparison.json", "images.csv", "report.html"} <= set(archive.namelist())
-        assert "src=\"data:image" in archive.read("report.html").decode() and "http" not in archive.read("report.html").decode()
+        assert (
+            'src="data:image' in archive.read("report.html").decode()
+            and "http" not in archive.read("report.html").decode()
+        )
 
     shown = faces(page, "debiased")
     again = arrive(visitor.new_page(), page.url)
@@ -89,7 +108,10 @@ def test_a_newcomers_path(page, visitor, tmp_path):
 
 def test_the_lists_show_what_the_prompt_names(page):
     """A prompt written by hand turns the lists to what it names; a list that is used writes the prompt and empties the other."""
-    profession, attribute = page.get_by_label("Profession", exact=True), page.get_by_label("or an attribute", exact=True)
+    profession, attribute = (
+        page.get_by_label("Profession", exact=True),
+        page.get_by_label("or an attribute", exact=True),
+    )
     expect(profession).to_have_value("doctor")
     page.fill("#prompt textarea", "a photo of a pharmacist, oil painting")
     expect(profession).to_have_value("pharmacist")
@@ -105,10 +127,17 @@ def test_the_lists_show_what_the_prompt_names(page):
 
 def test_a_bar_lights_up_its_faces_and_twins_light_up_together(page):
     draw(page)
-    page.wait_for_selector("#plot-gender .js-plotly-plot .bars path", state="attached", timeout=20_000)  # a bar of no faces has no height
+    page.wait_for_selector(
+        "#plot-gender .js-plotly-plot .bars path", state="attached", timeout=20_000
+    )  # a bar of no faces has no height
     page.locator("#wall-baseline .tile").nth(1).hover()
-    assert page.locator(".tile.twin").evaluate_all("t => t.map(x => x.dataset.side + x.dataset.slot)") == ["baseline1", "debiased1"]
-    page.evaluate("document.querySelector('#plot-gender .js-plotly-plot').emit('plotly_click', {points: [{x: 'Female', data: {type: 'bar', meta: 'debiased'}}]})")
+    assert page.locator(".tile.twin").evaluate_all("t => t.map(x => x.dataset.side + x.dataset.slot)") == [
+        "baseline1",
+        "debiased1",
+    ]
+    page.evaluate(
+        "document.querySelector('#plot-gender .js-plotly-plot').emit('plotly_click', {points: [{x: 'Female', data: {type: 'bar', meta: 'debiased'}}]})"
+    )
     clear = page.locator(".tile[data-slot]:not(.dim)")
     assert clear.count() == page.locator("#wall-debiased .tile[data-gender=Female]").count() >= 1
     page.keyboard.press("Escape")
@@ -120,7 +149,9 @@ def test_a_bar_lights_up_its_faces_and_twins_light_up_together(page):
 def test_stop_keeps_what_was_drawn(page):
     set_number(page, 64)
     page.click("#draw")
-    page.wait_for_function("document.querySelectorAll('#wall-debiased .tile img').length >= 4", timeout=120_000)
+    page.wait_for_function(
+        "document.querySelectorAll('#wall-debiased .tile img').length >= 4", timeout=120_000
+    )
     page.click("#stop")
     page.wait_for_selector("text=Stopped after", timeout=20_000)
     assert 4 <= page.locator("#wall-baseline .tile img").count() < 64
@@ -131,7 +162,9 @@ def test_two_visitors_dont_touch_each_other(visitor, address):
     two.fill("#prompt textarea, #prompt input", "a photo of a nurse")
     set_number(one, 64)
     one.click("#draw")
-    one.wait_for_function("document.querySelectorAll('#wall-debiased .tile img').length >= 4", timeout=120_000)
+    one.wait_for_function(
+        "document.querySelectorAll('#wall-debiased .tile img').length >= 4", timeout=120_000
+    )
     set_number(two, 4)
     two.click("#draw")
     two.wait_for_selector("#status >> text=queue", timeout=20_000)
@@ -157,7 +190,11 @@ def test_bad_input_is_a_notice(page):
 
 
 def test_hostile_links_fall_back_with_a_notice(visitor, address):
-    page = arrive(visitor.new_page(), address + "/?prompt=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E&n=100000&seed=-4&target=race:Blue=2&slots=..%2F..&steps=NaN")
+    page = arrive(
+        visitor.new_page(),
+        address
+        + "/?prompt=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E&n=100000&seed=-4&target=race:Blue=2&slots=..%2F..&steps=NaN",
+    )
     page.wait_for_selector("text=doesn't know; it was left out", timeout=20_000)
     assert page.locator("#number input[type=number]").input_value() == "16"
     assert page.locator("img[src=x]").count() == 0
@@ -177,16 +214,29 @@ def test_uploads_that_are_no_comparison_are_refused(page, tmp_path, content, mes
 
 
 def test_sliders_are_linked_locked_and_undone(page):
-    shares = lambda: [int(t.split()[0]) for t in page.locator("#mixer fieldset[data-attribute=race] output").all_inner_texts()]  # noqa: E731
+    shares = lambda: [
+        int(t.split()[0])
+        for t in page.locator("#mixer fieldset[data-attribute=race] output").all_inner_texts()
+    ]  # noqa: E731
     assert sum(shares()) == 100
     page.click("#mixer [data-class='White'] .lock")
     white = shares()[5]
     move(page, "Black", 0.5)
-    page.wait_for_function("+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] > 40", timeout=10_000)
-    assert sum(shares()) == 100 and abs(shares()[5] - white) <= 1 and abs(shares()[1] - 50) <= 3  # a third of a percent may be shown rounded up or down
-    page.wait_for_function("/Black (4|5)\\d%/.test(document.querySelector('#foreseen').innerText)", timeout=10_000)
+    page.wait_for_function(
+        "+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] > 40",
+        timeout=10_000,
+    )
+    assert (
+        sum(shares()) == 100 and abs(shares()[5] - white) <= 1 and abs(shares()[1] - 50) <= 3
+    )  # a third of a percent may be shown rounded up or down
+    page.wait_for_function(
+        "/Black (4|5)\\d%/.test(document.querySelector('#foreseen').innerText)", timeout=10_000
+    )
     page.click("#mixer .undo")
-    page.wait_for_function("+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] < 20", timeout=10_000)
+    page.wait_for_function(
+        "+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] < 20",
+        timeout=10_000,
+    )
     slider = page.locator("#mixer [data-class='Female'] input[type=range]")
     slider.focus()
     page.keyboard.press("ArrowRight")
@@ -195,18 +245,28 @@ def test_sliders_are_linked_locked_and_undone(page):
 
 def test_presets_say_where_their_numbers_come_from(page):
     choose(page, "As in the US workforce")
-    page.wait_for_function("document.querySelector('#origin').innerText.includes('Bureau of Labor Statistics')", timeout=10_000)
+    page.wait_for_function(
+        "document.querySelector('#origin').innerText.includes('Bureau of Labor Statistics')", timeout=10_000
+    )
     page.fill("#prompt textarea, #prompt input", "a photo of a soldier")
-    page.wait_for_function("document.querySelector('#origin').innerText.includes('no US labour statistic')", timeout=10_000)
+    page.wait_for_function(
+        "document.querySelector('#origin').innerText.includes('no US labour statistic')", timeout=10_000
+    )
     page.fill("#prompt textarea, #prompt input", "a photo of an old man, a doctor")
-    page.wait_for_function("document.querySelector('#foreseen').innerText.includes('itself names')", timeout=10_000)
+    page.wait_for_function(
+        "document.querySelector('#foreseen').innerText.includes('itself names')", timeout=10_000
+    )
 
 
 def test_the_tour_shows_once_and_the_page_speaks_spanish(chromium, address):
     context = browser.visitor(chromium, toured=False, viewport={"width": 400, "height": 800}, locale="es-ES")
     page = arrive(context.new_page(), address)
     page.wait_for_selector(".tour", timeout=20_000)
-    assert "Dibujar" in page.locator("#draw").inner_text() and "Siguiente" in page.locator(".tour").inner_text() and "Deshacer" in page.locator("#mixer").inner_text()
+    assert (
+        "Dibujar" in page.locator("#draw").inner_text()
+        and "Siguiente" in page.locator(".tour").inner_text()
+        and "Deshacer" in page.locator("#mixer").inner_text()
+    )
     for _ in range(4):
         page.click(".tour div button:last-child")
     assert page.locator(".tour").count() == 0
@@ -220,11 +280,22 @@ def test_endpoints(address):
     from gradio_client import Client
 
     client = Client(address, verbose=False)
-    result = client.predict(prompt="a photo of a nurse", n=2, seed=3, target="gender:Female=0.5,Male=0.5", profile="embedded", api_name="/compare")
+    result = client.predict(
+        prompt="a photo of a nurse",
+        n=2,
+        seed=3,
+        target="gender:Female=0.5,Male=0.5",
+        profile="embedded",
+        api_name="/compare",
+    )
     assert len(result["pairs"]) == 2 and result["measures"]["baseline"]["gender"]["n"] <= 2
-    assert "weights" in client.predict(prompt="a photo of a nurse", target="uniform", profile="embedded", api_name="/foresee")
+    assert "weights" in client.predict(
+        prompt="a photo of a nurse", target="uniform", profile="embedded", api_name="/foresee"
+    )
     with pytest.raises(Exception, match="target"):
-        client.predict(prompt="a photo of a nurse", target="nonsense", profile="embedded", api_name="/foresee")
+        client.predict(
+            prompt="a photo of a nurse", target="nonsense", profile="embedded", api_name="/foresee"
+        )
 
 
 @pytest.mark.parametrize("width, scheme", [(360, "light"), (1280, "dark"), (1920, "light")])
@@ -232,7 +303,10 @@ def test_nothing_is_wider_than_the_screen_and_nothing_leaves_the_machine(chromiu
     context = browser.visitor(chromium, viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
     outside, weight = [], []
-    page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((address, "data:", "blob:")) else None)
+    page.on(
+        "request",
+        lambda r: outside.append(r.url) if not r.url.startswith((address, "data:", "blob:")) else None,
+    )
     page.on("response", lambda r: weight.append(int(r.headers.get("content-length") or 0)))
     arrive(page, address)
     page.wait_for_timeout(1500)
@@ -242,7 +316,9 @@ def test_nothing_is_wider_than_the_screen_and_nothing_leaves_the_machine(chromiu
 
 
 def test_the_phone_path(chromium, address):
-    context = browser.visitor(chromium, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    context = browser.visitor(
+        chromium, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
     page = arrive(context.new_page(), address)
     draw(page, 4)
     page.wait_for_selector("#plot-race .js-plotly-plot", timeout=20_000)

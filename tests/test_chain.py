@@ -38,7 +38,9 @@ def test_chain_from_prompt_to_counts(studio, tmp_path):
     comparison.save(tmp_path / "saved")
     opened = comparisons.load(tmp_path / "saved")
     assert opened.as_json() == json.loads(json.dumps(comparison.as_json()))
-    assert np.array_equal(np.asarray(opened.pairs[3].debiased.image), np.asarray(comparison.pairs[3].debiased.image))
+    assert np.array_equal(
+        np.asarray(opened.pairs[3].debiased.image), np.asarray(comparison.pairs[3].debiased.image)
+    )
     with pytest.raises(FileExistsError, match="exists already"):
         comparison.save(tmp_path / "saved")
 
@@ -46,7 +48,10 @@ def test_chain_from_prompt_to_counts(studio, tmp_path):
 def test_same_settings_same_result(studio):
     first, second = run(studio)[0], run(studio)[0]
     assert first.as_json() == second.as_json()
-    assert all(np.array_equal(np.asarray(a.debiased.image), np.asarray(b.debiased.image)) for a, b in zip(first.pairs, second.pairs))
+    assert all(
+        np.array_equal(np.asarray(a.debiased.image), np.asarray(b.debiased.image))
+        for a, b in zip(first.pairs, second.pairs)
+    )
     assert run(studio, seed=8)[0].as_json() != first.as_json()
 
 
@@ -58,7 +63,9 @@ def test_baseline_target_draws_twins_once(studio):
 def test_pairs_share_noise_and_the_baseline_ignores_the_target(studio):
     a, b = run(studio, n=4)[0], run(studio, n=4, target={"gender": {"Female": 1.0}})[0]
     for p, q in zip(a.pairs, b.pairs):
-        assert np.abs(np.asarray(p.baseline.image).astype(int) - np.asarray(q.baseline.image)).max() <= 24  # bf16 sums differ a little with the batch
+        assert (
+            np.abs(np.asarray(p.baseline.image).astype(int) - np.asarray(q.baseline.image)).max() <= 24
+        )  # bf16 sums differ a little with the batch
 
 
 def test_steered_walls_draw_the_end_in_smaller_steps(studio):
@@ -66,7 +73,10 @@ def test_steered_walls_draw_the_end_in_smaller_steps(studio):
     assert growth == [4, 10, 13, 16]
     assert [p.adapter for p in comparison.pairs] == [s.label for s in slots]
     found = measures(comparison)
-    assert found["debiased"]["gender"]["to_target"]["total_variation"] < found["baseline"]["gender"]["to_target"]["total_variation"]
+    assert (
+        found["debiased"]["gender"]["to_target"]["total_variation"]
+        < found["baseline"]["gender"]["to_target"]["total_variation"]
+    )
     assert abs(comparison.counts("debiased")["gender"]["Female"] - 8) <= 2
 
 
@@ -78,8 +88,16 @@ def test_measures_hold_counts_intervals_and_corrections(studio):
             rows = found[side][attribute]["classes"]
             assert set(rows) == set(classes)
             for c, row in rows.items():
-                assert row["simultaneous"][0] <= row["interval"][0] <= row["share"] <= row["interval"][1] <= row["simultaneous"][1]
-                assert ("corrected" in row) == (c != "0-19"), "no drawn person is under 20, so that class has no known confusion"
+                assert (
+                    row["simultaneous"][0]
+                    <= row["interval"][0]
+                    <= row["share"]
+                    <= row["interval"][1]
+                    <= row["simultaneous"][1]
+                )
+                assert ("corrected" in row) == (c != "0-19"), (
+                    "no drawn person is under 20, so that class has no known confusion"
+                )
         assert found[side]["subject_kept"]["n"] == 6 and found[side]["distinct_faces"] <= 6
     assert found["twins"]["n"] <= 6 and -1 <= found["twins"]["same_look"]["value"] <= 1
     json.dumps(found, allow_nan=False)
@@ -88,7 +106,10 @@ def test_measures_hold_counts_intervals_and_corrections(studio):
 def test_a_partial_wish_leaves_race_alone(studio):
     plan = studio.plan("a photo of a doctor", targets.parse("gender:Female=0.6"), 24, 0)
     assert plan.comparison.target == {"gender": {"Female": pytest.approx(0.6), "Male": pytest.approx(0.4)}}
-    expected, before = plan.comparison.mix["expected"], targets.marginals(plan.mix.task.response[0].reshape(6, 2, 3))
+    expected, before = (
+        plan.comparison.mix["expected"],
+        targets.marginals(plan.mix.task.response[0].reshape(6, 2, 3)),
+    )
     assert expected["gender"]["Female"] == pytest.approx(0.6, abs=0.02)
     assert all(abs(expected["race"][r] - before["race"][r]) < 0.05 for r in CLASSES["race"])
 
@@ -97,14 +118,18 @@ def test_a_profile_never_measured_takes_adapters_at_their_word():
     fresh = Studio("embedded", "cpu")
     fresh.__dict__["counts"] = None
     plan = fresh.plan("a photo of a doctor", UNIFORM, 24, 0)
-    assert "baseline" not in plan.comparison.mix["weights"] and any("never measured" in notice for notice in plan.comparison.notices)
+    assert "baseline" not in plan.comparison.mix["weights"] and any(
+        "never measured" in notice for notice in plan.comparison.notices
+    )
     assert 11 <= sum(s.named("gender") == "Female" for s in plan.slots) <= 13
     assert fresh.plan("a photo of a doctor", {}, 4, 0).comparison.mix["weights"] == {"baseline": 1}
 
 
 def test_a_moved_target_keeps_most_slots(studio):
     first = studio.plan("a photo of a doctor", UNIFORM, 24, 0)
-    moved = studio.plan("a photo of a doctor", {**UNIFORM, "gender": {"Female": 0.6, "Male": 0.4}}, 24, 0, before=first.slots)
+    moved = studio.plan(
+        "a photo of a doctor", {**UNIFORM, "gender": {"Female": 0.6, "Male": 0.4}}, 24, 0, before=first.slots
+    )
     assert 1 <= sum(a != b for a, b in zip(first.slots, moved.slots)) <= 6
 
 
@@ -134,7 +159,9 @@ def test_no_face_is_counted(studio):
     drawn = comparisons.Drawn(blank, [], "person", np.ones(64) / 8)
     pair = comparisons.Pair(0, "baseline", drawn, drawn)
     empty = comparisons.Comparison("p", "embedded", 0, 1, {}, {}, pairs=[pair])
-    assert empty.summary()["baseline"]["no_face"] == 1 and empty.as_json()["pairs"][0]["debiased"]["faces"] == []
+    assert (
+        empty.summary()["baseline"]["no_face"] == 1 and empty.as_json()["pairs"][0]["debiased"]["faces"] == []
+    )
 
 
 def test_long_prompts_say_what_was_cut(studio):
@@ -142,7 +169,10 @@ def test_long_prompts_say_what_was_cut(studio):
     assert cut_words(pipe, "a photo of a doctor") == ""
     assert cut_words(pipe, "doctor " * 80).split() == ["doctor"] * 5
     soft = next(a for a in studio.adapters if a.tokens)
-    assert cut_words(pipe, studio.generator.router.before((soft.name,)) + "doctor " * 75).split() == ["doctor"] * soft.tokens, "soft tokens take places, too"
+    assert (
+        cut_words(pipe, studio.generator.router.before((soft.name,)) + "doctor " * 75).split()
+        == ["doctor"] * soft.tokens
+    ), "soft tokens take places, too"
     plan = studio.plan("a photo of a doctor " + "smiling " * 100, UNIFORM, 1, 0, steps=2)
     list(studio.run(plan))
     assert "77 tokens" in plan.comparison.notices[-1] and "smiling" in plan.comparison.notices[-1]
@@ -153,12 +183,24 @@ def test_prompt_that_names_an_attribute_is_left_alone(studio):
     assert all(s.adapters == () for s in plan.slots) and len(plan.comparison.notices) == 2
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ([""], "prompt is empty"), (["x" * 5000], "5,000 characters"), (["a doctor", "-n", "0"], "number of images is 0"), (["a doctor", "-n", "10000"], "number of images is 10000"),
-    (["a doctor", "--target", '{"gender": {"Female": 0.9, "Male": 0.9}}'], "sum to 1.8"), (["a doctor", "--target", '{"gender": {"Female": -1, "Male": 2}}'], "Female is -1"),
-    (["a doctor", "--profile", "sdxxl"], "'sdxxl' is unknown; allowed are embedded"), (["a doctor", "--seed", "-1"], "seed is -1"), (["a doctor", "--steps", "1"], "steps is 1"),
-    (["a doctor", "--guidance", "99"], "guidance is 99"), (["a doctor", "--slots", "best"], "'best'"),
-    (["a doctor", "--dependence", "loose"], "'loose'"), (["a doctor", "--target", "gender:Female=lots"], "'lots'")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([""], "prompt is empty"),
+        (["x" * 5000], "5,000 characters"),
+        (["a doctor", "-n", "0"], "number of images is 0"),
+        (["a doctor", "-n", "10000"], "number of images is 10000"),
+        (["a doctor", "--target", '{"gender": {"Female": 0.9, "Male": 0.9}}'], "sum to 1.8"),
+        (["a doctor", "--target", '{"gender": {"Female": -1, "Male": 2}}'], "Female is -1"),
+        (["a doctor", "--profile", "sdxxl"], "'sdxxl' is unknown; allowed are embedded"),
+        (["a doctor", "--seed", "-1"], "seed is -1"),
+        (["a doctor", "--steps", "1"], "steps is 1"),
+        (["a doctor", "--guidance", "99"], "guidance is 99"),
+        (["a doctor", "--slots", "best"], "'best'"),
+        (["a doctor", "--dependence", "loose"], "'loose'"),
+        (["a doctor", "--target", "gender:Female=lots"], "'lots'"),
+    ],
+)
 def test_bad_input_on_the_command_line(arguments, message, capsys):
     assert main(["compare", *arguments]) == 2
     error = capsys.readouterr().err
@@ -172,7 +214,12 @@ def test_existing_output_folder(tmp_path, capsys):
 
 def test_missing_and_damaged_model_files(tmp_path, capsys):
     profile = tmp_path / "mine.toml"
-    profile.write_text(models.profile("embedded").file.read_text().replace("../../assets/embedded", "./model").replace("../../assets/classifier", str(models.ROOT / "assets/classifier")))
+    profile.write_text(
+        models.profile("embedded")
+        .file.read_text()
+        .replace("../../assets/embedded", "./model")
+        .replace("../../assets/classifier", str(models.ROOT / "assets/classifier"))
+    )
     command = ["compare", "a doctor", "-n", "1", "--profile", str(profile)]
     assert main(command) == 2
     assert "missing" in capsys.readouterr().err
@@ -184,12 +231,34 @@ def test_missing_and_damaged_model_files(tmp_path, capsys):
 
 def test_command_line_prints_a_table_and_json(tmp_path):
     out = tmp_path / "result"
-    call = subprocess.run([sys.executable, "-m", "fairdemo", "compare", "a photo of a doctor", "-n", "4", "--seed", "7", "--steps", "4", "--json", "--out", str(out)],
-                          capture_output=True, text=True, cwd=models.ROOT, timeout=300)
+    call = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "fairdemo",
+            "compare",
+            "a photo of a doctor",
+            "-n",
+            "4",
+            "--seed",
+            "7",
+            "--steps",
+            "4",
+            "--json",
+            "--out",
+            str(out),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=models.ROOT,
+        timeout=300,
+    )
     assert call.returncode == 0, call.stderr
     result = json.loads(call.stdout)
     assert {"prompt", "profile", "seed", "n", "pairs", "summary", "measures", "mix"} <= set(result)
-    assert len(result["pairs"]) == 4 and {"slot", "adapter", "baseline", "debiased"} <= set(result["pairs"][0])
+    assert len(result["pairs"]) == 4 and {"slot", "adapter", "baseline", "debiased"} <= set(
+        result["pairs"][0]
+    )
     assert set(result["summary"]["bias"]["baseline"]) == {"race", "gender", "age"}
     assert json.loads((out / "comparison.json").read_text()) == result
     assert (out / "debiased" / "0003.png").is_file()
@@ -240,9 +309,19 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, monkeypatch):
     monkeypatch.setattr(studio.generator, "draw", breaks)
     monkeypatch.setattr(compare_tab, "studio", lambda profile: studio)
     plan = studio.plan("a photo of a farmer", {"gender": {"Female": 0.5, "Male": 0.5}}, 8, 991)
-    *_, last = compare_tab.run(plan, compare_tab.Visit(), False, "en", SimpleNamespace(session_hash="s"), lambda *args, **options: None)
+    *_, last = compare_tab.run(
+        plan,
+        compare_tab.Visit(),
+        False,
+        "en",
+        SimpleNamespace(session_hash="s"),
+        lambda *args, **options: None,
+    )
     compare_tab.RUNNING.clear()
     done = len(plan.comparison.pairs)
     assert 1 <= done < 8
-    assert any(isinstance(part, str) and f"failed after {done} of 8" in part and "out of memory" in part for part in last)
+    assert any(
+        isinstance(part, str) and f"failed after {done} of 8" in part and "out of memory" in part
+        for part in last
+    )
     assert last[0].count("<img") == done

@@ -25,7 +25,10 @@ from fairdemo.world.portrait import draw
 from tests.small_models import VIT
 from tests.test_faces import FAIRFACE
 
-needs_photographs = pytest.mark.skipif(not FAIRFACE.is_dir(), reason="needs 180 FairFace photographs (CC BY 4.0, HuggingFaceM4/FairFace) in ../shared/fairface")
+needs_photographs = pytest.mark.skipif(
+    not FAIRFACE.is_dir(),
+    reason="needs 180 FairFace photographs (CC BY 4.0, HuggingFaceM4/FairFace) in ../shared/fairface",
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +51,17 @@ def labelled(tmp_path_factory):
     for i in range(96):
         race, gender = RACES[i % 6], ("Female", "Male")[i // 6 % 2]
         years = (25, 35, 45, 55, 70)[i % 5]
-        Image.fromarray(draw(people.sample(rng, race, gender, years), 96, 900 + i, 1.5)).save(folder / f"{i}.png")
-        rows.append((f"{i}.png", race, gender, f"{years // 10 * 10}-{years // 10 * 10 + 9}" if years < 60 else "60-69"))
+        Image.fromarray(draw(people.sample(rng, race, gender, years), 96, 900 + i, 1.5)).save(
+            folder / f"{i}.png"
+        )
+        rows.append(
+            (
+                f"{i}.png",
+                race,
+                gender,
+                f"{years // 10 * 10}-{years // 10 * 10 + 9}" if years < 60 else "60-69",
+            )
+        )
     (folder / "broken.png").write_bytes(b"no image")
     Image.new("RGB", (96, 96), (90, 120, 160)).save(folder / "empty.png")
     rows += [("broken.png", "White", "Male", "20-29"), ("empty.png", "White", "Male", "20-29")]
@@ -58,7 +70,17 @@ def labelled(tmp_path_factory):
 
 
 def test_zero_shot_reads_faces_without_training(vit, labelled, tmp_path):
-    (tmp_path / "classifier.json").write_text(json.dumps({"backbone": "openclip", "kind": "zero-shot", "model": vit[0], "pretrained": vit[1], "scales": {"race": 20.0}}))
+    (tmp_path / "classifier.json").write_text(
+        json.dumps(
+            {
+                "backbone": "openclip",
+                "kind": "zero-shot",
+                "model": vit[0],
+                "pretrained": vit[1],
+                "scales": {"race": 20.0},
+            }
+        )
+    )
     reader = FaceReader(tmp_path)
     faces = reader.read([Image.open(labelled / "0.png"), Image.open(labelled / "empty.png")])
     assert len(faces[0]) == 1 and faces[1] == []
@@ -71,7 +93,9 @@ def test_zero_shot_reads_faces_without_training(vit, labelled, tmp_path):
         scale = 20.0 if a == "race" else tower.scale
         logits = scale * vectors[a] @ face.embedding
         by_hand = np.exp(logits - logits.max())
-        assert [face.probability[a][c] for c in classes] == pytest.approx((by_hand / by_hand.sum()).tolist(), abs=1e-5)
+        assert [face.probability[a][c] for c in classes] == pytest.approx(
+            (by_hand / by_hand.sum()).tolist(), abs=1e-5
+        )
 
 
 def test_words_of_a_class_are_an_ensemble(vit):
@@ -96,8 +120,24 @@ def test_training_writes_a_classifier_that_opens(backbone, vit, labelled, tmp_pa
     if backbone == "facenet":
         (tmp_path / "torch/checkpoints").mkdir(parents=True)
         torch.manual_seed(0)
-        torch.save(InceptionResnetV1(classify=True, num_classes=8631).state_dict(), tmp_path / "torch/checkpoints/20180402-114759-vggface2.pt")
-    arguments = ["train", "classifier", "--backbone", backbone, "--data", str(labelled), "--model", vit[0], "--weights", vit[1], "--out", str(tmp_path / "made")]
+        torch.save(
+            InceptionResnetV1(classify=True, num_classes=8631).state_dict(),
+            tmp_path / "torch/checkpoints/20180402-114759-vggface2.pt",
+        )
+    arguments = [
+        "train",
+        "classifier",
+        "--backbone",
+        backbone,
+        "--data",
+        str(labelled),
+        "--model",
+        vit[0],
+        "--weights",
+        vit[1],
+        "--out",
+        str(tmp_path / "made"),
+    ]
     assert main(arguments) == 0
     assert "as perceived by the classifier" in capsys.readouterr().out
     files = {p.name for p in (tmp_path / "made").iterdir()}
@@ -108,29 +148,64 @@ def test_training_writes_a_classifier_that_opens(backbone, vit, labelled, tmp_pa
     if backbone == "openclip-zero-shot":
         assert set(json.loads((tmp_path / "made/classifier.json").read_text())["scales"]) == set(ATTRIBUTES)
     judged = judge(FaceReader(tmp_path / "made"), read_labelled(str(labelled)))
-    assert judged.table.found.sum() >= 93 and not judged.table.found.iloc[-1] and not judged.table.opened.iloc[-2]
+    assert (
+        judged.table.found.sum() >= 93
+        and not judged.table.found.iloc[-1]
+        and not judged.table.opened.iloc[-2]
+    )
     assert len(list((tmp_path / "home/embeddings").iterdir())) == 1
-    monkeypatch.setattr(classify.embed.Backbone, "embed", lambda *args: pytest.fail("embeddings are kept for another run"))
+    monkeypatch.setattr(
+        classify.embed.Backbone, "embed", lambda *args: pytest.fail("embeddings are kept for another run")
+    )
     if backbone != "openclip-zero-shot":
         data = read_labelled(str(labelled))
         heads.train(backbone, *vit, data, tmp_path / "again")
 
 
 def test_evaluation_by_group_with_intervals(labelled, tmp_path, capsys):
-    assert main(["evaluate", "classifier", "--classifier", "assets/classifier", "--data", str(labelled), "--out", str(tmp_path / "report")]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                "classifier",
+                "--classifier",
+                "assets/classifier",
+                "--data",
+                str(labelled),
+                "--out",
+                str(tmp_path / "report"),
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "1 of them can't be opened" in printed and "gender read as labelled" in printed
     report = json.loads((tmp_path / "report/report.json").read_text())
-    assert report["pictures"] == 98 and report["found"]["n"] == 98 and report["found"]["count"] in range(93, 97)
+    assert (
+        report["pictures"] == 98 and report["found"]["n"] == 98 and report["found"]["count"] in range(93, 97)
+    )
     assert report["gender"]["all"]["share"] >= 0.9 and report["race"]["all"]["share"] >= 0.7
-    assert sum(g["n"] for g in report["race"]["groups"].values()) == report["found"]["count"] == sum(s["n"] for s in report["race"]["gender"].values())
+    assert (
+        sum(g["n"] for g in report["race"]["groups"].values())
+        == report["found"]["count"]
+        == sum(s["n"] for s in report["race"]["gender"].values())
+    )
     confusion = json.loads((tmp_path / "report/confusion.json").read_text())
     assert sum(sum(row.values()) for row in confusion["race"].values()) == report["found"]["count"]
 
 
-@pytest.mark.parametrize("source, message", [
-    ("facenet-svm", "isn't trained on this machine. Train it with: python -m fairdemo train classifier --backbone facenet"), ("openclip-svm:ViT-L-14", "isn't trained on this machine"),
-    ("horoscope", "'horoscope' is unknown"), ("openclip-zero-shot:ViT-X", "is unknown")])
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        (
+            "facenet-svm",
+            "isn't trained on this machine. Train it with: python -m fairdemo train classifier --backbone facenet",
+        ),
+        ("openclip-svm:ViT-L-14", "isn't trained on this machine"),
+        ("horoscope", "'horoscope' is unknown"),
+        ("openclip-zero-shot:ViT-X", "is unknown"),
+    ],
+)
 def test_classifiers_that_are_not_there(source, message, tmp_path, monkeypatch):
     monkeypatch.setenv("FAIRDEMO_HOME", str(tmp_path))
     with pytest.raises(ValueError, match=message):
@@ -138,14 +213,26 @@ def test_classifiers_that_are_not_there(source, message, tmp_path, monkeypatch):
 
 
 def test_zero_shot_for_the_real_profiles_is_laions():
-    assert classify.describe("openclip-zero-shot") | {"folder": 0} == {"backbone": "openclip", "kind": "zero-shot", "model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k", "folder": 0}
+    assert classify.describe("openclip-zero-shot") | {"folder": 0} == {
+        "backbone": "openclip",
+        "kind": "zero-shot",
+        "model": "ViT-B-32",
+        "pretrained": "laion2b_s34b_b79k",
+        "folder": 0,
+    }
     assert classify.describe("openclip-zero-shot:ViT-L-14")["pretrained"] == "laion2b_s32b_b82k"
     for model, tag in clip.TOWERS.items():
         assert tag in open_clip.list_pretrained_tags_by_model(model)
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda t: t.drop(columns="race"), "lacks the columns race"), (lambda t: t.assign(age="ancient"), "age 'ancient' is unknown"), (lambda t: t.assign(image="../../etc/passwd"), "outside of its folder")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t.drop(columns="race"), "lacks the columns race"),
+        (lambda t: t.assign(age="ancient"), "age 'ancient' is unknown"),
+        (lambda t: t.assign(image="../../etc/passwd"), "outside of its folder"),
+    ],
+)
 def test_labelled_folders_say_what_is_wrong(change, message, labelled, tmp_path):
     change(pd.read_csv(labelled / "labels.csv")).to_csv(tmp_path / "labels.csv", index=False)
     with pytest.raises(ValueError, match=message):
@@ -181,8 +268,15 @@ def test_orientation_colour_modes_and_sizes():
         return Image.open(buffer)
 
     def turned(image, flag):
-        back = {2: [Image.Transpose.FLIP_LEFT_RIGHT], 3: [Image.Transpose.ROTATE_180], 4: [Image.Transpose.FLIP_TOP_BOTTOM], 5: [Image.Transpose.TRANSPOSE],
-                6: [Image.Transpose.ROTATE_90], 7: [Image.Transpose.TRANSVERSE], 8: [Image.Transpose.ROTATE_270]}
+        back = {
+            2: [Image.Transpose.FLIP_LEFT_RIGHT],
+            3: [Image.Transpose.ROTATE_180],
+            4: [Image.Transpose.FLIP_TOP_BOTTOM],
+            5: [Image.Transpose.TRANSPOSE],
+            6: [Image.Transpose.ROTATE_90],
+            7: [Image.Transpose.TRANSVERSE],
+            8: [Image.Transpose.ROTATE_270],
+        }
         for step in back[flag]:
             image = image.transpose(step)
         exif = Image.Exif()
@@ -190,8 +284,12 @@ def test_orientation_colour_modes_and_sizes():
         return stored(image, format="JPEG", exif=exif, quality=95)
 
     variants = {f"orientation {flag}": [turned(im, flag) for im in images[:16]] for flag in range(2, 9)}
-    variants |= {"grey": [im.convert("L") for im in images], "palette": [stored(im.convert("P", palette=Image.Palette.ADAPTIVE), format="PNG") for im in images],
-                 "cmyk": [stored(im.convert("CMYK"), format="JPEG", quality=95) for im in images[:40]], "alpha": [stored(im.convert("RGBA"), format="PNG") for im in images[:20]]}
+    variants |= {
+        "grey": [im.convert("L") for im in images],
+        "palette": [stored(im.convert("P", palette=Image.Palette.ADAPTIVE), format="PNG") for im in images],
+        "cmyk": [stored(im.convert("CMYK"), format="JPEG", quality=95) for im in images[:40]],
+        "alpha": [stored(im.convert("RGBA"), format="PNG") for im in images[:20]],
+    }
     for name, pictures in variants.items():
         seen = detector.detect([upright(p) for p in pictures])
         assert sum(bool(f) for f in seen) >= 0.99 * len(pictures), name
@@ -202,7 +300,9 @@ def test_orientation_colour_modes_and_sizes():
         pictures, want = [], []
         for im, f in list(zip(images, plain))[: 100 if face == 40 else 3]:
             scale = face / (f[0].box[2] - f[0].box[0])
-            pictures.append(im.resize((round(im.width * scale), round(im.height * scale)), Image.Resampling.LANCZOS))
+            pictures.append(
+                im.resize((round(im.width * scale), round(im.height * scale)), Image.Resampling.LANCZOS)
+            )
             want.append(np.array(f[0].box) * scale)
         seen = detector.detect(pictures)
         assert sum(bool(f) for f in seen) >= 0.99 * len(pictures), f"{face} px"
@@ -226,7 +326,9 @@ def test_the_same_faces_as_the_detectors_defaults():
     agree = 0
     for image, found in zip(images, detector.detect(images)):
         boxes, scores = plain.detect(image)
-        naive = max((b for b, s in zip(boxes, scores) if s > 0.9), key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
+        naive = max(
+            (b for b, s in zip(boxes, scores) if s > 0.9), key=lambda b: (b[2] - b[0]) * (b[3] - b[1])
+        )
         left, top, right, bottom = (f(a, b) for f, a, b in zip((max, max, min, min), naive, found[0].box))
         shared = max(0, right - left) * max(0, bottom - top)
         agree += shared / ((naive[2] - naive[0]) * (naive[3] - naive[1]) + found[0].area - shared) > 0.7

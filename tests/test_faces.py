@@ -23,7 +23,10 @@ def drawn():
     return who, sample, [Image.fromarray(draw(p, 128, 77 + i, 1.5)) for i, p in enumerate(sample)]
 
 
-@pytest.mark.skipif(not FAIRFACE.is_dir(), reason="needs 180 FairFace photographs (CC BY 4.0, HuggingFaceM4/FairFace) in ../shared/fairface")
+@pytest.mark.skipif(
+    not FAIRFACE.is_dir(),
+    reason="needs 180 FairFace photographs (CC BY 4.0, HuggingFaceM4/FairFace) in ../shared/fairface",
+)
 def test_detector_finds_the_people_in_photographs():
     images = [Image.open(p) for p in sorted((FAIRFACE / "images").glob("*.jpg"))[:60]]
     found = Detector().detect(images)
@@ -35,7 +38,13 @@ def test_detector_finds_the_people_in_photographs():
 
 def test_detector_takes_mixed_sizes_and_modes(drawn):
     image = drawn[2][0]
-    variants = [image, image.resize((200, 200)), image.convert("L"), image.convert("RGBA"), Image.new("RGB", (60, 90))]
+    variants = [
+        image,
+        image.resize((200, 200)),
+        image.convert("L"),
+        image.convert("RGBA"),
+        Image.new("RGB", (60, 90)),
+    ]
     assert [len(f) for f in Detector().detect(variants)] == [1, 1, 1, 1, 0]
 
 
@@ -56,7 +65,14 @@ def test_likeness_same_person_over_others(studio, drawn):
     others = [Image.fromarray(draw(p, 128, 500 + i, 1.5)) for i, p in enumerate(sample)]
 
     def vectors(pictures):
-        return studio.reader.backbone.embed(np.stack([crop(im, f[0].box if f else (24, 16, 104, 112)) for im, f in zip(pictures, studio.reader.detector.detect(pictures))]))
+        return studio.reader.backbone.embed(
+            np.stack(
+                [
+                    crop(im, f[0].box if f else (24, 16, 104, 112))
+                    for im, f in zip(pictures, studio.reader.detector.detect(pictures))
+                ]
+            )
+        )
 
     a, b = vectors(images), vectors(others)
     assert np.allclose(np.linalg.norm(a, axis=1), 1, atol=1e-5)
@@ -78,7 +94,9 @@ def test_parts_checker_tells_whole_from_damaged(drawn):
     images = np.stack([np.asarray(im) for im in drawn[2]])
     assert np.mean(parts.whole(checker, images)) >= 0.9
     broken = images.copy()
-    broken[:, parts.TOP:parts.TOP + parts.SIDE, parts.LEFT:parts.LEFT + parts.SIDE] = parts.spoiled(parts.middle(images), 4)
+    broken[:, parts.TOP : parts.TOP + parts.SIDE, parts.LEFT : parts.LEFT + parts.SIDE] = parts.spoiled(
+        parts.middle(images), 4
+    )
     assert np.mean(~parts.whole(checker, broken)) >= 0.85
 
 

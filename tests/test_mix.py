@@ -15,7 +15,11 @@ REFERENCE = np.random.default_rng(0).dirichlet(np.full(36, 0.3))
 EXACT = np.array([response.nominal(s, REFERENCE) for s in CHOICE])
 ERRING = np.vstack([REFERENCE, 0.85 * EXACT[1:] + 0.15 * np.random.default_rng(1).permutation(EXACT[1:])])
 UNIFORM = targets.PRESETS["uniform"].target
-WEIGHTS = arrays(int, len(CHOICE), elements=st.integers(0, 1000)).filter(lambda w: w.sum() > 0).map(lambda w: w / w.sum())
+WEIGHTS = (
+    arrays(int, len(CHOICE), elements=st.integers(0, 1000))
+    .filter(lambda w: w.sum() > 0)
+    .map(lambda w: w / w.sum())
+)
 
 
 def task(target, table=ERRING, wished=None):
@@ -24,7 +28,9 @@ def task(target, table=ERRING, wished=None):
 
 
 def test_sources_are_the_baseline_all_adapters_and_groups_with_ages():
-    assert len(CHOICE) == 1 + 12 + 3 + 36 and CHOICE[0].label == "baseline" and len(set(CHOICE)) == len(CHOICE)
+    assert (
+        len(CHOICE) == 1 + 12 + 3 + 36 and CHOICE[0].label == "baseline" and len(set(CHOICE)) == len(CHOICE)
+    )
     old = next(s for s in CHOICE if s.label == "Black Female + old")
     assert [old.named(a) for a in TARGET_CLASSES] == ["Black", "Female", "old"]
     assert CHOICE[0].named("race") is None
@@ -49,12 +55,16 @@ def test_distance_for_unreachable_targets_equals_an_independent_solver(seed):
     import cvxpy
 
     wished = [("race",), ("gender", "age"), ("race", "gender", "age")][seed % 3]
-    wanted = np.random.default_rng(seed).dirichlet(np.full(36, 0.02))  # nearly all in one cell, which erring adapters can't give
+    wanted = np.random.default_rng(seed).dirichlet(
+        np.full(36, 0.02)
+    )  # nearly all in one cell, which erring adapters can't give
     blurred = 0.8 * ERRING + 0.2 / 36
     solved = mix.solve(task(wanted, blurred, wished))
     w = cvxpy.Variable(len(CHOICE), nonneg=True)
     view = mix.features(wished)
-    problem = cvxpy.Problem(cvxpy.Minimize(cvxpy.norm(view @ blurred.T @ w - view @ wanted)), [cvxpy.sum(w) == 1])
+    problem = cvxpy.Problem(
+        cvxpy.Minimize(cvxpy.norm(view @ blurred.T @ w - view @ wanted)), [cvxpy.sum(w) == 1]
+    )
     best = problem.solve(solver=cvxpy.CLARABEL)
     assert best > 0.01 and solved.distance == pytest.approx(best, abs=1e-4)
     assert solved.short(), "what can't be reached is said"
@@ -72,7 +82,11 @@ def test_as_many_baseline_images_are_kept_as_the_target_allows():
 
 def test_features_by_hand():
     view = mix.features(("gender",))
-    assert view.shape == (2, 36) and (view.sum(1) == 18).all() and view[0, CELLS.index(("White", "Female", "old"))] == 1
+    assert (
+        view.shape == (2, 36)
+        and (view.sum(1) == 18).all()
+        and view[0, CELLS.index(("White", "Female", "old"))] == 1
+    )
     assert mix.features(("race", "gender")).shape == (6 + 2 + 12, 36)
 
 
@@ -108,7 +122,9 @@ def test_every_prefix_is_balanced_in_gender_too(n):
 
 def test_class_totals_come_before_single_remainders():
     """60 % women of 24: largest remainders of twelve cells alone would give 12 women."""
-    slots = mix.allot(mix.solve(task({"race": UNIFORM["race"], "gender": {"Female": 0.6, "Male": 0.4}}, EXACT)), 24)
+    slots = mix.allot(
+        mix.solve(task({"race": UNIFORM["race"], "gender": {"Female": 0.6, "Male": 0.4}}, EXACT)), 24
+    )
     free = sum(s.named("gender") is None for s in slots)
     assert 14 - free <= sum(s.named("gender") == "Female" for s in slots) <= 15
 
@@ -125,7 +141,10 @@ def test_random_slots_follow_the_seed_and_the_weights():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 4), min_size=12, max_size=12), st.lists(st.integers(0, 4), min_size=12, max_size=12))
+@given(
+    st.lists(st.integers(0, 4), min_size=12, max_size=12),
+    st.lists(st.integers(0, 4), min_size=12, max_size=12),
+)
 def test_rearranging_changes_no_more_than_it_must(before, after):
     old, new = [CHOICE[i] for i in before], [CHOICE[i] for i in after]
     result = mix.rearrange(old, new)
@@ -152,10 +171,16 @@ def test_steering_makes_up_for_what_went_otherwise():
     seen[CELLS.index(("White", "Male", "middle"))] = 4
     steered = mix.steer(goal, seen, planned[4:])
     assert len(steered) == 12
-    assert sum(s.named("gender") == "Female" for s in steered) >= 7 > sum(s.named("gender") == "Female" for s in planned[4:])
+    assert (
+        sum(s.named("gender") == "Female" for s in steered)
+        >= 7
+        > sum(s.named("gender") == "Female" for s in planned[4:])
+    )
 
 
 def test_prompts_own_words_leave_only_agreeing_sources():
     kept = [CHOICE[i] for i in mix.allowed(CHOICE, {"gender": "Male"})]
     assert all(s.named("gender") in (None, "Male") for s in kept) and len(kept) == 1 + 6 + 3 + 18
-    assert [CHOICE[i].label for i in mix.allowed(CHOICE, {"gender": "Male", "race": "Black", "age": "old"})] == ["baseline", "Black Male", "old", "Black Male + old"]
+    assert [
+        CHOICE[i].label for i in mix.allowed(CHOICE, {"gender": "Male", "race": "Black", "age": "old"})
+    ] == ["baseline", "Black Male", "old", "Black Male + old"]

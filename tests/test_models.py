@@ -24,14 +24,28 @@ def made(request, tmp_path_factory):
     folder, family = tmp_path_factory.mktemp(request.param), request.param
     path = save_profile(folder, family)
     pipe = small_models.pipeline(family)
-    encoders = {name: lora(getattr(pipe, name), r"(q_proj|k_proj|v_proj|out_proj|fc1)$", 5) for name in ("text_encoder", "text_encoder_2") if hasattr(pipe, name)}
-    files = {"one": save_lora(folder / "one.safetensors", {"unet": lora(pipe.unet, ATTENTION, 1)}),
-             "two": save_lora(folder / "two.safetensors", {"unet": lora(pipe.unet, ATTENTION + r"|proj_in|resnets\.0\.conv1|time_emb_proj", 2, rank=2)}, peft=True),
-             "words": save_lora(folder / "words.safetensors", {"unet": lora(pipe.unet, r"attn2\.to_k$", 3)} | encoders)}
+    encoders = {
+        name: lora(getattr(pipe, name), r"(q_proj|k_proj|v_proj|out_proj|fc1)$", 5)
+        for name in ("text_encoder", "text_encoder_2")
+        if hasattr(pipe, name)
+    }
+    files = {
+        "one": save_lora(folder / "one.safetensors", {"unet": lora(pipe.unet, ATTENTION, 1)}),
+        "two": save_lora(
+            folder / "two.safetensors",
+            {"unet": lora(pipe.unet, ATTENTION + r"|proj_in|resnets\.0\.conv1|time_emb_proj", 2, rank=2)},
+            peft=True,
+        ),
+        "words": save_lora(
+            folder / "words.safetensors", {"unet": lora(pipe.unet, r"attn2\.to_k$", 3)} | encoders
+        ),
+    }
     cells = {"one": ("Asian", "Female"), "two": ("old",), "words": ()}
     with path.open("a") as file:
         for name, f in files.items():
-            file.write(f'\n[[adapter]]\nname = "{name}"\nbase = "tiny-{family}"\nfile = "{f.name}"\ncell = {list(cells[name])}\nweight = 0.8\nlicense = "none"\nsource = "a test"\n')
+            file.write(
+                f'\n[[adapter]]\nname = "{name}"\nbase = "tiny-{family}"\nfile = "{f.name}"\ncell = {list(cells[name])}\nweight = 0.8\nlicense = "none"\nsource = "a test"\n'
+            )
     return models.profile(str(path)), files
 
 
@@ -49,7 +63,9 @@ class Plain:
         self.pipe = models.load_pipeline(profile, "cpu")
         for name, file in files.items():
             self.pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=name)
-        self.pipe.vae.to(self.pipe.unet.dtype)  # it turns an autoencoder that overflows into float32 by itself
+        self.pipe.vae.to(
+            self.pipe.unet.dtype
+        )  # it turns an autoencoder that overflows into float32 by itself
 
     def draw(self, names, slot, seed, steps, guidance):
         if names:
@@ -57,8 +73,17 @@ class Plain:
             self.pipe.set_adapters(list(names), [0.8] * len(names))
         else:
             self.pipe.disable_lora()
-        noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed * 1_000_003 + slot)).to(self.pipe.unet.dtype)
-        return self.pipe("a photo of a doctor", latents=noise, num_inference_steps=steps, guidance_scale=guidance, height=64, width=64).images[0]
+        noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed * 1_000_003 + slot)).to(
+            self.pipe.unet.dtype
+        )
+        return self.pipe(
+            "a photo of a doctor",
+            latents=noise,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            height=64,
+            width=64,
+        ).images[0]
 
 
 @pytest.mark.parametrize("dtype, close", [("float32", 1), ("bfloat16", 40), ("float16", 8)])
@@ -68,10 +93,17 @@ def test_a_mixed_batch_is_set_adapters_before_each_image(made, dtype, close):
     for guidance in (1.0, 3.0):
         drawn = ours.draw("a photo of a doctor", 3, list(enumerate(SAMPLES)), 3, guidance)
         for slot, names in enumerate(SAMPLES):
-            gap = np.abs(np.asarray(drawn[slot]).astype(int) - np.asarray(plain.draw(names, slot, 3, 3, guidance)))
+            gap = np.abs(
+                np.asarray(drawn[slot]).astype(int) - np.asarray(plain.draw(names, slot, 3, 3, guidance))
+            )
             assert gap.max() <= close, f"{names} differs by {gap.max()} with guidance {guidance}"
-    pictures = [np.asarray(im).astype(int) for im in ours.draw("a photo of a doctor", 3, [(0, names) for names in SAMPLES], 3, 3.0)]
-    assert min(np.abs(a - b).mean() for i, a in enumerate(pictures) for b in pictures[:i]) > 0.5, "every combination draws a picture of its own"
+    pictures = [
+        np.asarray(im).astype(int)
+        for im in ours.draw("a photo of a doctor", 3, [(0, names) for names in SAMPLES], 3, 3.0)
+    ]
+    assert min(np.abs(a - b).mean() for i, a in enumerate(pictures) for b in pictures[:i]) > 0.5, (
+        "every combination draws a picture of its own"
+    )
 
 
 def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, monkeypatch):
@@ -105,7 +137,11 @@ def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, mo
     assert max(sizes) == 6 and sizes[-1] <= 4 and shares == sorted(shares) and shares[-1] == 1
     assert sum(tries) > 10, "what ran out of memory beside the drawing was decoded again"
     assert all(np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 1 for a, b in zip(whole, split))
-    monkeypatch.setattr(other.pipeline.unet, "forward", lambda *args, **kwargs: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    monkeypatch.setattr(
+        other.pipeline.unet,
+        "forward",
+        lambda *args, **kwargs: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")),
+    )
     with pytest.raises(ValueError, match="drawing one image of 64 px.*memory ran out"):
         other.draw("a photo of a nurse", 0, wanted, 2, 2.0)
 
@@ -137,8 +173,13 @@ def test_distilled_weights_and_another_sampler(tmp_path):
     with path.open("a") as file:
         file.write('scheduler = {name = "EulerDiscreteScheduler", timestep_spacing = "trailing"}\n')
     pipe = models.load_pipeline(models.profile(str(path)), "cpu")
-    assert torch.equal(pipe.unet.conv_in.weight, fast.conv_in.weight) and pipe.scheduler.config.timestep_spacing == "trailing"
-    (tmp_path / "fast" / "fast.safetensors").write_bytes((tmp_path / "fast" / "fast.safetensors").read_bytes()[:5000])
+    assert (
+        torch.equal(pipe.unet.conv_in.weight, fast.conv_in.weight)
+        and pipe.scheduler.config.timestep_spacing == "trailing"
+    )
+    (tmp_path / "fast" / "fast.safetensors").write_bytes(
+        (tmp_path / "fast" / "fast.safetensors").read_bytes()[:5000]
+    )
     with pytest.raises(ValueError, match="fast.safetensors.*damaged or incomplete.*profile embedded works"):
         models.load_pipeline(models.profile(str(path)), "cpu")
 
@@ -167,7 +208,11 @@ def test_kohya_files_with_alphas_open_too(made, tmp_path):
     state = {}
     for layer, (down, up) in layers.items():
         key = "lora_unet_" + layer.replace(".", "_")
-        state |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up, f"{key}.alpha": torch.tensor(2.0)}
+        state |= {
+            f"{key}.lora_down.weight": down,
+            f"{key}.lora_up.weight": up,
+            f"{key}.alpha": torch.tensor(2.0),
+        }
     save_file(state, tmp_path / "kohya.safetensors")
     read = adapters.read_factors(pipe, tmp_path / "kohya.safetensors")
     assert set(read) == {f"unet.{layer}" for layer in layers}
@@ -182,7 +227,10 @@ def test_adapters_for_another_base_are_refused_and_leave_nothing_behind(tmp_path
     wrong = save_lora(tmp_path / "wrong.safetensors", {"unet": lora(sd15.unet, ATTENTION, 1)})
     with pytest.raises(ValueError, match="wrong.safetensors was made for another base model"):
         adapters.read_factors(sdxl, wrong)
-    foreign = save_lora(tmp_path / "foreign.safetensors", {"unet": {"no.such.attn1.to_q": (torch.zeros(4, 8), torch.zeros(8, 4))}})
+    foreign = save_lora(
+        tmp_path / "foreign.safetensors",
+        {"unet": {"no.such.attn1.to_q": (torch.zeros(4, 8), torch.zeros(8, 4))}},
+    )
     with pytest.raises(ValueError, match="foreign.safetensors was made for another base model"):
         adapters.read_factors(sdxl, foreign)
     after = sdxl.unet.state_dict()
@@ -202,14 +250,25 @@ def test_weights_that_are_no_safetensors_are_refused(tmp_path):
         Adapter("x", "sdxl", "gone.safetensors", (), 1.0, "", "", home=tmp_path).path
 
 
-@pytest.mark.parametrize("line, message", [
-    ('family = "flux"', "family is 'flux'; allowed are sdxl, sd15"), ("size = 1000000", "size is 1000000; 64 to 2048"), ("size = 100", "a multiple of 8"),
-    ('steps = "many"', "steps is 'many'; expected a number"), ("colour = 3", "unknown key 'colour'"), ('model = "someone/model"', "revision is None; a model from the Hub is pinned"),
-    ('name = "../up"', "name is '../up'"), ("= =", "can't be read")])
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ('family = "flux"', "family is 'flux'; allowed are sdxl, sd15"),
+        ("size = 1000000", "size is 1000000; 64 to 2048"),
+        ("size = 100", "a multiple of 8"),
+        ('steps = "many"', "steps is 'many'; expected a number"),
+        ("colour = 3", "unknown key 'colour'"),
+        ('model = "someone/model"', "revision is None; a model from the Hub is pinned"),
+        ('name = "../up"', "name is '../up'"),
+        ("= =", "can't be read"),
+    ],
+)
 def test_profiles_say_what_is_wrong_with_them(tmp_path, line, message):
     path = save_profile(tmp_path, "sdxl")
     key = line.split(" = ")[0]
-    path.write_text("\n".join([*(old for old in path.read_text().splitlines() if not old.startswith(f"{key} =")), line]))
+    path.write_text(
+        "\n".join([*(old for old in path.read_text().splitlines() if not old.startswith(f"{key} =")), line])
+    )
     with pytest.raises(ValueError, match=message):
         models.profile(str(path))
     with pytest.raises(ValueError, match="can't be read"):
@@ -226,7 +285,9 @@ def test_our_profiles_are_pinned_and_their_adapters_known():
 def test_too_little_memory_is_said_before_loading(tmp_path, monkeypatch):
     profile = models.profile(str(save_profile(tmp_path, "sdxl")))
     monkeypatch.setattr(models.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000})())
-    with pytest.raises(ValueError, match="needs about .* GB of memory and 0.0 GB are free.*profile embedded works"):
+    with pytest.raises(
+        ValueError, match="needs about .* GB of memory and 0.0 GB are free.*profile embedded works"
+    ):
         models.load_pipeline(profile, "cpu")
 
 
@@ -234,6 +295,10 @@ def test_the_full_size_bench_runs_on_a_small_model(capsys):
     profile = replace(models.profile("sdxl"), size=64, steps=3, dtype="float32", suffix="")
     bench.real(lambda: small_models.pipeline("sdxl"), profile, pairs=2)
     printed = capsys.readouterr().out
-    assert "3 steps, guidance 5" in printed and "4 steps, guidance 1" in printed and "times the published way" in printed
+    assert (
+        "3 steps, guidance 5" in printed
+        and "4 steps, guidance 1" in printed
+        and "times the published way" in printed
+    )
     assert float(printed.split("published way by ")[1].split(" of")[0]) < 0.01, "equal images"
     assert float(printed.split("no adapter by ")[1].split()[0]) > 0.5, "which adapters change"

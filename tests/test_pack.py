@@ -34,7 +34,10 @@ def test_a_pack_is_whole_and_opens_with_datasets(folder, capsys, tmp_path, monke
     rows = load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
     assert len(rows) == 2 * sources * SEEDS
     assert rows[0]["image"].size == (128, 128) and rows[0]["prompt"] in PROMPTS
-    assert "as perceived by a classifier" in (folder / "README.md").read_text() and "Apache-2.0" in (folder / "README.md").read_text()
+    assert (
+        "as perceived by a classifier" in (folder / "README.md").read_text()
+        and "Apache-2.0" in (folder / "README.md").read_text()
+    )
     with pytest.raises(ValueError, match="another pack"):
         packs.make(Studio("embedded", "cpu"), folder, PROMPTS, SEEDS + 1, "two-prompts")
 
@@ -44,11 +47,20 @@ def test_the_same_screen_runs_on_a_pack(folder, studio, tmp_path):
     plan = pool.plan("A photo of a Doctor", targets.PRESETS["uniform"].target, SEEDS, 3)
     comparison = list(pool.run(plan))[-1]
     assert "generator" not in pool.__dict__, "no model is loaded"
-    assert len(comparison.pairs) == SEEDS and comparison.profile == "two-prompts" and comparison.prompt == PROMPTS[0]
-    assert len({np.asarray(p.baseline.image).tobytes() for p in comparison.pairs}) == SEEDS, "every slot has a noise of its own"
+    assert (
+        len(comparison.pairs) == SEEDS
+        and comparison.profile == "two-prompts"
+        and comparison.prompt == PROMPTS[0]
+    )
+    assert len({np.asarray(p.baseline.image).tobytes() for p in comparison.pairs}) == SEEDS, (
+        "every slot has a noise of its own"
+    )
 
     def women(target):  # of both prompts' pairs
-        return sum(list(pool.run(pool.plan(p, target, SEEDS, 3)))[-1].counts("debiased")["gender"]["Female"] for p in PROMPTS)
+        return sum(
+            list(pool.run(pool.plan(p, target, SEEDS, 3)))[-1].counts("debiased")["gender"]["Female"]
+            for p in PROMPTS
+        )
 
     assert abs(women(targets.PRESETS["uniform"].target) - SEEDS) <= 1
     assert women({"gender": {"Female": 1.0, "Male": 0.0}}) >= 2 * SEEDS - 1
@@ -62,15 +74,31 @@ def test_twins_in_a_pack_are_the_models_twins(folder, studio):
     name = studio.adapters[3].name
     stored = pool.drawn(PROMPTS[1], 0, [(2, ()), (2, (name,))])
     slot = int(np.random.default_rng(0).permutation(SEEDS)[2])
-    drawn = studio.fresh(PROMPTS[1], packs.SEED + 1, [(slot, ()), (slot, (name,))], studio.profile.steps, studio.profile.guidance)
+    drawn = studio.fresh(
+        PROMPTS[1],
+        packs.SEED + 1,
+        [(slot, ()), (slot, (name,))],
+        studio.profile.steps,
+        studio.profile.guidance,
+    )
     for a, b in zip(stored, drawn):
         assert np.abs(np.asarray(a.image).astype(int) - np.asarray(b.image)).mean() < 4
         assert [f.cell for f in a.faces] == [f.cell for f in b.faces] and a.subject == b.subject
 
 
-@pytest.mark.parametrize("prompt, n, steps, message", [
-    ("a photo of a pilot", 4, None, "holds images for 2 prompts: “a photo of a doctor”, “a photo of a nurse”. “a photo of a pilot” isn't one"),
-    (PROMPTS[0], 64, None, "at most 4 pairs are possible, not 64"), (PROMPTS[0], 4, 40, "was drawn with 12 steps")])
+@pytest.mark.parametrize(
+    "prompt, n, steps, message",
+    [
+        (
+            "a photo of a pilot",
+            4,
+            None,
+            "holds images for 2 prompts: “a photo of a doctor”, “a photo of a nurse”. “a photo of a pilot” isn't one",
+        ),
+        (PROMPTS[0], 64, None, "at most 4 pairs are possible, not 64"),
+        (PROMPTS[0], 4, 40, "was drawn with 12 steps"),
+    ],
+)
 def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
     with pytest.raises(ValueError, match=message):
         Studio(str(folder)).plan(prompt, {}, n, 0, steps=steps)
@@ -79,7 +107,9 @@ def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
 def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
     pack = copy(folder, tmp_path)
     rewrite(pack, lambda t: t.drop(index=[3, 5]))
-    with pytest.raises(ValueError, match="misses 2 of 128 images, first “a photo of a doctor”, baseline, number 3"):
+    with pytest.raises(
+        ValueError, match="misses 2 of 128 images, first “a photo of a doctor”, baseline, number 3"
+    ):
         Studio(str(pack))
     shutil.rmtree(pack)
     pack = copy(folder, tmp_path)
@@ -94,7 +124,12 @@ def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
     (pack / "data/images/extra.webp").write_bytes(b"x")
     assert main(["pack", "check", str(pack)]) == 2
     printed = capsys.readouterr().err
-    assert "has 3 faults" in printed and "isn't the file that was made" in printed and "is missing" in printed and "belongs to no row" in printed
+    assert (
+        "has 3 faults" in printed
+        and "isn't the file that was made" in printed
+        and "is missing" in printed
+        and "belongs to no row" in printed
+    )
     with pytest.raises(ValueError, match="can't be opened.*pack check"):
         pool = packs.open_pack(str(pack))
         pool._one(0)

@@ -15,7 +15,12 @@ if browser.CHROMIUM is None:
 def page(folder, tmp_path_factory):
     own = tmp_path_factory.mktemp("profiles")
     tiny = save_profile(own / "tiny", "sd15", title="Tiny 1.5", classifier=str(ROOT / "assets/classifier"))
-    with browser.served(FAIRDEMO_PROFILE=f"{folder},{tiny}", CUDA_VISIBLE_DEVICES="", HF_HOME=str(own / "hub")) as url, browser.chromium() as chromium:
+    with (
+        browser.served(
+            FAIRDEMO_PROFILE=f"{folder},{tiny}", CUDA_VISIBLE_DEVICES="", HF_HOME=str(own / "hub")
+        ) as url,
+        browser.chromium() as chromium,
+    ):
         yield browser.arrive(browser.visitor(chromium).new_page(), url)
 
 
@@ -24,8 +29,14 @@ def test_a_pack_is_the_same_screen_without_a_model(page):
     assert page.locator("#number input[type=number]").input_value() == str(SEEDS)
     page.click("#draw")
     page.wait_for_selector(f"text={SEEDS} pairs in", timeout=30_000)
-    assert float(page.locator("#status").inner_text().split(" in ")[1].split(" s")[0]) < 3, "chosen, not drawn"
-    assert page.locator("#wall-baseline .tile img").count() == page.locator("#wall-debiased .tile img").count() == SEEDS
+    assert float(page.locator("#status").inner_text().split(" in ")[1].split(" s")[0]) < 3, (
+        "chosen, not drawn"
+    )
+    assert (
+        page.locator("#wall-baseline .tile img").count()
+        == page.locator("#wall-debiased .tile img").count()
+        == SEEDS
+    )
     before = browser.faces(page, "debiased")
     browser.move(page, "Female", 1.0)
     page.wait_for_selector("text=pairs redrawn in", timeout=30_000)
@@ -40,7 +51,9 @@ def test_a_tiny_stable_diffusion_draws(page):
     page.wait_for_selector("#profile-note >> text=no GPU", timeout=20_000)
     page.fill("#prompt textarea, #prompt input", "a photo of a pilot")
     browser.draw(page, 4)
-    assert page.locator("#findings >> text=No face found: 4 before, 4 after").count() == 1, "random weights draw nobody"
+    assert page.locator("#findings >> text=No face found: 4 before, 4 after").count() == 1, (
+        "random weights draw nobody"
+    )
 
 
 def test_a_model_that_cannot_be_had_says_so_and_the_app_goes_on(page):

@@ -8,7 +8,9 @@ from fairdemo import mix, response
 from fairdemo.attributes import AGE_BANDS, CELLS, CLASSES, GENDERS, RACES
 from fairdemo.compare import Studio
 
-CHOICE = mix.sources([*((f"{r} {g}", (r, g)) for r in RACES for g in GENDERS), *((b, (b,)) for b in AGE_BANDS)])
+CHOICE = mix.sources(
+    [*((f"{r} {g}", (r, g)) for r in RACES for g in GENDERS), *((b, (b,)) for b in AGE_BANDS)]
+)
 
 
 def counted():
@@ -25,7 +27,11 @@ def test_counts_are_kept_and_come_back(tmp_path):
     assert counts.sources["baseline"].sum() == 20 and counts.no_face == {"baseline": 1, "White Female": 0}
     counts.save(tmp_path / "r.json")
     again = response.load(tmp_path / "r.json")
-    assert again.weights == "abc" and all((again.sources[k] == v).all() for k, v in counts.sources.items()) and again.no_face == counts.no_face
+    assert (
+        again.weights == "abc"
+        and all((again.sources[k] == v).all() for k, v in counts.sources.items())
+        and again.no_face == counts.no_face
+    )
     (tmp_path / "r.json").write_text('{"weights": 1}')
     with pytest.raises(ValueError, match="calibrate"):
         response.load(tmp_path / "r.json")
@@ -37,10 +43,14 @@ def test_the_baseline_of_a_profession_is_its_own():
     assert response.baseline(counts, "a portrait of a doctor, smiling", {})[women].sum() < 0.3
     assert response.baseline(counts, "a nurse", {})[women].sum() > 0.85
     assert 0.4 < response.baseline(counts, "a photo of a baker", {})[women].sum() < 0.6
-    assert response.baseline(counts, "a woman, a doctor", {"gender": "Female"})[women].sum() == pytest.approx(1)
+    assert response.baseline(counts, "a woman, a doctor", {"gender": "Female"})[women].sum() == pytest.approx(
+        1
+    )
     seen = np.zeros(36)
     seen[CELLS.index(("Asian", "Female", "old"))] = 50
-    assert response.baseline(counts, "a doctor", {}, seen)[women].sum() > 0.8, "what is seen outweighs what was expected"
+    assert response.baseline(counts, "a doctor", {}, seen)[women].sum() > 0.8, (
+        "what is seen outweighs what was expected"
+    )
     assert np.allclose(response.baseline(None, "a doctor", {}), 1 / 36)
 
 
@@ -49,7 +59,9 @@ def test_an_adapter_is_believed_as_far_as_it_was_measured():
     table = response.table(counted(), CHOICE, reference)
     assert np.allclose(table.sum(1), 1) and np.allclose(table[0], reference)
     row = table[CHOICE.index(next(s for s in CHOICE if s.label == "White Female"))]
-    assert row[CELLS.index(("White", "Male", "middle"))] == pytest.approx(1 / 8) and row[CELLS.index(("White", "Female", "young"))] == pytest.approx((5 + 2 / 3) / 8, abs=1e-3)
+    assert row[CELLS.index(("White", "Male", "middle"))] == pytest.approx(1 / 8) and row[
+        CELLS.index(("White", "Female", "young"))
+    ] == pytest.approx((5 + 2 / 3) / 8, abs=1e-3)
     never = table[CHOICE.index(next(s for s in CHOICE if s.label == "Asian Male + old"))]
     assert never[CELLS.index(("Asian", "Male", "old"))] == pytest.approx(1)
 
@@ -79,7 +91,14 @@ def test_the_shipped_response_belongs_to_the_shipped_weights():
     assert set(studio.counts.sources) == labels and len(studio.counts.baseline) == 32
 
 
-@pytest.mark.parametrize("module", ["attributes", "targets", "measure", "mix", "response", "prompts", "comparison"])
+@pytest.mark.parametrize(
+    "module", ["attributes", "targets", "measure", "mix", "response", "prompts", "comparison"]
+)
 def test_the_science_pulls_in_no_torch(module):
     code = f"import sys, fairdemo.{module}; print([m for m in ('torch', 'gradio', 'diffusers', 'pandas', 'scipy.stats', 'statsmodels') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -10,21 +10,35 @@ from fairdemo.attributes import CELLS, TARGET_CLASSES
 JOINT = arrays(float, (6, 2, 3), elements=st.floats(0.01, 1)).map(lambda a: a / a.sum())
 
 
-@pytest.mark.parametrize("wish, message", [
-    ({"gender": {"Female": 0.6, "Male": 0.6}}, "sum to 1.2"),
-    ({"gender": {"Female": 0.2, "Male": 0.2}}, "sum to 0.4"),
-    ({"gender": {"Female": -0.1, "Male": 1.1}}, "Female is -0.1"),
-    ({"gender": {"Woman": 1.0}}, "'Woman'"),
-    ({"height": {"tall": 1.0}}, "'height'"),
-    ({"gender": {"Female": float("nan"), "Male": 1.0}}, "Female is nan"),
-    ({"gender": {"Female": "half", "Male": 0.5}}, "half"),
-])
+@pytest.mark.parametrize(
+    "wish, message",
+    [
+        ({"gender": {"Female": 0.6, "Male": 0.6}}, "sum to 1.2"),
+        ({"gender": {"Female": 0.2, "Male": 0.2}}, "sum to 0.4"),
+        ({"gender": {"Female": -0.1, "Male": 1.1}}, "Female is -0.1"),
+        ({"gender": {"Woman": 1.0}}, "'Woman'"),
+        ({"height": {"tall": 1.0}}, "'height'"),
+        ({"gender": {"Female": float("nan"), "Male": 1.0}}, "Female is nan"),
+        ({"gender": {"Female": "half", "Male": 0.5}}, "half"),
+    ],
+)
 def test_bad_targets_are_named(wish, message):
     with pytest.raises(ValueError, match=message):
         targets.check(wish)
 
 
-@pytest.mark.parametrize("text", ["unifrom", "{", "[1]", '{"gender": 3}', "gender:Female=much", "gender:Woman=0.5", "race:Black=0.9,White=0.9"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unifrom",
+        "{",
+        "[1]",
+        '{"gender": 3}',
+        "gender:Female=much",
+        "gender:Woman=0.5",
+        "race:Black=0.9,White=0.9",
+    ],
+)
 def test_bad_target_text(text):
     with pytest.raises(ValueError, match="target"):
         targets.parse(text)
@@ -34,7 +48,10 @@ def test_target_text():
     wish = targets.parse('{"race": {"Black": 0.5, "White": 0.5}}')
     assert wish["race"]["Asian"] == 0 and sum(wish["race"].values()) == pytest.approx(1)
     assert targets.parse("women 70")["gender"]["Female"] == 0.7
-    assert targets.parse("race:Black=0.3, Middle Eastern=0.2 ;gender:Female=0.6") == {"race": {"Black": 0.3, "Middle Eastern": 0.2}, "gender": {"Female": 0.6}}
+    assert targets.parse("race:Black=0.3, Middle Eastern=0.2 ;gender:Female=0.6") == {
+        "race": {"Black": 0.3, "Middle Eastern": 0.2},
+        "gender": {"Female": 0.6},
+    }
     assert targets.parse("gender:Female=1") == {"gender": {"Female": 1, "Male": 0}}
 
 
@@ -50,7 +67,9 @@ def test_partial_wish_leaves_the_rest_as_the_baseline_has_it():
     full = targets.complete({"gender": {"Female": 0.6}}, reference)
     assert full["gender"] == {"Female": 0.6, "Male": pytest.approx(0.4)}
     assert full["race"]["Asian"] == pytest.approx(0.2) and full["race"]["White"] == pytest.approx(0.8)
-    full = targets.complete({"race": {"Black": 0.5}}, reference)  # the other half goes 2 : 8 to Asian and White
+    full = targets.complete(
+        {"race": {"Black": 0.5}}, reference
+    )  # the other half goes 2 : 8 to Asian and White
     assert full["race"]["Asian"] == pytest.approx(0.1) and full["race"]["White"] == pytest.approx(0.4)
 
 
@@ -69,7 +88,10 @@ def test_fitting_gives_the_marginals_and_keeps_the_odds_ratios(seed, other):
 
 
 def test_independent_joint_is_the_product_of_marginals():
-    joint = targets.joint({"race": targets.PRESETS["us"].target["race"], "gender": {"Female": 0.3, "Male": 0.7}}, np.full((6, 2, 3), 1 / 36))
+    joint = targets.joint(
+        {"race": targets.PRESETS["us"].target["race"], "gender": {"Female": 0.3, "Male": 0.7}},
+        np.full((6, 2, 3), 1 / 36),
+    )
     m = targets.marginals(joint)
     product = [m["race"][r] * m["gender"][g] * m["age"][b] for r, g, b in CELLS]
     assert np.allclose(joint.ravel(), product, atol=1e-9)
@@ -80,7 +102,9 @@ def test_independent_joint_is_the_product_of_marginals():
 def test_classes_of_targets_cover_every_age_group():
     from fairdemo.attributes import AGE_BANDS, AGES, band
 
-    assert sorted(g for groups in AGE_BANDS.values() for g in groups) == sorted(AGES) and set(AGE_BANDS) == set(TARGET_CLASSES["age"])
+    assert sorted(g for groups in AGE_BANDS.values() for g in groups) == sorted(AGES) and set(
+        AGE_BANDS
+    ) == set(TARGET_CLASSES["age"])
     assert band("0-19") == "young" and band("60+") == "old"
 
 
@@ -92,7 +116,11 @@ def test_workforce_of_a_profession():
     assert nurse.target["gender"]["Female"] == pytest.approx(0.879) and "Registered nurses" in nurse.source
     assert nurse.target["race"]["Asian"] + nurse.target["race"]["Indian"] == pytest.approx(0.089)
     assert set(OCCUPATIONS) == set(PROFESSIONS) - {"soldier", "politician"}
-    assert all(sum(s.values()) == pytest.approx(1) for o in OCCUPATIONS for s in targets.check(workforce(o).target).values())
+    assert all(
+        sum(s.values()) == pytest.approx(1)
+        for o in OCCUPATIONS
+        for s in targets.check(workforce(o).target).values()
+    )
     for none in ("soldier", None):
         with pytest.raises(ValueError, match="workforce"):
             workforce(none)

@@ -14,4 +14,8 @@ def values(text: str) -> set[str]:
 @pytest.mark.parametrize("language", [code for code in WORDS if code != "en"])
 def test_languages_hold_the_same_keys_and_values(language):
     assert WORDS[language].keys() == WORDS["en"].keys()
-    assert [key for key, text in WORDS[language].items() if values(text) != values(WORDS["en"][key]) or not text.strip()] == []
+    assert [
+        key
+        for key, text in WORDS[language].items()
+        if values(text) != values(WORDS["en"][key]) or not text.strip()
+    ] == []

@@ -35,16 +35,30 @@ class Reader:
     def detect(self, images):
         from fairdemo.faces.detect import Detection
 
-        return [[Detection((12, 12, 52, 52), np.zeros((5, 2)), 1.0)] if (i + 1) % self.every else [] for i, _ in enumerate(images)]
+        return [
+            [Detection((12, 12, 52, 52), np.zeros((5, 2)), 1.0)] if (i + 1) % self.every else []
+            for i, _ in enumerate(images)
+        ]
 
 
 def aligner(tmp_path, family, studio, **keys):
     profile = models.profile(str(save_profile(tmp_path, family, steps=2)))
     pipe = models.load_pipeline(profile, "cpu")
     generator = PairedGenerator(pipe, adapters.Router(torch.nn.Module(), {}), profile, "cpu")
-    config = align.Config(("a photo of a doctor",), EVEN, **{"rank": 2, "images": 4, "iterations": 1, "hold": 1.0, "ema": 0.0, **keys})
+    config = align.Config(
+        ("a photo of a doctor",),
+        EVEN,
+        **{"rank": 2, "images": 4, "iterations": 1, "hold": 1.0, "ema": 0.0, **keys},
+    )
     reader = align.SoftReader(Reader(studio.reader.backbone), random_heads())
-    return align.Aligner(generator, reader, [lambda x: F.normalize(x.mean((2, 3)), dim=-1)], torch.eye(128)[:4], config, align.fresh(generator, config))
+    return align.Aligner(
+        generator,
+        reader,
+        [lambda x: F.normalize(x.mean((2, 3)), dim=-1)],
+        torch.eye(128)[:4],
+        config,
+        align.fresh(generator, config),
+    )
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
@@ -53,15 +67,39 @@ def test_one_step_of_alignment(family, parts, studio, tmp_path):
     """The file changes what a plain pipeline draws just as the trained generator has it."""
     made = aligner(tmp_path, family, studio, parts=parts, peak=0.5)
     before = [f.detach().clone() for f in made.trained.factors]
-    (step, seen, _), = made.train(tmp_path / "checkpoint.pt")
-    assert step == 1 and seen.faces == 3 and seen.sure >= 2 and seen.images == 4 and np.isfinite([seen.alignment, seen.semantics, seen.realism, seen.hold]).all()
+    ((step, seen, _),) = made.train(tmp_path / "checkpoint.pt")
+    assert (
+        step == 1
+        and seen.faces == 3
+        and seen.sure >= 2
+        and seen.images == 4
+        and np.isfinite([seen.alignment, seen.semantics, seen.realism, seen.hold]).all()
+    )
     assert any(not torch.equal(a, b) for a, b in zip(before, made.trained.factors))
     made.trained.save(tmp_path / "adapter.safetensors")
     ours = made.generator.draw("a photo of a nurse", 3, [(0, (align.NAME,)), (0, ())], 2, 3.0)
     tokens = 5 if parts == ("tokens",) else 0
     fresh = models.load_pipeline(made.generator.profile, "cpu")
-    router = adapters.attach(fresh, [Adapter("align", "x", "adapter.safetensors", (), 1.0, "", "", method="align", tokens=tokens, home=tmp_path)])
-    theirs = PairedGenerator(fresh, router, made.generator.profile, "cpu").draw("a photo of a nurse", 3, [(0, ("align",)), (0, ())], 2, 3.0)
+    router = adapters.attach(
+        fresh,
+        [
+            Adapter(
+                "align",
+                "x",
+                "adapter.safetensors",
+                (),
+                1.0,
+                "",
+                "",
+                method="align",
+                tokens=tokens,
+                home=tmp_path,
+            )
+        ],
+    )
+    theirs = PairedGenerator(fresh, router, made.generator.profile, "cpu").draw(
+        "a photo of a nurse", 3, [(0, ("align",)), (0, ())], 2, 3.0
+    )
     for a, b in zip(ours, theirs):
         assert np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 3, "fp16 weights differ by a little"
     assert np.abs(np.asarray(ours[0]).astype(int) - np.asarray(ours[1])).max() > 3
@@ -91,13 +129,39 @@ def test_one_step_on_photographs(family, what, tmp_path, monkeypatch):
     monkeypatch.setattr(inc, "effect", lambda *args: "not measured")
     monkeypatch.setattr("fairdemo.training.div.effect", lambda *args: "not measured")
     out = tmp_path / "out"
-    assert main(["train", what, "--profile", str(profile), "--data", str(tmp_path / "faces"), "--config", str(tmp_path / "run.toml"), "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "train",
+                what,
+                "--profile",
+                str(profile),
+                "--data",
+                str(tmp_path / "faces"),
+                "--config",
+                str(tmp_path / "run.toml"),
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     made = adapters.catalog(f"tiny-{family}", out / "catalog.toml")
-    assert len(made) == (12 if what == "inc" else 6) and all(a.method == ("" if what == "inc" else "varied faces") for a in made)
-    assert {p.name for p in out.iterdir()} >= {"log.csv", "curves.png", "card.md", "catalog.toml", "step_00002.png"} and "not measured" in (out / "card.md").read_text()
+    assert len(made) == (12 if what == "inc" else 6) and all(
+        a.method == ("" if what == "inc" else "varied faces") for a in made
+    )
+    assert {p.name for p in out.iterdir()} >= {
+        "log.csv",
+        "curves.png",
+        "card.md",
+        "catalog.toml",
+        "step_00002.png",
+    } and "not measured" in (out / "card.md").read_text()
     chosen = models.profile(str(profile))
     pipe = models.load_pipeline(chosen, "cpu")
-    images = PairedGenerator(pipe, adapters.attach(pipe, made), chosen, "cpu").draw("a photo of a nurse", 3, [(0, (made[0].name,)), (0, ())], 2, 3.0)
+    images = PairedGenerator(pipe, adapters.attach(pipe, made), chosen, "cpu").draw(
+        "a photo of a nurse", 3, [(0, (made[0].name,)), (0, ())], 2, 3.0
+    )
     assert len(images) == 2
 
 
@@ -136,7 +200,22 @@ def test_bad_data_is_named_before_anything_is_trained(tmp_path, capsys):
     (tmp_path / "run.toml").write_text('prompts = ["a doctor"]\n[target.gender]\nFemale = 0.7\nMale = 0.5\n')
     assert "sum to 1" in said("align", "--config", str(tmp_path / "run.toml"))
     (tmp_path / "file").write_text("")
-    assert main(["train", "div", "--profile", profile, "--data", str(tmp_path / "broken"), "--out", str(tmp_path / "file")]) == 2 and "can't be written" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "train",
+                "div",
+                "--profile",
+                profile,
+                "--data",
+                str(tmp_path / "broken"),
+                "--out",
+                str(tmp_path / "file"),
+            ]
+        )
+        == 2
+        and "can't be written" in capsys.readouterr().err
+    )
 
 
 def test_broken_pictures_are_left_out(tmp_path):
@@ -170,10 +249,16 @@ def test_a_folder_is_one_runs_alone(tmp_path):
             file.write("3,0.")  # torn by a kill
     with Folder(tmp_path / "run", {"a": 1}, ("loss",), 9, devices) as folder:
         folder.write(3, {"loss": 0.25})
-        whole = (tmp_path / "run" / "log.csv").read_text()  # nothing waits for the run's end: what is logged outlives a kill
+        whole = (
+            tmp_path / "run" / "log.csv"
+        ).read_text()  # nothing waits for the run's end: what is logged outlives a kill
     assert whole == (tmp_path / "run" / "log.csv").read_text()
     lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
-    assert lines[0] == "step,loss,seconds" and [line.split(",")[:2] for line in lines[1:]] == [["1", "2"], ["2", "0.5"], ["3", "0.25"]]
+    assert lines[0] == "step,loss,seconds" and [line.split(",")[:2] for line in lines[1:]] == [
+        ["1", "2"],
+        ["2", "0.5"],
+        ["3", "0.25"],
+    ]
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_there_was(studio, tmp_path):
@@ -189,7 +274,16 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_there_was(studio, 
 
 
 def test_validation_ends_a_run_that_gets_no_nearer(studio, tmp_path):
-    made = aligner(tmp_path, "sd15", studio, parts=("unet",), iterations=40, validation=("a photo of a chef",), validate=2, patience=2)
+    made = aligner(
+        tmp_path,
+        "sd15",
+        studio,
+        parts=("unet",),
+        iterations=40,
+        validation=("a photo of a chef",),
+        validate=2,
+        patience=2,
+    )
     distances = iter([0.4, 0.2, 0.3, 0.25, 0.1])
     made.validated = lambda prompts: {"distance": next(distances)}
     states = {}
@@ -197,7 +291,9 @@ def test_validation_ends_a_run_that_gets_no_nearer(studio, tmp_path):
         if found:
             states[step] = [f.detach().clone() for f in made.trained.factors]
     assert list(states) == [2, 4, 6, 8]
-    assert all(torch.equal(a, b) for a, b in zip(states[4], made.trained.factors)), "the best is left, not the last; without an average they are the live weights"
+    assert all(torch.equal(a, b) for a, b in zip(states[4], made.trained.factors)), (
+        "the best is left, not the last; without an average they are the live weights"
+    )
 
 
 RUN = """
@@ -237,7 +333,9 @@ def test_killed_ten_times_a_run_ends_with_the_same_weights(tmp_path):
     profile = save_profile(tmp_path, "sd15", steps=2)
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    code = RUN + """
+    code = (
+        RUN
+        + """
 def forked(folder):
     pid = os.fork()
     if not pid:
@@ -266,17 +364,28 @@ while True:
     kills += 1
     print("killed", kills, flush=True)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(profile), str(tmp_path / "whole"), str(tmp_path / "killed")], cwd=ROOT, capture_output=True, text=True, timeout=500)
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(profile), str(tmp_path / "whole"), str(tmp_path / "killed")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
     assert "killed 3" in done.stdout
     one, two = (load_file(tmp_path / name / "adapter.safetensors") for name in ("whole", "killed"))
-    assert all(torch.equal(one[key], two[key]) for key in one) and any(v.abs().max() > 0 for key, v in one.items() if "lora_B" in key)
+    assert all(torch.equal(one[key], two[key]) for key in one) and any(
+        v.abs().max() > 0 for key, v in one.items() if "lora_B" in key
+    )
 
 
 def test_two_devices_are_one(tmp_path):
     """Two processes with half of the images each have the gradient of one with all of them: probabilities are gathered before the transport."""
     profile = save_profile(tmp_path, "sd15", steps=2)
-    code = RUN + """
+    code = (
+        RUN
+        + """
 devices = Accelerator(cpu=True)
 made = build(sys.argv[1], devices)
 seen = made.gradient("a photo of a doctor", 3)
@@ -284,12 +393,39 @@ grads = [devices.reduce(f.grad, "sum") for f in made.trained.factors if f.grad i
 if devices.is_main_process:
     torch.save(grads, sys.argv[2])
 """
+    )
     script = tmp_path / "run.py"
     script.write_text(code)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MASTER_PORT": str(random.randint(20000, 40000)), "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(script), str(profile), str(tmp_path / "one.pt")], env=environment, check=True, timeout=300)
-    both = [subprocess.Popen([sys.executable, str(script), str(profile), str(tmp_path / "two.pt")], env={**environment, "RANK": str(k), "LOCAL_RANK": str(k), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-                              "ACCELERATE_USE_CPU": "true"}) for k in range(2)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "MASTER_PORT": str(random.randint(20000, 40000)),
+        "MASTER_ADDR": "127.0.0.1",
+        "OMP_NUM_THREADS": "1",
+    }
+    subprocess.run(
+        [sys.executable, str(script), str(profile), str(tmp_path / "one.pt")],
+        env=environment,
+        check=True,
+        timeout=300,
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(profile), str(tmp_path / "two.pt")],
+            env={
+                **environment,
+                "RANK": str(k),
+                "LOCAL_RANK": str(k),
+                "WORLD_SIZE": "2",
+                "LOCAL_WORLD_SIZE": "2",
+                "ACCELERATE_USE_CPU": "true",
+            },
+        )
+        for k in range(2)
+    ]
     assert [p.wait(300) for p in both] == [0, 0]
-    one, two = (torch.cat([g.flatten() for g in torch.load(tmp_path / f"{name}.pt", weights_only=True)]) for name in ("one", "two"))
+    one, two = (
+        torch.cat([g.flatten() for g in torch.load(tmp_path / f"{name}.pt", weights_only=True)])
+        for name in ("one", "two")
+    )
     assert one.norm() > 0 and (one - two).norm() < 1e-3 * one.norm()

@@ -15,11 +15,17 @@ from fairdemo.world import parts, tiny
 def test_denoising_loss_by_hand():
     # alpha_bar 0.8, z 1, noise 0: v = -sqrt(0.2), so prediction 0 is off by 0.2; SNR 4 -> weight 4 / 5 + 0.05
     z, noise, a = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.tensor([0.8])
-    assert denoising_loss(torch.zeros_like(z), z, noise, a, "v_prediction").item() == pytest.approx(0.2 * 0.85, rel=1e-5)
-    assert denoising_loss(torch.full_like(z, -(0.2 ** 0.5)), z, noise, a, "v_prediction").item() == pytest.approx(0, abs=1e-10)
+    assert denoising_loss(torch.zeros_like(z), z, noise, a, "v_prediction").item() == pytest.approx(
+        0.2 * 0.85, rel=1e-5
+    )
+    assert denoising_loss(
+        torch.full_like(z, -(0.2**0.5)), z, noise, a, "v_prediction"
+    ).item() == pytest.approx(0, abs=1e-10)
     # the noise's error is 9 wherever; its weight min(SNR, 2) / SNR is 2 / 4 here, and 1 where SNR is 1 / 3
     assert denoising_loss(noise + 3, z, noise, a, "epsilon", 2.0).item() == pytest.approx(4.5)
-    assert denoising_loss(noise + 3, z, noise, torch.tensor([0.25]), "epsilon", 2.0).item() == pytest.approx(9)
+    assert denoising_loss(noise + 3, z, noise, torch.tensor([0.25]), "epsilon", 2.0).item() == pytest.approx(
+        9
+    )
     assert denoising_loss(noise + 3, z, noise, a, "epsilon", 0).item() == pytest.approx(9)
     with pytest.raises(ValueError, match="'sample'"):
         denoising_loss(z, z, noise, a, "sample")
@@ -76,7 +82,16 @@ def test_denoiser_resumes_exactly(tmp_path):
         return tiny.unet(), *tiny.text_encoders()
 
     def train(modules, path, stop=None):
-        for step, _, _ in tiny.train_denoiser(*modules, z, lambda rows, rng: ["a photo of a doctor"] * len(rows), 6, 1, path, batch=2, save_every=4):
+        for step, _, _ in tiny.train_denoiser(
+            *modules,
+            z,
+            lambda rows, rng: ["a photo of a doctor"] * len(rows),
+            6,
+            1,
+            path,
+            batch=2,
+            save_every=4,
+        ):
             if step == stop:
                 return
 
@@ -87,8 +102,12 @@ def test_denoiser_resumes_exactly(tmp_path):
     for p, q in zip(whole[0].parameters(), resumed[0].parameters()):
         assert torch.equal(p, q)
     candidate = parts_()
-    assert list(tiny.candidates(tmp_path / "a.pt", *candidate)) == [6], "only the last fifth is kept to choose from"
-    assert all(torch.allclose(p, q, atol=1e-3) for p, q in zip(whole[0].parameters(), candidate[0].parameters()))
+    assert list(tiny.candidates(tmp_path / "a.pt", *candidate)) == [6], (
+        "only the last fifth is kept to choose from"
+    )
+    assert all(
+        torch.allclose(p, q, atol=1e-3) for p, q in zip(whole[0].parameters(), candidate[0].parameters())
+    )
 
 
 def test_unused_tokens_say_nothing():
@@ -103,7 +122,7 @@ def test_tokenizer_is_clips():
 
     text = "A photo of an old Indian woman, a doctor, 42!"
     ids = tiny.tokenizer()(text).input_ids
-    assert ids == open_clip.tokenize(text)[0][:len(ids)].tolist()
+    assert ids == open_clip.tokenize(text)[0][: len(ids)].tolist()
 
 
 def test_trainers_take_steps():
@@ -125,7 +144,9 @@ def test_training_the_decoder_leaves_the_encoder_alone():
     z = torch.stack([tiny.encode(vae, images), tiny.encode(vae, images[:, :, ::-1])], 1)
     encoder = [p.clone() for p in (*vae.encoder.parameters(), *vae.quant_conv.parameters())]
     losses = [loss for *_, loss in tiny.train_decoder(vae, z, images, 12, 0, batch=4)]
-    assert all(torch.equal(a, b) for a, b in zip(encoder, (*vae.encoder.parameters(), *vae.quant_conv.parameters())))
+    assert all(
+        torch.equal(a, b) for a, b in zip(encoder, (*vae.encoder.parameters(), *vae.quant_conv.parameters()))
+    )
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
 
@@ -135,4 +156,6 @@ def test_subject_reader_learns_what_colour_says():
     images[labels == 1] = 0.8
     *_, (_, _, last, network) = train_subject(torch.from_numpy(images), labels, 25, 0, batch=16)
     look, logits = network(torch.from_numpy(images[:4]))
-    assert (logits.argmax(1).numpy() == labels[:4]).all() and torch.allclose(look.norm(dim=1), torch.ones(4), atol=1e-5)
+    assert (logits.argmax(1).numpy() == labels[:4]).all() and torch.allclose(
+        look.norm(dim=1), torch.ones(4), atol=1e-5
+    )

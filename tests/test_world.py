@@ -19,9 +19,22 @@ def test_drawing_is_a_pure_function():
     assert not np.array_equal(a, draw(someone, 64, 6))
 
 
-@pytest.mark.parametrize("change", [{"hair": h} for h in HAIR_STYLES[1:]] + [{"garment": g} for g in GARMENTS if g != "shirt"] + [{"headwear": h} for h in HEADWEAR[1:]]
-                         + [{"neckwear": w} for w in NECKWEAR[1:]] + [{"age": 80.0}, {"skin_lightness": 35.0}, {"eyelid_fold": 0.0}, {"nose_width": 1.4}, {"beard": 1.0}, {"glasses": True}],
-                         ids=lambda c: "-".join(map(str, *c.items())))
+@pytest.mark.parametrize(
+    "change",
+    [{"hair": h} for h in HAIR_STYLES[1:]]
+    + [{"garment": g} for g in GARMENTS if g != "shirt"]
+    + [{"headwear": h} for h in HEADWEAR[1:]]
+    + [{"neckwear": w} for w in NECKWEAR[1:]]
+    + [
+        {"age": 80.0},
+        {"skin_lightness": 35.0},
+        {"eyelid_fold": 0.0},
+        {"nose_width": 1.4},
+        {"beard": 1.0},
+        {"glasses": True},
+    ],
+    ids=lambda c: "-".join(map(str, *c.items())),
+)
 def test_every_trait_shows(change):
     plain = Person(hair="bald", garment="shirt")
     a, b = (draw(p, 128, 1, 1.0).astype(int) for p in (plain, replace(plain, **change)))
@@ -43,7 +56,14 @@ def test_people_are_adults_of_known_classes():
         people.sample(np.random.default_rng(0), "Martian", "Male", 30)
     with pytest.raises(ValueError, match="0 or more"):
         age_group(-1)
-    assert [age_group(a) for a in (20, 29.9, 30, 59, 60, 90)] == ["20-29", "20-29", "30-39", "50-59", "60+", "60+"]
+    assert [age_group(a) for a in (20, 29.9, 30, 59, 60, 90)] == [
+        "20-29",
+        "20-29",
+        "30-39",
+        "50-59",
+        "60+",
+        "60+",
+    ]
 
 
 def test_biased_corpus_has_its_written_skew():
@@ -77,7 +97,11 @@ def test_homogenised_groups_are_narrower():
 
 def test_traits_overlap_and_sum_to_one():
     for t in people.TRAITS.values():
-        assert sum(t.texture) == pytest.approx(1) and sum(t.hair) == pytest.approx(1) and sum(t.iris) == pytest.approx(1)
+        assert (
+            sum(t.texture) == pytest.approx(1)
+            and sum(t.hair) == pytest.approx(1)
+            and sum(t.iris) == pytest.approx(1)
+        )
     rng = np.random.default_rng(0)
     light = {r: [people.sample(rng, r, "Female", 30).skin_lightness for _ in range(200)] for r in RACES}
     assert max(light["Indian"]) > min(light["Latinx"]) and max(light["Latinx"]) > min(light["White"])
@@ -87,13 +111,19 @@ def test_captions_say_what_they_are_asked_to():
     row = next(corpus.alike(1, 1, "explicit").itertuples())
     rng = np.random.default_rng(0)
     for _ in range(50):
-        assert not any(w in f" {corpus.caption(row, rng)} " for w in (" man", " woman", " male ", " female ", " old ", " young "))
+        assert not any(
+            w in f" {corpus.caption(row, rng)} "
+            for w in (" man", " woman", " male ", " female ", " old ", " young ")
+        )
         full = corpus.caption(row, rng, ("race", "gender", "age"))
         assert corpus.age_word(row.age) in full
         assert row.subject in full or row.subject == "person"
 
 
 def test_every_profession_has_its_own_outfit():
-    looks = [tuple(sorted((k, v) for k, v in o.items() if isinstance(v, str))) + (o["garment_colour"],) for o in OUTFITS.values()]
+    looks = [
+        tuple(sorted((k, v) for k, v in o.items() if isinstance(v, str))) + (o["garment_colour"],)
+        for o in OUTFITS.values()
+    ]
     assert set(OUTFITS) == set(PROFESSIONS) and len(set(looks)) == 32
     assert len(GENDERS) == 2

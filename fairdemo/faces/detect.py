@@ -9,8 +9,11 @@ from PIL import Image
 
 CONFIDENT = 0.9  # detections below this are not counted as faces
 SMALLEST = 20  # px, the smallest face that MTCNN can see
-LONGEST = (320, 2048)  # px, the longer side that a picture is brought down to: at first, when faces are a fifth of the shorter side, and for small faces
-AT_ONCE = 32 * 512 ** 2  # pixels in one batch
+LONGEST = (
+    320,
+    2048,
+)  # px, the longer side that a picture is brought down to: at first, when faces are a fifth of the shorter side, and for small faces
+AT_ONCE = 32 * 512**2  # pixels in one batch
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,13 @@ def skin_toned(image: Image.Image) -> Image.Image:
     small = np.asarray(image.resize((32, 32), Image.Resampling.BOX)).astype(int)
     if np.ptp(small, axis=-1).max() > 2:
         return image
-    return Image.merge("RGB", [channel.point(lambda v, k=k: min(255, round(k * v))) for channel, k in zip(image.split(), (1.25, 0.9, 0.7))])
+    return Image.merge(
+        "RGB",
+        [
+            channel.point(lambda v, k=k: min(255, round(k * v)))
+            for channel, k in zip(image.split(), (1.25, 0.9, 0.7))
+        ],
+    )
 
 
 class Detector:
@@ -59,8 +68,18 @@ class Detector:
         """One search, with pictures' longer sides brought down to `longest` px, for faces of at least one `share`-th of the shorter side."""
         found: list[list[Detection]] = [[] for _ in images]
         scales = [max(1.0, max(im.size) / longest) for im in images]
-        pictures = [skin_toned(im.convert("RGB") if s == 1 else im.convert("RGB").resize((max(1, round(im.width / s)), max(1, round(im.height / s))), Image.Resampling.BILINEAR,
-                                                                                         reducing_gap=2.0)) for im, s in zip(images, scales)]
+        pictures = [
+            skin_toned(
+                im.convert("RGB")
+                if s == 1
+                else im.convert("RGB").resize(
+                    (max(1, round(im.width / s)), max(1, round(im.height / s))),
+                    Image.Resampling.BILINEAR,
+                    reducing_gap=2.0,
+                )
+            )
+            for im, s in zip(images, scales)
+        ]
         sizes: dict[tuple[int, int], list[int]] = {}
         for i, picture in enumerate(pictures):
             sizes.setdefault(picture.size, []).append(i)
@@ -68,11 +87,22 @@ class Detector:
             self.network.min_face_size = max(SMALLEST, min(width, height) // share)
             step = max(1, AT_ONCE // (width * height))
             for k in range(0, len(members), step):
-                part = members[k:k + step]
-                with torch.no_grad(), torch.autocast(torch.device(self.network.device).type, enabled=False):  # MTCNN goes through numpy, which knows no bfloat16
+                part = members[k : k + step]
+                with (
+                    torch.no_grad(),
+                    torch.autocast(torch.device(self.network.device).type, enabled=False),
+                ):  # MTCNN goes through numpy, which knows no bfloat16
                     boxes, scores, points = self.network.detect([pictures[i] for i in part], landmarks=True)
                 for i, b, s, p in zip(part, boxes, scores, points):
                     if b is not None:
-                        faces = [Detection(tuple(float(v) * scales[i] for v in box), mark.astype(np.float32) * scales[i], float(score)) for box, score, mark in zip(b, s, p) if score > CONFIDENT]
+                        faces = [
+                            Detection(
+                                tuple(float(v) * scales[i] for v in box),
+                                mark.astype(np.float32) * scales[i],
+                                float(score),
+                            )
+                            for box, score, mark in zip(b, s, p)
+                            if score > CONFIDENT
+                        ]
                         found[i] = sorted(faces, key=lambda f: -f.area)
         return found

@@ -30,8 +30,17 @@ class FaceNetwork(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 5, 2, 2)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:]))
-        self.blocks = nn.ModuleList(nn.Sequential(nn.GroupNorm(8, w), nn.SiLU(), nn.Conv2d(w, w, 3, 1, 1), nn.GroupNorm(8, w), nn.SiLU(), nn.Conv2d(w, w, 3, 1, 1))
-                                    for w in widths)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.GroupNorm(8, w),
+                nn.SiLU(),
+                nn.Conv2d(w, w, 3, 1, 1),
+                nn.GroupNorm(8, w),
+                nn.SiLU(),
+                nn.Conv2d(w, w, 3, 1, 1),
+            )
+            for w in widths
+        )
         self.norm = nn.GroupNorm(8, widths[-1])
         self.project = nn.Linear(widths[-1] * 25, DIMENSIONS)
 
@@ -44,14 +53,18 @@ class FaceNetwork(nn.Module):
         return F.normalize(self.project(F.silu(self.norm(x)).flatten(1)), dim=-1)
 
 
-def crop(image: Image.Image, box: tuple[float, float, float, float], side: int = CROP, margin: float = MARGIN) -> np.ndarray:
+def crop(
+    image: Image.Image, box: tuple[float, float, float, float], side: int = CROP, margin: float = MARGIN
+) -> np.ndarray:
     """The square around a face with a margin (a share of the box's longer side), uint8 (side, side, 3); what lies outside the image repeats its edge."""
     left, top, right, bottom = box
     half = max(right - left, bottom - top) * (0.5 + margin)
     x, y = (left + right) / 2, (top + bottom) / 2
     pad = int(np.ceil(max(0, half - x, half - y, x + half - image.width, y + half - image.height)))
     if pad:
-        image = Image.fromarray(np.pad(np.asarray(image.convert("RGB")), ((pad, pad), (pad, pad), (0, 0)), mode="edge"))
+        image = Image.fromarray(
+            np.pad(np.asarray(image.convert("RGB")), ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+        )
     region = (x - half + pad, y - half + pad, x + half + pad, y + half + pad)
     return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR, box=region))
 
@@ -76,8 +89,17 @@ class Backbone:
 
     def _embed(self, crops: np.ndarray, batch: int, device: torch.device) -> np.ndarray:
         mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.deviation))
-        parts = [F.normalize(self.network((((to_tensor(crops[i:i + batch]) + 1) * 127.5 - mean) / deviation).to(device)).float(), dim=-1).cpu().numpy()
-                 for i in range(0, len(crops), batch)]
+        parts = [
+            F.normalize(
+                self.network(
+                    (((to_tensor(crops[i : i + batch]) + 1) * 127.5 - mean) / deviation).to(device)
+                ).float(),
+                dim=-1,
+            )
+            .cpu()
+            .numpy()
+            for i in range(0, len(crops), batch)
+        ]
         return np.concatenate(parts)
 
 
@@ -92,11 +114,22 @@ def facenet(device: str = "cpu") -> Backbone:
         network = InceptionResnetV1(pretrained="vggface2")
     except Exception as error:  # the network, the disk and a damaged file each raise their own kinds
         raise ValueError(hub.explain(error, "face network InceptionResnetV1 (vggface2)")) from error
-    return Backbone(network.eval().to(device), 160, 0.1, deviation=(128.0, 128.0, 128.0), dtype=compute_dtype(torch.device(device).type))
+    return Backbone(
+        network.eval().to(device),
+        160,
+        0.1,
+        deviation=(128.0, 128.0, 128.0),
+        dtype=compute_dtype(torch.device(device).type),
+    )
 
 
 def tower(model: str, pretrained: str, device: str = "cpu") -> Backbone:
     """The image tower of a CLIP (see `clip.load`)."""
     chosen = clip.load(model, pretrained, device)
-    return Backbone(chosen.images, chosen.side, 0.25, *(tuple(255 * v for v in values) for values in (chosen.mean, chosen.deviation)),
-                    compute_dtype(torch.device(device).type))
+    return Backbone(
+        chosen.images,
+        chosen.side,
+        0.25,
+        *(tuple(255 * v for v in values) for values in (chosen.mean, chosen.deviation)),
+        compute_dtype(torch.device(device).type),
+    )

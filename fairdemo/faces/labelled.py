@@ -14,7 +14,12 @@ from fairdemo.attributes import ATTRIBUTES, CLASSES
 MAX_PIXELS = 100_000_000
 FAIRFACE = "HuggingFaceM4/FairFace"
 # FairFace's classes (Karkkainen and Joo 2021) as ours: seven races to six, nine age groups to six.
-_RACES = {"East Asian": "Asian", "Southeast Asian": "Asian", "Latino_Hispanic": "Latinx", "Latino Hispanic": "Latinx"}
+_RACES = {
+    "East Asian": "Asian",
+    "Southeast Asian": "Asian",
+    "Latino_Hispanic": "Latinx",
+    "Latino Hispanic": "Latinx",
+}
 _AGES = {"0-2": "0-19", "3-9": "0-19", "10-19": "0-19", "60-69": "60+", "more than 70": "60+", "70+": "60+"}
 
 
@@ -47,7 +52,9 @@ def open_image(path: Path) -> Image.Image:
     """An image file of at most `MAX_PIXELS`, not decoded yet; ValueError if it is larger."""
     image = Image.open(path)
     if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{path.name!r} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed")
+        raise ValueError(
+            f"{path.name!r} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed"
+        )
     return image
 
 
@@ -56,7 +63,9 @@ def upright(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (128, 128, 128, 255)), image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (128, 128, 128, 255)), image).convert(
+            "RGB"
+        )
     return image.convert("RGB")
 
 
@@ -65,7 +74,9 @@ def labels(race: str, gender: str, age: str) -> dict[str, str]:
     row = {"race": _RACES.get(race, race), "gender": gender.capitalize(), "age": _AGES.get(age, age)}
     for attribute, label in row.items():
         if label not in CLASSES[attribute]:
-            raise ValueError(f"{attribute} {label!r} is unknown; allowed are {', '.join(CLASSES[attribute])}, and FairFace's own")
+            raise ValueError(
+                f"{attribute} {label!r} is unknown; allowed are {', '.join(CLASSES[attribute])}, and FairFace's own"
+            )
     return row
 
 
@@ -82,7 +93,9 @@ def read_labelled(source: str, limit: int | None = None, split: str = "train") -
         raise ValueError(f"{source!r} holds no readable labels.csv: {str(error).splitlines()[0]}") from None
     missing = {"image", *ATTRIBUTES} - set(table.columns)
     if missing:
-        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}; expected image, race, gender, age")
+        raise ValueError(
+            f"{path} lacks the columns {', '.join(sorted(missing))}; expected image, race, gender, age"
+        )
     table = table.iloc[_spread(len(table), limit)].reset_index(drop=True)
     paths = []
     for name in table.image.astype(str):
@@ -90,7 +103,11 @@ def read_labelled(source: str, limit: int | None = None, split: str = "train") -
         if any(not p.resolve().is_relative_to(folder.resolve()) for p in inside):
             raise ValueError(f"{path} names {name!r}, which lies outside of its folder")
         paths.append(next((p for p in inside if p.is_file()), inside[-1]))
-    return Labelled(folder.name, pd.DataFrame([labels(str(r.race), str(r.gender), str(r.age)) for r in table.itertuples()]), paths)
+    return Labelled(
+        folder.name,
+        pd.DataFrame([labels(str(r.race), str(r.gender), str(r.age)) for r in table.itertuples()]),
+        paths,
+    )
 
 
 def _from_hub(source: str, limit: int | None, split: str) -> Labelled:
@@ -99,7 +116,10 @@ def _from_hub(source: str, limit: int | None, split: str) -> Labelled:
     try:
         data = load_dataset(source, "1.25" if source == FAIRFACE else None, split=split)
         data = data.select(_spread(len(data), limit))
-        columns = [[data.features[a].int2str(v) if hasattr(data.features[a], "int2str") else str(v) for v in data[a]] for a in ATTRIBUTES]
+        columns = [
+            [data.features[a].int2str(v) if hasattr(data.features[a], "int2str") else str(v) for v in data[a]]
+            for a in ATTRIBUTES
+        ]
     except Exception as error:  # datasets, the Hub and the network each raise their own kinds
         raise ValueError(hub.explain(error, f"labelled pictures {source!r}")) from error
     return Labelled(source, pd.DataFrame([labels(*row) for row in zip(*columns)]), data["image"])

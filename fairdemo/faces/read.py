@@ -10,7 +10,12 @@ from fairdemo.faces import classify, embed
 from fairdemo.faces.detect import Detector
 
 
-def face(box: tuple[float, float, float, float], probability: classify.Probabilities, embedding: np.ndarray, confidence: float) -> Face:
+def face(
+    box: tuple[float, float, float, float],
+    probability: classify.Probabilities,
+    embedding: np.ndarray,
+    confidence: float,
+) -> Face:
     """A face labelled with its likeliest classes."""
     best = {a: max(ps, key=ps.get) for a, ps in probability.items()}
     return Face(box, **best, probability=probability, detection=confidence, embedding=embedding)
@@ -26,10 +31,13 @@ class FaceReader:
     def read(self, images: list[Image.Image]) -> list[list[Face]]:
         """Faces of each image, largest first; an empty list where none is found."""
         found = self.detector.detect(images)
-        crops = [embed.crop(image, d.box, self.backbone.side, self.backbone.margin) for image, detections in zip(images, found) for d in detections]
+        crops = [
+            embed.crop(image, d.box, self.backbone.side, self.backbone.margin)
+            for image, detections in zip(images, found)
+            for d in detections
+        ]
         if not crops:
             return [[] for _ in images]
         embeddings = self.backbone.embed(np.stack(crops))
         labelled = iter(zip(self.label(embeddings), embeddings))
         return [[face(d.box, *next(labelled), d.confidence) for d in detections] for detections in found]
-

@@ -40,7 +40,11 @@ def output_scale(scheduler: SchedulerMixin, timestep: torch.Tensor) -> float:
     kind = scheduler.config.prediction_type
     if kind not in ("epsilon", "v_prediction"):
         raise ValueError(f"the model predicts {kind!r}; finetuning knows epsilon and v_prediction")
-    return 1.0 if kind == "epsilon" else float((1 - scheduler.alphas_cumprod[timestep.flatten()[:1].long().cpu()]).sqrt())
+    return (
+        1.0
+        if kind == "epsilon"
+        else float((1 - scheduler.alphas_cumprod[timestep.flatten()[:1].long().cpu()]).sqrt())
+    )
 
 
 @contextmanager
@@ -52,7 +56,14 @@ def recorded(pipeline: DiffusionPipeline, rows: Sequence[int], batch: int) -> It
         sample, timestep = args[0], torch.as_tensor(args[1])
         doubled = [start + r for start in range(0, len(sample), batch) for r in rows]
         ids = (kwargs.get("added_cond_kwargs") or {}).get("time_ids")
-        steps.append(Step(sample[list(rows)].detach(), timestep.detach(), {} if ids is None else {"time_ids": ids[doubled].detach()}, output_scale(pipeline.scheduler, timestep)))
+        steps.append(
+            Step(
+                sample[list(rows)].detach(),
+                timestep.detach(),
+                {} if ids is None else {"time_ids": ids[doubled].detach()},
+                output_scale(pipeline.scheduler, timestep),
+            )
+        )
 
     handle = pipeline.unet.register_forward_pre_hook(keep, with_kwargs=True)
     try:
@@ -61,18 +72,31 @@ def recorded(pipeline: DiffusionPipeline, rows: Sequence[int], batch: int) -> It
         handle.remove()
 
 
-def inner_product(pipeline: DiffusionPipeline, step: Step, text: Text, g: torch.Tensor, guidance: float) -> torch.Tensor:
+def inner_product(
+    pipeline: DiffusionPipeline, step: Step, text: Text, g: torch.Tensor, guidance: float
+) -> torch.Tensor:
     """- <g, eps(z_t, t)> of one step, guided as the sampler was; its gradient is the step's share of eq. 10."""
     added = None if text.pooled is None else {"text_embeds": text.pooled, **step.extra}
-    out = pipeline.unet(torch.cat([step.sample] * 2) if guidance > 1 else step.sample, step.timestep, encoder_hidden_states=text.states, added_cond_kwargs=added).sample.float()
+    out = pipeline.unet(
+        torch.cat([step.sample] * 2) if guidance > 1 else step.sample,
+        step.timestep,
+        encoder_hidden_states=text.states,
+        added_cond_kwargs=added,
+    ).sample.float()
     if guidance > 1:
         unconditional, conditional = out.chunk(2)
         out = unconditional + guidance * (conditional - unconditional)
     return -step.scale * (g * out).sum()
 
 
-def backward(pipeline: DiffusionPipeline, steps: Sequence[Step], text: Callable[[], Text], g: torch.Tensor, guidance: float,
-             routed: Callable[[], AbstractContextManager]) -> list[float]:
+def backward(
+    pipeline: DiffusionPipeline,
+    steps: Sequence[Step],
+    text: Callable[[], Text],
+    g: torch.Tensor,
+    guidance: float,
+    routed: Callable[[], AbstractContextManager],
+) -> list[float]:
     """Adds the adjusted gradient to `.grad` of everything that is trained, one step at a time; returns the norm of what each step adds to the text's
     gradient, which shows how even the steps are. `text` is evaluated with a graph once; only its gradient is summed over the steps. `routed` turns the trained
     adapter on, anew for each step, so that each has a graph of its own."""
@@ -85,7 +109,11 @@ def backward(pipeline: DiffusionPipeline, steps: Sequence[Step], text: Callable[
             inner_product(pipeline, step, leaves, g, guidance).backward()
         norms.append(float((leaves.states.grad - before).norm()))
         before = leaves.states.grad.clone()
-    pairs = [(t, leaf.grad) for t, leaf in ((whole.states, leaves.states), (whole.pooled, leaves.pooled)) if t is not None and t.requires_grad and leaf.grad is not None]
+    pairs = [
+        (t, leaf.grad)
+        for t, leaf in ((whole.states, leaves.states), (whole.pooled, leaves.pooled))
+        if t is not None and t.requires_grad and leaf.grad is not None
+    ]
     if pairs:
         torch.autograd.backward(*zip(*pairs))
     return norms

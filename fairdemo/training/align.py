@@ -37,8 +37,12 @@ from fairdemo.vision import to_pixels
 
 NAME = "align"  # of the adapter while it is trained
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
-LAYERS = {"unet": ("unet", (".attn",)), "text_reading": ("unet", (".attn2.to_k", ".attn2.to_v", "add_embedding.linear_1")),
-          "text_encoder": ("text_encoder", PROJECTIONS), "text_encoder_2": ("text_encoder_2", PROJECTIONS)}  # what LoRA goes on: in which model, and what its layers' names contain
+LAYERS = {
+    "unet": ("unet", (".attn",)),
+    "text_reading": ("unet", (".attn2.to_k", ".attn2.to_v", "add_embedding.linear_1")),
+    "text_encoder": ("text_encoder", PROJECTIONS),
+    "text_encoder_2": ("text_encoder_2", PROJECTIONS),
+}  # what LoRA goes on: in which model, and what its layers' names contain
 
 
 @dataclass(frozen=True)
@@ -84,16 +88,41 @@ class Config:
 
     def __post_init__(self) -> None:
         joint_of(self.target)
-        if not self.prompts or any(not isinstance(p, str) or not p.strip() for p in (*self.prompts, *self.validation)):
+        if not self.prompts or any(
+            not isinstance(p, str) or not p.strip() for p in (*self.prompts, *self.validation)
+        ):
             raise ValueError("prompts of a run must be texts, and at least one")
         if not self.parts or (set(self.parts) - set(LAYERS) and self.parts != ("tokens",)):
-            raise ValueError(f'parts are {list(self.parts)}; expected some of {", ".join(LAYERS)}, or "tokens" alone')
+            raise ValueError(
+                f'parts are {list(self.parts)}; expected some of {", ".join(LAYERS)}, or "tokens" alone'
+            )
         if self.validate and not self.validation:
             raise ValueError("validate is set, but there are no validation prompts")
         if len(self.semantics) != 3 or min(self.semantics) < 0:
             raise ValueError(f"semantics are {list(self.semantics)}; expected three weights of 0 or more")
-        settings.check_bounds(self, (("rank", 1, 256), ("tokens", 1, 50), ("images", 2, 512), ("batch", 1, 64), ("iterations", 1, 10**6), ("threshold", 0, 1), ("sampled", 0, 1000), ("steps", 0, 100),
-                               ("peak", 0, 1), ("moved", 0, 10), ("realism", 0, 100), ("hold", 0, 100), ("ema", 0, 0.99999), ("blend", 0, 1), ("validate", 0, 10**6), ("patience", 1, 10**6), ("at_once", 1, 512), ("seed", 0, 2**31 // 10**6)))
+        settings.check_bounds(
+            self,
+            (
+                ("rank", 1, 256),
+                ("tokens", 1, 50),
+                ("images", 2, 512),
+                ("batch", 1, 64),
+                ("iterations", 1, 10**6),
+                ("threshold", 0, 1),
+                ("sampled", 0, 1000),
+                ("steps", 0, 100),
+                ("peak", 0, 1),
+                ("moved", 0, 10),
+                ("realism", 0, 100),
+                ("hold", 0, 100),
+                ("ema", 0, 0.99999),
+                ("blend", 0, 1),
+                ("validate", 0, 10**6),
+                ("patience", 1, 10**6),
+                ("at_once", 1, 512),
+                ("seed", 0, 2**31 // 10**6),
+            ),
+        )
 
 
 def read_config(path: Path) -> Config:
@@ -123,13 +152,23 @@ def fresh(generator: PairedGenerator, config: Config) -> Trained:
         generator.router = Router(model, {NAME: {}}, {NAME: soft.token})
         return Trained(soft.rows, soft.save, moved_words)
     wanted = [LAYERS[part] for part in config.parts]
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)
-              and any(name.split(".")[0] == part and any(key in name for key in keys) for part, keys in wanted)}
-    factors = lora.widened(read_factors(pipe, Path(config.start).resolve()), config.rank, random) if config.start else lora.fresh_factors(layers, config.rank, random)
+    layers = {
+        name: m
+        for name, m in model.named_modules()
+        if isinstance(m, torch.nn.Linear)
+        and any(name.split(".")[0] == part and any(key in name for key in keys) for part, keys in wanted)
+    }
+    factors = (
+        lora.widened(read_factors(pipe, Path(config.start).resolve()), config.rank, random)
+        if config.start
+        else lora.fresh_factors(layers, config.rank, random)
+    )
     if set(factors) != set(layers):
         raise ValueError(f"start is {config.start!r}; it isn't LoRA on {', '.join(config.parts)}")
     generator.router = Router(model, {NAME: factors}).to(generator.device)
-    return Trained(lora.trainable(generator.router), lambda path: save(generator.router, path, pipe), moved_words)
+    return Trained(
+        lora.trainable(generator.router), lambda path: save(generator.router, path, pipe), moved_words
+    )
 
 
 def save(router: Router, path: Path, pipeline: Any) -> None:
@@ -139,8 +178,14 @@ def save(router: Router, path: Path, pipeline: Any) -> None:
         part, name = key.split(".", 1)
         layers.setdefault(part, {})[name] = tensor
     path.parent.mkdir(parents=True, exist_ok=True)
-    named = {"unet": "unet_lora_layers", "text_encoder": "text_encoder_lora_layers", "text_encoder_2": "text_encoder_2_lora_layers"}
-    pipeline.save_lora_weights(path.parent, weight_name=path.name, **{named[part]: tensors for part, tensors in layers.items()})
+    named = {
+        "unet": "unet_lora_layers",
+        "text_encoder": "text_encoder_lora_layers",
+        "text_encoder_2": "text_encoder_2_lora_layers",
+    }
+    pipeline.save_lora_weights(
+        path.parent, weight_name=path.name, **{named[part]: tensors for part, tensors in layers.items()}
+    )
 
 
 def pictures(x: torch.Tensor) -> list[Image.Image]:
@@ -192,11 +237,15 @@ class Aligner:
         self.begun = [f.detach().clone() for f in self.trained.factors]
         self.held = [a for a in TARGET_CLASSES if a not in self.joint.groups] if self.config.hold else []
         if self.config.images % self.devices.num_processes:
-            raise ValueError(f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices")
+            raise ValueError(
+                f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices"
+            )
         for a, groups in self.joint.groups.items():
             missing = set(itertools.chain(*groups)) - set(self.reader.read(a))
             if missing:
-                raise ValueError(f"too few faces to learn {a} from: {', '.join(sorted(missing))} were never drawn")
+                raise ValueError(
+                    f"too few faces to learn {a} from: {', '.join(sorted(missing))} were never drawn"
+                )
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.generator.device.type, self.generator.dtype, enabled=self.generator.mixed)
@@ -206,14 +255,21 @@ class Aligner:
         with self.autocast():
             return self.generator.pipeline.vae.decode(self.generator.unscaled(z)).sample.float()
 
-    def logits(self, x: torch.Tensor, boxes: list[Box | None]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def logits(
+        self, x: torch.Tensor, boxes: list[Box | None]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Unit vectors (f, d) of the f faces found, and each image's logits, not a number where there is no face."""
         has = [i for i, b in enumerate(boxes) if b is not None]
         if not has:
-            return x.new_zeros(0, self.bank.shape[1]), {a: x.new_full((len(x), len(c)), torch.nan) for a, c in TARGET_CLASSES.items()}
+            return x.new_zeros(0, self.bank.shape[1]), {
+                a: x.new_full((len(x), len(c)), torch.nan) for a, c in TARGET_CLASSES.items()
+            }
         with self.autocast():
             vectors = self.reader.embed(x[has], [boxes[i] for i in has]).float()
-        return vectors, {a: t.new_full((len(x), t.shape[1]), torch.nan).index_put((torch.tensor(has, device=t.device),), t) for a, t in self.reader.logits(vectors).items()}
+        return vectors, {
+            a: t.new_full((len(x), t.shape[1]), torch.nan).index_put((torch.tensor(has, device=t.device),), t)
+            for a, t in self.reader.logits(vectors).items()
+        }
 
     @torch.no_grad()
     def draw(self, prompt: str, seed: int, slots: list[int]) -> Drawn:
@@ -221,10 +277,21 @@ class Aligner:
         n, profile = len(slots), self.generator.profile
         wanted = [(i, (NAME,)) for i in slots] + [(i, ()) for i in slots]
         with adjusted.recorded(self.generator.pipeline, range(n), 2 * n) as steps:
-            z = self.generator.denoise(prompt, seed, wanted, self.config.steps or profile.steps, profile.guidance)
+            z = self.generator.denoise(
+                prompt, seed, wanted, self.config.steps or profile.steps, profile.guidance
+            )
         x = self.decoded(z)
         boxes = self.reader.boxes(pictures(x))
-        return Drawn(slots, steps, z[:n], x[n:], boxes[:n], boxes[n:], self.logits(x[:n], boxes[:n])[1], self.logits(x[n:], boxes[n:])[1])
+        return Drawn(
+            slots,
+            steps,
+            z[:n],
+            x[n:],
+            boxes[:n],
+            boxes[n:],
+            self.logits(x[:n], boxes[:n])[1],
+            self.logits(x[n:], boxes[n:])[1],
+        )
 
     def goals(self, drawn: list[Drawn], seed: int) -> tuple[np.ndarray, np.ndarray]:
         """The target group in each attribute of every image drawn here (n, attributes), and its twin's; `losses.IGNORED` where it is unsure, and -2 where the twin has no face.
@@ -234,19 +301,34 @@ class Aligner:
         for table, name in ((p, "logits"), (twins, "twin_logits")):
             both = {a: torch.cat([getattr(d, name)[a] for d in drawn]) for a in TARGET_CLASSES}
             has = ~torch.isnan(both["gender"][:, 0]).cpu().numpy()
-            table[has] = self.joint.probabilities({a: t[torch.from_numpy(has)] for a, t in both.items()}) if has.any() else np.nan
-        everywhere = self.devices.gather(torch.tensor(p, device=self.devices.device, dtype=torch.float32)).cpu().double().numpy()
+            table[has] = (
+                self.joint.probabilities({a: t[torch.from_numpy(has)] for a, t in both.items()})
+                if has.any()
+                else np.nan
+            )
+        everywhere = (
+            self.devices.gather(torch.tensor(p, device=self.devices.device, dtype=torch.float32))
+            .cpu()
+            .double()
+            .numpy()
+        )
         has = ~np.isnan(everywhere[:, 0])
         goal = np.full((len(everywhere), len(self.joint.groups)), losses.IGNORED)
         if has.any():
-            q = expected_transport(everywhere[has] / everywhere[has].sum(1, keepdims=True), self.joint.shares, seed=seed)
-            goal[has] = np.stack([losses.dynamic_targets(m, self.config.threshold) for m in self.joint.marginals(q)], 1)
+            q = expected_transport(
+                everywhere[has] / everywhere[has].sum(1, keepdims=True), self.joint.shares, seed=seed
+            )
+            goal[has] = np.stack(
+                [losses.dynamic_targets(m, self.config.threshold) for m in self.joint.marginals(q)], 1
+            )
         was = np.stack([m.argmax(1) for m in self.joint.marginals(np.nan_to_num(twins))], 1)
         was[np.isnan(twins[:, 0])] = -2
         first = self.devices.process_index * len(p)
-        return goal[first:first + len(p)], was
+        return goal[first : first + len(p)], was
 
-    def loss(self, drawn: Drawn, z: torch.Tensor, goal: np.ndarray, was: np.ndarray) -> tuple[torch.Tensor, Losses]:
+    def loss(
+        self, drawn: Drawn, z: torch.Tensor, goal: np.ndarray, was: np.ndarray
+    ) -> tuple[torch.Tensor, Losses]:
         """Eq. 6 to 8 of some images, as their share of the mean over all, and as numbers."""
         c, n = self.config, len(drawn.slots)
         x = self.decoded(z)
@@ -259,33 +341,57 @@ class Aligner:
                 align = align + losses.alignment_loss(grouped, sure[:, k].to(grouped.device)) * len(sure) / n
             both = torch.from_numpy(has & (was[:, 0] != -2))
             for a in self.held if both.any() else ():
-                hold = hold + F.cross_entropy(logits[a][both], torch.softmax(drawn.twin_logits[a][both], 1), reduction="sum") / n
+                hold = (
+                    hold
+                    + F.cross_entropy(
+                        logits[a][both], torch.softmax(drawn.twin_logits[a][both], 1), reduction="sum"
+                    )
+                    / n
+                )
         weights = losses.semantic_weights(goal, was, has, c.semantics)
-        rest = np.where(has & (weights == c.semantics[2]), c.semantics[1], 0)  # around a face that is to change, all stays
+        rest = np.where(
+            has & (weights == c.semantics[2]), c.semantics[1], 0
+        )  # around a face that is to change, all stays
         with self.autocast():
             meaning = self.likeness(x, drawn.twins, weights)
             if rest.any():
-                meaning = meaning + self.likeness(*(without_faces(im, drawn.boxes, drawn.twin_boxes) for im in (x, drawn.twins)), rest)
+                meaning = meaning + self.likeness(
+                    *(without_faces(im, drawn.boxes, drawn.twin_boxes) for im in (x, drawn.twins)), rest
+                )
         real = losses.realism_loss(vectors, self.bank.to(vectors)) * len(vectors) / n
         total = (align + meaning + c.realism * real + c.hold * hold) * n / c.images
-        return total, Losses(*(v.item() * n for v in (align, meaning, real, hold)), n, int(has.sum()), float((goal != losses.IGNORED).mean(1).sum()))
+        return total, Losses(
+            *(v.item() * n for v in (align, meaning, real, hold)),
+            n,
+            int(has.sum()),
+            float((goal != losses.IGNORED).mean(1).sum()),
+        )
 
     def likeness(self, x: torch.Tensor, twins: torch.Tensor, weights: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
             before = [look(twins) for look in self.looks]
-        return losses.semantics_loss([look(x) for look in self.looks], before, torch.tensor(weights, dtype=torch.float32, device=x.device))
+        return losses.semantics_loss(
+            [look(x) for look in self.looks],
+            before,
+            torch.tensor(weights, dtype=torch.float32, device=x.device),
+        )
 
     def gradient(self, prompt: str, seed: int) -> Losses:
         """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of the slots."""
         c, pipe, guidance = self.config, self.generator.pipeline, self.generator.profile.guidance
-        mine = range(self.devices.process_index * c.images // self.devices.num_processes, (self.devices.process_index + 1) * c.images // self.devices.num_processes)
-        drawn = [self.draw(prompt, seed, list(mine[i:i + c.at_once])) for i in range(0, len(mine), c.at_once)]
+        mine = range(
+            self.devices.process_index * c.images // self.devices.num_processes,
+            (self.devices.process_index + 1) * c.images // self.devices.num_processes,
+        )
+        drawn = [
+            self.draw(prompt, seed, list(mine[i : i + c.at_once])) for i in range(0, len(mine), c.at_once)
+        ]
         goal, was = self.goals(drawn, seed)
         whole, first = Losses(), 0
         for part in drawn:
             n = len(part.slots)
             z = part.z.clone().requires_grad_()
-            total, seen = self.loss(part, z, goal[first:first + n], was[first:first + n])
+            total, seen = self.loss(part, z, goal[first : first + n], was[first : first + n])
             g = torch.autograd.grad(total, z)[0].float()
             steps = part.steps
             if c.sampled and c.sampled < len(steps):
@@ -293,7 +399,14 @@ class Aligner:
                 steps, g = [steps[i] for i in sorted(picked)], g * len(steps) / c.sampled
             samples: list[tuple[str, ...]] = [(NAME,)] * n
             with self.autocast():
-                seen.norms = adjusted.backward(pipe, steps, lambda: conditioning(self.generator, prompt, samples), g, guidance, lambda: self.generator.router.routed(samples))
+                seen.norms = adjusted.backward(
+                    pipe,
+                    steps,
+                    lambda: conditioning(self.generator, prompt, samples),
+                    g,
+                    guidance,
+                    lambda: self.generator.router.routed(samples),
+                )
             whole, first = added(whole, seen), first + n
         return whole
 
@@ -305,12 +418,16 @@ class Aligner:
         for step in range(course.step, c.iterations):
             if course.waited >= c.patience:
                 break
-            order = np.random.default_rng([c.seed, step * c.batch // len(c.prompts)]).permutation(len(c.prompts))
+            order = np.random.default_rng([c.seed, step * c.batch // len(c.prompts)]).permutation(
+                len(c.prompts)
+            )
             seen = Losses()
             for k in range(c.batch):
                 place = step * c.batch + k
                 if k and place % len(c.prompts) == 0:
-                    order = np.random.default_rng([c.seed, place // len(c.prompts)]).permutation(len(c.prompts))
+                    order = np.random.default_rng([c.seed, place // len(c.prompts)]).permutation(
+                        len(c.prompts)
+                    )
                 seed = c.seed * 1_000_000 + place
                 with self.trained.moved_words.moved(seed) if self.trained.moved_words else nullcontext():
                     seen = added(seen, self.gradient(c.prompts[order[place % len(c.prompts)]], seed))
@@ -318,7 +435,9 @@ class Aligner:
                 if f.grad is not None:
                     f.grad = self.devices.reduce(f.grad, "sum") / c.batch
             if not all(f.grad is None or f.grad.isfinite().all() for f in self.trained.factors):
-                raise ValueError(f"the gradient of iteration {step + 1} is not a number; iteration {course.kept} is kept in {str(checkpoint)!r}. Try a lower peak than {c.peak}")
+                raise ValueError(
+                    f"the gradient of iteration {step + 1} is not a number; iteration {course.kept} is kept in {str(checkpoint)!r}. Try a lower peak than {c.peak}"
+                )
             course.descend(c.peak * warm_cosine(step, c.iterations, min(20, c.iterations // 10 + 1)))
             found = None
             if c.validate and (step + 1) % c.validate == 0:
@@ -333,21 +452,37 @@ class Aligner:
             for f, begun in zip(self.trained.factors, self.begun):
                 f.copy_(torch.lerp(begun, f, c.blend))
 
-    def validated(self, prompts: tuple[str, ...], route: tuple[str, ...] = (NAME,), n: int = 16) -> dict[str, float]:
+    def validated(
+        self, prompts: tuple[str, ...], route: tuple[str, ...] = (NAME,), n: int = 16
+    ) -> dict[str, float]:
         """How far what is drawn is from the target, as perceived by the classifier: the mean over prompts and attributes of half the sum of differences (total variation), each
         attribute's mean bias(P), and the share of images with one face. n images a prompt, the same noise each time."""
         profile, reader = self.generator.profile, self.reader.reader
         distances, biases, one = [], {a: [] for a in self.joint.groups}, []
         for k, prompt in enumerate(prompts):
-            found = reader.read(self.generator.draw(prompt, 900_000 + k, [(i, route) for i in range(n)], profile.steps, profile.guidance))
+            found = reader.read(
+                self.generator.draw(
+                    prompt, 900_000 + k, [(i, route) for i in range(n)], profile.steps, profile.guidance
+                )
+            )
             faces = [f[0] for f in found if f]
             one += [len(f) == 1 for f in found]
             for a, groups in self.joint.groups.items():
                 counts = np.array([sum(in_band(f, a) in group for f in faces) for group in groups])
-                wanted = np.array([self.joint.shares[self.joint.members[:, list(self.joint.groups).index(a)] == g].sum() for g in range(len(groups))])
+                wanted = np.array(
+                    [
+                        self.joint.shares[self.joint.members[:, list(self.joint.groups).index(a)] == g].sum()
+                        for g in range(len(groups))
+                    ]
+                )
                 distances.append(np.abs(counts / max(1, counts.sum()) - wanted).sum() / 2)
                 biases[a].append(measure.bias({"+".join(g): int(v) for g, v in zip(groups, counts)}))
-        return {"distance": float(np.mean(distances)), **{f"bias {a}": float(np.mean(b)) for a, b in biases.items()}, "one face": float(np.mean(one)), "images": float(n * len(prompts))}
+        return {
+            "distance": float(np.mean(distances)),
+            **{f"bias {a}": float(np.mean(b)) for a, b in biases.items()},
+            "one face": float(np.mean(one)),
+            "images": float(n * len(prompts)),
+        }
 
 
 def in_band(face: Face, attribute: str) -> str:
@@ -381,24 +516,49 @@ def run(profile: str, config: Config, out: Path) -> Path:
     devices = Accelerator(cpu=models.default_device() == "cpu", log_with="all", project_dir=out)
     studio = Studio(profile, str(devices.device))
     if studio.pack:
-        raise ValueError(f"profile {profile!r} is a pack of images that were drawn before; training needs a model")
-    with Folder(out, {**asdict(config), "profile": studio.profile.name}, COLUMNS, config.iterations, devices) as folder:
+        raise ValueError(
+            f"profile {profile!r} is a pack of images that were drawn before; training needs a model"
+        )
+    with Folder(
+        out, {**asdict(config), "profile": studio.profile.name}, COLUMNS, config.iterations, devices
+    ) as folder:
         studio.load()
-        generator = PairedGenerator(models.load_pipeline(studio.profile, studio.device), Router(torch.nn.Module(), {}), studio.profile, studio.device)
+        generator = PairedGenerator(
+            models.load_pipeline(studio.profile, studio.device),
+            Router(torch.nn.Module(), {}),
+            studio.profile,
+            studio.device,
+        )
         models.place(generator.pipeline, studio.device)
         trained = fresh(generator, config)  # before the reader is taught: bad input is named at once
         reader, faces = prepared(studio, config, out / "reader.safetensors")
         looks = looks_of(studio, config.dino)
         aligner = Aligner(generator, reader, looks, faces, config, trained, devices)
         for step, seen, found in aligner.train(out / "checkpoint.pt"):
-            folder.write(step, {**{k: getattr(seen, k) / seen.images for k in COLUMNS[:-1]}, "distance": found["distance"] if found else None})
+            folder.write(
+                step,
+                {
+                    **{k: getattr(seen, k) / seen.images for k in COLUMNS[:-1]},
+                    "distance": found["distance"] if found else None,
+                },
+            )
             if step % 20 == 0 or step == config.iterations:
                 folder.picture(step, lambda: twins(generator, config.prompts[0]))
         if devices.is_main_process:
             shown = config.validation or config.prompts[:8]
             trained.save(out / "adapter.safetensors")
-            made = Adapter(out.name, studio.profile.adapters, "adapter.safetensors", (), 1.0, "Apache-2.0", "fairdemo train align", method=out.name,
-                           tokens=config.tokens if config.parts == ("tokens",) else 0, home=out.resolve())
+            made = Adapter(
+                out.name,
+                studio.profile.adapters,
+                "adapter.safetensors",
+                (),
+                1.0,
+                "Apache-2.0",
+                "fairdemo train align",
+                method=out.name,
+                tokens=config.tokens if config.parts == ("tokens",) else 0,
+                home=out.resolve(),
+            )
             folder.card(studio.profile, [made], card(config, aligner, shown))
     return out / "adapter.safetensors"
 
@@ -407,9 +567,15 @@ def prepared(studio: Studio, config: Config, path: Path) -> tuple[SoftReader, to
     """The soft reader and the real faces, kept in a file so that a resumed run begins at once."""
     if path.is_file():
         kept = load_file(path)
-        return SoftReader(studio.reader, {a: (kept[f"{a}.weights"], kept[f"{a}.bias"]) for a in TARGET_CLASSES}), kept["faces"]
+        return SoftReader(
+            studio.reader, {a: (kept[f"{a}.weights"], kept[f"{a}.bias"]) for a in TARGET_CLASSES}
+        ), kept["faces"]
     faces, reader = real_faces(studio, config), teach(studio)
-    tensors = {f"{a}.{name}": t.contiguous() for a, pair in reader.heads.items() for name, t in zip(("weights", "bias"), pair)}
+    tensors = {
+        f"{a}.{name}": t.contiguous()
+        for a, pair in reader.heads.items()
+        for name, t in zip(("weights", "bias"), pair)
+    }
     save_file({**tensors, "faces": faces.contiguous()}, path)
     return reader, faces
 
@@ -419,8 +585,12 @@ def real_faces(studio: Studio, config: Config) -> torch.Tensor:
     if not config.faces:
         if isinstance(studio.subjects, SubjectReader):
             return drawn_people(studio.reader)
-        raise ValueError('the realism loss needs real faces: name a folder of photographs as faces = "..." in the config, or set realism = 0')
-    paths = sorted(p for p in Path(config.faces).glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
+        raise ValueError(
+            'the realism loss needs real faces: name a folder of photographs as faces = "..." in the config, or set realism = 0'
+        )
+    paths = sorted(
+        p for p in Path(config.faces).glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")
+    )
     images = []
     for path in paths:
         try:
@@ -434,15 +604,27 @@ def real_faces(studio: Studio, config: Config) -> torch.Tensor:
 
 def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
     """The frozen model's images above the finetuned one's, from the same noise."""
-    images = generator.draw(prompt, 1, [(i, names) for names in ((), (NAME,)) for i in range(n)], generator.profile.steps, generator.profile.guidance)
+    images = generator.draw(
+        prompt,
+        1,
+        [(i, names) for names in ((), (NAME,)) for i in range(n)],
+        generator.profile.steps,
+        generator.profile.guidance,
+    )
     return sheet_of(images, n)
 
 
 def card(config: Config, aligner: Aligner, prompts: tuple[str, ...]) -> str:
     """The model card's words on what was trained and what it does, measured on `prompts`."""
     before, after = aligner.validated(prompts, ()), aligner.validated(prompts)
-    what = f"{config.tokens} soft tokens before the prompt" if config.parts == ("tokens",) else f"LoRA of rank {config.rank} on {', '.join(config.parts)}"
-    rows = "\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before if name != "images")
+    what = (
+        f"{config.tokens} soft tokens before the prompt"
+        if config.parts == ("tokens",)
+        else f"LoRA of rank {config.rank} on {', '.join(config.parts)}"
+    )
+    rows = "\n".join(
+        f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before if name != "images"
+    )
     return f"""Distributional alignment (arXiv 2311.07604): {what}, {config.iterations} iterations of {config.batch} x {config.images} images, seed {config.seed}.
 
 Target: {config.target}. No data set: the model's own images of {len(config.prompts)} prompts, read by its classifier.

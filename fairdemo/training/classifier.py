@@ -32,15 +32,27 @@ def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     scale = uniform(0.92, 1.08)
     theta[:, 0, 0], theta[:, 1, 1] = scale * flip, scale
     theta[:, :, 2] = uniform(-0.06, 0.06, 2)
-    x = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+    x = F.grid_sample(
+        x,
+        F.affine_grid(theta, list(x.shape), align_corners=False),
+        padding_mode="border",
+        align_corners=False,
+    )
     soft = torch.rand(n, generator=generator)[:, None, None, None] < 0.4
     x = torch.where(soft, F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1), x)
     x = x * uniform(0.92, 1.08, 1, 1, 1) + uniform(-0.06, 0.06, 1, 1, 1)
     return x + 0.03 * torch.randn(x.shape, generator=generator)
 
 
-def train_network(first: np.ndarray, second: np.ndarray, labels: dict[str, np.ndarray], steps: int, seed: int,
-                  batch: int = 96, peak: float = 2e-3) -> Iterator[tuple[int, int, float, FaceNetwork]]:
+def train_network(
+    first: np.ndarray,
+    second: np.ndarray,
+    labels: dict[str, np.ndarray],
+    steps: int,
+    seed: int,
+    batch: int = 96,
+    peak: float = 2e-3,
+) -> Iterator[tuple[int, int, float, FaceNetwork]]:
     """`first` and `second` are crops (n, s, s, 3) of the same n people in two photographs; `labels` integer classes (n,).
 
     Likeness (contrastive) and attributes (linear heads on the embedding, dropped afterwards) are learned together.
@@ -51,7 +63,9 @@ def train_network(first: np.ndarray, second: np.ndarray, labels: dict[str, np.nd
     network = FaceNetwork().train()
     heads = nn.ModuleDict({a: nn.Linear(DIMENSIONS, int(y.max()) + 1) for a, y in labels.items()})
     targets = {a: torch.from_numpy(y).long() for a, y in labels.items()}
-    rules = [torch.optim.AdamW([*network.parameters(), *heads.parameters()], peak, weight_decay=0.03, fused=True)]
+    rules = [
+        torch.optim.AdamW([*network.parameters(), *heads.parameters()], peak, weight_decay=0.03, fused=True)
+    ]
     for step in range(steps):
         rows = rng.permutation(len(first))[:batch]
         x = augment(to_tensor(np.concatenate([first[rows], second[rows]])), generator)

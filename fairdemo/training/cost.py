@@ -17,7 +17,11 @@ from fairdemo.adapters import Router
 from fairdemo.generate import PairedGenerator
 from fairdemo.training import adjusted, align, naive
 
-WAYS = {"constant": "adjusted, one step's graph at a time", "kept": "adjusted, all steps' graphs kept", "naive": "naive, through the whole sampler"}
+WAYS = {
+    "constant": "adjusted, one step's graph at a time",
+    "kept": "adjusted, all steps' graphs kept",
+    "naive": "naive, through the whole sampler",
+}
 PROMPT = "a photo of a doctor"
 
 
@@ -56,7 +60,9 @@ def once(way: str, steps: int, profile: str, images: int = 8) -> dict[str, float
     pipe = models.load_pipeline(chosen, models.default_device())
     models.place(pipe, models.default_device())
     generator = PairedGenerator(pipe, Router(torch.nn.Module(), {}), chosen, models.default_device())
-    trained = align.fresh(generator, align.Config((PROMPT,), {"gender": {"Female": 0.5, "Male": 0.5}}, parts=("unet",), rank=8))
+    trained = align.fresh(
+        generator, align.Config((PROMPT,), {"gender": {"Female": 0.5, "Male": 0.5}}, parts=("unet",), rank=8)
+    )
     samples: list[tuple[str, ...]] = [(align.NAME,)] * images
 
     def text() -> adjusted.Text:
@@ -67,19 +73,36 @@ def once(way: str, steps: int, profile: str, images: int = 8) -> dict[str, float
         with torch.autocast(generator.device.type, generator.dtype, enabled=generator.mixed):
             if way == "naive":
                 rows = images * (1 + (chosen.guidance > 1))
-                ids = torch.tensor([[chosen.size, chosen.size, 0, 0, chosen.size, chosen.size]], device=generator.device, dtype=pipe.unet.dtype).expand(rows, -1)
+                ids = torch.tensor(
+                    [[chosen.size, chosen.size, 0, 0, chosen.size, chosen.size]],
+                    device=generator.device,
+                    dtype=pipe.unet.dtype,
+                ).expand(rows, -1)
                 with generator.router.routed(samples):
-                    z = naive.sampled(pipe, [text()] * steps, torch.cat(noise).to(generator.device, pipe.unet.dtype), chosen.guidance, ids, list(generators))
+                    z = naive.sampled(
+                        pipe,
+                        [text()] * steps,
+                        torch.cat(noise).to(generator.device, pipe.unet.dtype),
+                        chosen.guidance,
+                        ids,
+                        list(generators),
+                    )
                 z.float().sum().backward()
             else:
                 with adjusted.recorded(pipe, range(images), images) as recorded:
-                    g = torch.ones_like(generator.denoise(PROMPT, 0, list(enumerate(samples)), steps, chosen.guidance)).float()
+                    g = torch.ones_like(
+                        generator.denoise(PROMPT, 0, list(enumerate(samples)), steps, chosen.guidance)
+                    ).float()
                 if way == "constant":
-                    adjusted.backward(pipe, recorded, text, g, chosen.guidance, lambda: generator.router.routed(samples))
+                    adjusted.backward(
+                        pipe, recorded, text, g, chosen.guidance, lambda: generator.router.routed(samples)
+                    )
                 else:
                     with generator.router.routed(samples):
                         whole = text()
-                        sum(adjusted.inner_product(pipe, step, whole, g, chosen.guidance) for step in recorded).backward()
+                        sum(
+                            adjusted.inner_product(pipe, step, whole, g, chosen.guidance) for step in recorded
+                        ).backward()
         for f in trained.factors:
             f.grad = None
 
@@ -92,11 +115,31 @@ def once(way: str, steps: int, profile: str, images: int = 8) -> dict[str, float
 
 def table(profile: str, steps: tuple[int, int] = (10, 50)) -> dict[str, list[dict[str, float]]]:
     """Prints and returns memory and time of each way at few and at many steps, each measured in a process of its own."""
-    print(f"\none gradient of 8 images, profile {profile!r}: memory beyond the model's, peak with all that is loaded, time with sampling")
+    print(
+        f"\none gradient of 8 images, profile {profile!r}: memory beyond the model's, peak with all that is loaded, time with sampling"
+    )
     found = {}
     for way, title in WAYS.items():
         code = "import json, sys; from fairdemo.training import cost; print(json.dumps(cost.once(sys.argv[1], int(sys.argv[2]), sys.argv[3])))"
-        found[way] = [json.loads(subprocess.run([sys.executable, "-c", code, way, str(k), profile], capture_output=True, text=True, check=True).stdout.splitlines()[-1]) for k in steps]
+        found[way] = [
+            json.loads(
+                subprocess.run(
+                    [sys.executable, "-c", code, way, str(k), profile],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout.splitlines()[-1]
+            )
+            for k in steps
+        ]
         few, many = found[way]
-        print(f"  {title:40}" + "".join(f"{k:4} steps {m['bytes'] / 1e6:8.0f} MB, peak {m['peak'] / 1e6:6.0f} MB {m['seconds'] / k:6.3f} s a step" for k, m in zip(steps, (few, many))) + f"{many['bytes'] / few['bytes']:8.2f}x memory, {many['peak'] / few['peak']:.2f}x peak", flush=True)
+        print(
+            f"  {title:40}"
+            + "".join(
+                f"{k:4} steps {m['bytes'] / 1e6:8.0f} MB, peak {m['peak'] / 1e6:6.0f} MB {m['seconds'] / k:6.3f} s a step"
+                for k, m in zip(steps, (few, many))
+            )
+            + f"{many['bytes'] / few['bytes']:8.2f}x memory, {many['peak'] / few['peak']:.2f}x peak",
+            flush=True,
+        )
     return found

@@ -54,7 +54,20 @@ class Config:
     def __post_init__(self) -> None:
         if not self.by or len(set(self.by)) < len(self.by) or set(self.by) - set(ATTRIBUTES):
             raise ValueError(f"by is {list(self.by)}; expected some of {', '.join(ATTRIBUTES)}")
-        settings.check_bounds(self, (("rank", 1, 256), ("iterations", 1, 10**7), ("batch", 1, 4096), ("peak", 0, 1), ("gamma", 0, 1000), ("ema", 0, 0.99999), ("strength", 0, 10), ("limit", 1, 10**8), ("seed", 0, 2**31)))
+        settings.check_bounds(
+            self,
+            (
+                ("rank", 1, 256),
+                ("iterations", 1, 10**7),
+                ("batch", 1, 4096),
+                ("peak", 0, 1),
+                ("gamma", 0, 1000),
+                ("ema", 0, 0.99999),
+                ("strength", 0, 10),
+                ("limit", 1, 10**8),
+                ("seed", 0, 2**31),
+            ),
+        )
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
@@ -74,24 +87,38 @@ def fresh_factors(net: UNet2DConditionModel, names: list[str], rank: int, seed: 
     return {name: lora.fresh_factors(layers, rank, generator) for name in names}
 
 
-def conditioning(pipe: DiffusionPipeline, texts: list[str], rng: np.random.Generator, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+def conditioning(
+    pipe: DiffusionPipeline, texts: list[str], rng: np.random.Generator, size: int
+) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
     """Text for the U-Net: states (n, 77, d), and for SDXL what is added to its times. So that guidance works, 8 % of the texts become the pipeline's own empty negative
     prompt (Ho and Salimans 2022), and 2 % the empty string."""
     dropped = rng.random(len(texts))
     written = ["" if d < 0.02 else t for t, d in zip(texts, dropped)]
     keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
     device = pipe.unet.device
-    states, empty, *pooled = pipe.encode_prompt(prompt=written, device=device, num_images_per_prompt=1, do_classifier_free_guidance=True)
+    states, empty, *pooled = pipe.encode_prompt(
+        prompt=written, device=device, num_images_per_prompt=1, do_classifier_free_guidance=True
+    )
     keep = keep.to(device)
     states = torch.where(keep[:, None, None] > 0, states, empty)
     if not pooled:
         return states, None
-    ids = torch.tensor([[size, size, 0, 0, size, size]], dtype=states.dtype, device=device).expand(len(texts), -1)
+    ids = torch.tensor([[size, size, 0, 0, size, size]], dtype=states.dtype, device=device).expand(
+        len(texts), -1
+    )
     return states, {"text_embeds": torch.where(keep[:, None] > 0, *pooled), "time_ids": ids}
 
 
-def train(pipe: DiffusionPipeline, names: list[str], latents: torch.Tensor, adapters_of: list[list[tuple[str, ...]]], captions: Captions, config: Config, checkpoint: Path,
-          dtype: torch.dtype = torch.bfloat16) -> Iterator[tuple[int, int, float, Router]]:
+def train(
+    pipe: DiffusionPipeline,
+    names: list[str],
+    latents: torch.Tensor,
+    adapters_of: list[list[tuple[str, ...]]],
+    captions: Captions,
+    config: Config,
+    checkpoint: Path,
+    dtype: torch.dtype = torch.bfloat16,
+) -> Iterator[tuple[int, int, float, Router]]:
     """Trains the adapters `names`; yields (step, steps, loss, router), the last one with averaged weights if the config has an average.
 
     `latents` (n, 2, c, h, w) holds images and mirror images; `adapters_of[row]` lists the combinations of adapters that may draw a row; `captions` gives texts for rows.
@@ -105,7 +132,9 @@ def train(pipe: DiffusionPipeline, names: list[str], latents: torch.Tensor, adap
     course = Course(lora.trainable(router), config.peak, config.ema, checkpoint)
     size = latents.shape[-1] * pipe.vae_scale_factor
     alpha_bar = scheduler.alphas_cumprod
-    for step in range(min(course.step, config.iterations - 1), config.iterations):  # at least one, so that a finished training still ends with its router
+    for step in range(
+        min(course.step, config.iterations - 1), config.iterations
+    ):  # at least one, so that a finished training still ends with its router
         rng = np.random.default_rng([config.seed, step])
         torch.manual_seed(config.seed * 1_000_003 + step)
         rows = rng.integers(len(latents), size=config.batch)
@@ -121,7 +150,9 @@ def train(pipe: DiffusionPipeline, names: list[str], latents: torch.Tensor, adap
             out = net(noisy.to(states.dtype), t.to(device), states, added_cond_kwargs=added).sample
         loss = denoising_loss(out.float(), z, noise, a, scheduler.config.prediction_type, config.gamma).mean()
         if not loss.isfinite():
-            raise ValueError(f"the loss of step {step + 1} is not a number; step {course.kept} is kept in {str(checkpoint)!r}. Try a lower peak than {config.peak}")
+            raise ValueError(
+                f"the loss of step {step + 1} is not a number; step {course.kept} is kept in {str(checkpoint)!r}. Try a lower peak than {config.peak}"
+            )
         loss.backward()
         course.descend(config.peak * warm_cosine(step, config.iterations))
         if (step + 1) % 100 == 0 or step + 1 == config.iterations:
@@ -137,8 +168,11 @@ def encoded(pipe: DiffusionPipeline, images: np.ndarray, batch: int = 16) -> tor
     """Posterior means, at the scale that the sampler works in, of uint8 images (n, h, w, 3) and their mirror images: float16 (n, 2, c, h / 8, w / 8)."""
     vae, parts = pipe.vae, []
     for i in range(0, len(images), batch):
-        x = to_tensor(images[i:i + batch]).to(vae.device, vae.dtype)
-        parts.append(torch.stack([vae.encode(side).latent_dist.mean for side in (x, x.flip(-1))], 1) * vae.config.scaling_factor)
+        x = to_tensor(images[i : i + batch]).to(vae.device, vae.dtype)
+        parts.append(
+            torch.stack([vae.encode(side).latent_dist.mean for side in (x, x.flip(-1))], 1)
+            * vae.config.scaling_factor
+        )
     return torch.cat(parts).half().cpu()
 
 
@@ -148,20 +182,29 @@ def photographs(data: Labelled, size: int) -> tuple[list[int], np.ndarray]:
     for i, image in enumerate(data.images()):
         if image is not None:
             side = min(image.size)
-            box = ((image.width - side) // 2, (image.height - side) // 2, (image.width + side) // 2, (image.height + side) // 2)
+            box = (
+                (image.width - side) // 2,
+                (image.height - side) // 2,
+                (image.width + side) // 2,
+                (image.height + side) // 2,
+            )
             rows.append(i)
             images.append(np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box)))
     return rows, np.stack(images) if images else np.empty((0, size, size, 3), np.uint8)
 
 
-def labelled_faces(pipe: DiffusionPipeline, config: Config, size: int, cache: Path) -> tuple[list[dict[str, str]], torch.Tensor]:
+def labelled_faces(
+    pipe: DiffusionPipeline, config: Config, size: int, cache: Path
+) -> tuple[list[dict[str, str]], torch.Tensor]:
     """Labels (race, gender, age band, prompt) and latents (n, 2, c, h, w) of the config's data; ValueError if no picture opens, or a class has none."""
     data = read_labelled(config.data, config.limit)
     rows = [{**row, "age": band(row["age"])} for row in data.table.to_dict("records")]
     seen = {" ".join(row[a] for a in config.by) for row in rows}
     missing = [name for name in config.groups if name not in seen]
     if missing:
-        raise ValueError(f"{config.data!r} has no picture of {', '.join(missing)}; every class that gets an adapter needs some")
+        raise ValueError(
+            f"{config.data!r} has no picture of {', '.join(missing)}; every class that gets an adapter needs some"
+        )
     if cache.is_file():
         kept = load_file(cache)
         return [rows[i] for i in kept["rows"].tolist()], kept["z"]
@@ -173,27 +216,41 @@ def labelled_faces(pipe: DiffusionPipeline, config: Config, size: int, cache: Pa
     return [rows[i] for i in opened], z
 
 
-def run(profile: str, config: Config, out: Path, method: str, drawn: Callable[[DiffusionPipeline], tuple[list[dict[str, str]], torch.Tensor, Captions]],
-        effect: Callable[[models.Profile, DiffusionPipeline, Router, dict[str, tuple[str, ...]]], str]) -> list[Path]:
+def run(
+    profile: str,
+    config: Config,
+    out: Path,
+    method: str,
+    drawn: Callable[[DiffusionPipeline], tuple[list[dict[str, str]], torch.Tensor, Captions]],
+    effect: Callable[[models.Profile, DiffusionPipeline, Router, dict[str, tuple[str, ...]]], str],
+) -> list[Path]:
     """A whole run into the folder `out`, resumed if it was started: log, curves, a picture of every adapter's faces, and at the end the adapters with card and catalog. `drawn` makes
     the embedded world's people (labels, latents and captions) where the config has no data; `effect` measures what was trained, for the card. `method` is what the app calls the
     adapters together, empty for the mix. Returns the adapters' files."""
     chosen, device = models.profile(profile), models.default_device()
     devices = Accelerator(cpu=device == "cpu", log_with="all", project_dir=out)
-    with Folder(out, {**asdict(config), "profile": chosen.name}, ("loss",), config.iterations, devices) as folder:
+    with Folder(
+        out, {**asdict(config), "profile": chosen.name}, ("loss",), config.iterations, devices
+    ) as folder:
         pipe = models.load_pipeline(chosen, device)
         models.place(pipe, device)
         if config.data:
             rows, z = labelled_faces(pipe, config, chosen.size, out / "latents.safetensors")
-            captions: Captions = lambda picked, rng: [rows[i].get("prompt") or "a photo of a person" for i in picked]  # noqa: E731
+            captions: Captions = lambda picked, rng: [
+                rows[i].get("prompt") or "a photo of a person" for i in picked
+            ]  # noqa: E731
         elif chosen.name == "embedded":
             rows, z, captions = drawn(pipe)
         else:
-            raise ValueError(f"profile {profile!r} has no faces of its own to train on; name a folder with labels.csv, or a dataset of the Hub, with --data")
+            raise ValueError(
+                f"profile {profile!r} has no faces of its own to train on; name a folder with labels.csv, or a dataset of the Hub, with --data"
+            )
         routes = [[(" ".join(row[a] for a in config.by),)] for row in rows]
         dtype = models.compute_dtype(torch.device(device).type)
         names = list(config.groups)
-        for step, _, loss, router in train(pipe, names, z, routes, captions, config, out / "checkpoint.pt", dtype):
+        for step, _, loss, router in train(
+            pipe, names, z, routes, captions, config, out / "checkpoint.pt", dtype
+        ):
             folder.write(step, {"loss": loss})
             if step % 200 == 0 or step == config.iterations:
                 pipe.unet.eval()
@@ -204,9 +261,26 @@ def run(profile: str, config: Config, out: Path, method: str, drawn: Callable[[D
         for name in names:
             pipe.save_lora_weights(out, unet_lora_layers=layers[name], weight_name=files[name])
         prefix = f"{out.name}: " if method else ""
-        made = [Adapter(prefix + name, chosen.adapters, files[name], config.groups[name], 1.0, "Apache-2.0", "fairdemo train", method=method, home=out.resolve()) for name in names]
-        folder.card(chosen, made, f"LoRA of rank {config.rank} on the U-Net's attention, by {' and '.join(config.by)}; {config.iterations} steps of {config.batch} samples, denoising loss "
-                    f"(min-SNR {config.gamma:g}), seed {config.seed}. Trained on {len(rows)} pictures: {config.data or 'people drawn by this project'}.\n\n{effect(chosen, pipe, router, config.groups)}")
+        made = [
+            Adapter(
+                prefix + name,
+                chosen.adapters,
+                files[name],
+                config.groups[name],
+                1.0,
+                "Apache-2.0",
+                "fairdemo train",
+                method=method,
+                home=out.resolve(),
+            )
+            for name in names
+        ]
+        folder.card(
+            chosen,
+            made,
+            f"LoRA of rank {config.rank} on the U-Net's attention, by {' and '.join(config.by)}; {config.iterations} steps of {config.batch} samples, denoising loss "
+            f"(min-SNR {config.gamma:g}), seed {config.seed}. Trained on {len(rows)} pictures: {config.data or 'people drawn by this project'}.\n\n{effect(chosen, pipe, router, config.groups)}",
+        )
     return [out / file for file in files.values()]
 
 
@@ -214,5 +288,11 @@ def sheet(profile: models.Profile, pipe: DiffusionPipeline, router: Router, n: i
     """A row of n faces of each adapter, under one of the baseline's, from the same noise."""
     generator = PairedGenerator(pipe, router, profile, str(pipe.unet.device))
     rows = [(), *((name,) for name in router.names)]
-    images = generator.draw("a photo of a person", 3, [(i, names) for names in rows for i in range(n)], profile.steps, profile.guidance)
+    images = generator.draw(
+        "a photo of a person",
+        3,
+        [(i, names) for names in rows for i in range(n)],
+        profile.steps,
+        profile.guidance,
+    )
     return sheet_of(images, n)

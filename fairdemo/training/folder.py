@@ -23,7 +23,9 @@ from fairdemo.models import Profile
 class Folder:
     """Within it the folder is this run's alone. A run that was started with the same settings goes on; ValueError if the folder holds another one, or is in use."""
 
-    def __init__(self, path: Path, settings: dict[str, Any], columns: Iterable[str], total: int, devices: Accelerator):
+    def __init__(
+        self, path: Path, settings: dict[str, Any], columns: Iterable[str], total: int, devices: Accelerator
+    ):
         self.path, self.columns, self.devices = path, ("step", *columns, "seconds"), devices
         self.settings = json.dumps(settings, indent=1, default=str) + "\n"
         self.rows: list[dict[str, float | None]] = []
@@ -37,17 +39,24 @@ class Folder:
                 self.lock = FileLock(self.path / ".lock")
                 self.lock.acquire(timeout=0)
             except Timeout:
-                raise ValueError(f"folder {str(self.path)!r} is in use by a run that goes on; name another, or wait for it") from None
+                raise ValueError(
+                    f"folder {str(self.path)!r} is in use by a run that goes on; name another, or wait for it"
+                ) from None
             except OSError as error:
                 raise ValueError(f"folder {str(self.path)!r} can't be written: {error}") from None
             kept = self.path / "config.json"
             if kept.is_file() and kept.read_text() != self.settings:
                 self.lock.release()
-                raise ValueError(f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the same settings to go on")
+                raise ValueError(
+                    f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the same settings to go on"
+                )
             log = self.path / "log.csv"
             if log.is_file():
                 with log.open() as file:  # a kill may have torn the last line
-                    self.rows = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(line for line in file if line.endswith("\n"))]
+                    self.rows = [
+                        {k: float(v) if v else None for k, v in row.items()}
+                        for row in csv.DictReader(line for line in file if line.endswith("\n"))
+                    ]
             self.devices.init_trackers("fairdemo")
         self.start = time.perf_counter()
         return self
@@ -58,12 +67,16 @@ class Folder:
         if not self.main:
             return
         if not self.bar.n:
-            replace(self.path / "config.json", self.settings)  # not earlier: a run that found its data bad leaves the folder free
+            replace(
+                self.path / "config.json", self.settings
+            )  # not earlier: a run that found its data bad leaves the folder free
             self.rows = [r for r in self.rows if r["step"] < step]
             self.before = (self.rows[-1]["seconds"] if self.rows else 0) or 0
             self.bar.initial = self.bar.n = self.bar.last_print_n = step - 1
             replace(self.path / "log.csv", ",".join(self.columns) + "\n" + "".join(map(self.line, self.rows)))
-        self.rows.append({"step": step, **row, "seconds": round(self.before + time.perf_counter() - self.start, 1)})
+        self.rows.append(
+            {"step": step, **row, "seconds": round(self.before + time.perf_counter() - self.start, 1)}
+        )
         with (self.path / "log.csv").open("a") as file:
             file.write(self.line(self.rows[-1]))
         self.devices.log({k: v for k, v in row.items() if v is not None}, step=step)
@@ -76,7 +89,9 @@ class Folder:
 
     def draw(self) -> None:
         """Draws the curves anew, whole or not at all."""
-        curves(self.rows, [c for c in self.columns if c not in ("step", "seconds")]).savefig(self.path / "curves.part.png", dpi=110)
+        curves(self.rows, [c for c in self.columns if c not in ("step", "seconds")]).savefig(
+            self.path / "curves.part.png", dpi=110
+        )
         (self.path / "curves.part.png").rename(self.path / "curves.png")
 
     def picture(self, step: int, make: Callable[[], Image.Image]) -> None:
@@ -86,8 +101,11 @@ class Folder:
     def card(self, profile: Profile, found: list[Adapter], text: str) -> None:
         """Writes the model card and a catalog with the adapters, which FAIRDEMO_CATALOG can name."""
         self.bar.close()
-        replace(self.path / "card.md", f"# {self.path.name}\n\nBase model: {profile.title or profile.name} (`{profile.model}`). Written by `python -m fairdemo train`.\n\n{text.strip()}\n\n"
-                f"## Settings\n\n```json\n{self.settings}```\n\nRace, gender and age are as perceived by a classifier; people in its images are generated.\n")
+        replace(
+            self.path / "card.md",
+            f"# {self.path.name}\n\nBase model: {profile.title or profile.name} (`{profile.model}`). Written by `python -m fairdemo train`.\n\n{text.strip()}\n\n"
+            f"## Settings\n\n```json\n{self.settings}```\n\nRace, gender and age are as perceived by a classifier; people in its images are generated.\n",
+        )
         catalog = self.path / "catalog.toml"
         catalog.unlink(missing_ok=True)
         for adapter in found:
@@ -125,11 +143,24 @@ def curves(rows: list[dict[str, float | None]], columns: list[str]) -> Figure:
     figure = Figure(figsize=(4 * across, 2.4 * down), layout="constrained")
     for k, column in enumerate(columns):
         axes = figure.add_subplot(down, across, k + 1)
-        points = np.array([(r["step"], r[column]) for r in rows if r.get(column) is not None], float).reshape(-1, 2)
+        points = np.array([(r["step"], r[column]) for r in rows if r.get(column) is not None], float).reshape(
+            -1, 2
+        )
         many = len(points) > 40
-        axes.plot(*points.T, color="#2A788E", alpha=0.25 if many else 1, linewidth=1, marker="" if len(points) > 60 else ".")
+        axes.plot(
+            *points.T,
+            color="#2A788E",
+            alpha=0.25 if many else 1,
+            linewidth=1,
+            marker="" if len(points) > 60 else ".",
+        )
         if many:
-            axes.plot(points[:, 0], [points[max(0, i - 19):i + 1, 1].mean() for i in range(len(points))], color="#2A788E", linewidth=1.8)
+            axes.plot(
+                points[:, 0],
+                [points[max(0, i - 19) : i + 1, 1].mean() for i in range(len(points))],
+                color="#2A788E",
+                linewidth=1.8,
+            )
         axes.set_title(column, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)

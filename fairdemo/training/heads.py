@@ -27,7 +27,13 @@ HELD_OUT = 0.2
 BACKBONES = ("facenet", "openclip", "openclip-zero-shot")
 
 
-def embeddings(backbone: embed.Backbone, detector: Detector, data: Labelled, cache: Path, progress: Callable[[int], None] = lambda done: None) -> tuple[np.ndarray, np.ndarray]:
+def embeddings(
+    backbone: embed.Backbone,
+    detector: Detector,
+    data: Labelled,
+    cache: Path,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows (m,) in which a face was found, and the largest faces' embeddings (m, d); kept in the plain arrays of `cache` for another run."""
     if cache.is_file():
         with np.load(cache, allow_pickle=False) as stored:
@@ -57,24 +63,50 @@ def embeddings(backbone: embed.Backbone, detector: Detector, data: Labelled, cac
 def temperature(similarities: np.ndarray, classes: np.ndarray) -> float:
     """The scale before the softmax of similarities (n, k) that makes the true classes (n,) likeliest, between 1 and 1,000: temperature scaling
     (Guo et al. 2017, section 4.2), its inverse."""
+
     def loss(log_scale: float) -> float:
-        return -float(log_softmax(np.exp(log_scale) * similarities, 1)[np.arange(len(classes)), classes].mean())
+        return -float(
+            log_softmax(np.exp(log_scale) * similarities, 1)[np.arange(len(classes)), classes].mean()
+        )
 
     return float(np.exp(minimize_scalar(loss, bounds=(0.0, np.log(1000.0)), method="bounded").x))
 
 
-def train(backbone: str, model: str, pretrained: str, data: Labelled, out: Path, device: str = "cpu", progress: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
+def train(
+    backbone: str,
+    model: str,
+    pretrained: str,
+    data: Labelled,
+    out: Path,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
     """Trains on four fifths of the pictures and writes the classifier's folder `out` at once; returns the report on the last fifth. ValueError if
     a class has too few faces to learn from."""
     zero_shot = backbone == "openclip-zero-shot"
-    described: dict[str, Any] = {"backbone": "facenet" if backbone == "facenet" else "openclip", "kind": "zero-shot" if zero_shot else "svm"}
+    described: dict[str, Any] = {
+        "backbone": "facenet" if backbone == "facenet" else "openclip",
+        "kind": "zero-shot" if zero_shot else "svm",
+    }
     if described["backbone"] == "openclip":
         described |= {"model": model, "pretrained": pretrained}
     chosen = classify.backbone_of({**described, "folder": out}, device)
     detector = Detector(device)
-    key = hashlib.sha256(repr((described["backbone"], described.get("model"), described.get("pretrained"), data.name, data.table.to_csv(),
-                               [(str(p), p.stat().st_size) for p in data.pictures if isinstance(p, Path) and p.is_file()])).encode()).hexdigest()[:16]
-    rows, vectors = embeddings(chosen, detector, data, classify.home().parent / "embeddings" / f"{key}.npz", progress)
+    key = hashlib.sha256(
+        repr(
+            (
+                described["backbone"],
+                described.get("model"),
+                described.get("pretrained"),
+                data.name,
+                data.table.to_csv(),
+                [(str(p), p.stat().st_size) for p in data.pictures if isinstance(p, Path) and p.is_file()],
+            )
+        ).encode()
+    ).hexdigest()[:16]
+    rows, vectors = embeddings(
+        chosen, detector, data, classify.home().parent / "embeddings" / f"{key}.npz", progress
+    )
     kept = np.random.default_rng(0).permutation(len(rows))
     aside, used = np.split(kept, [int(HELD_OUT * len(kept))])
     truth = {a: data.table[a].to_numpy(str)[rows] for a in ATTRIBUTES}
@@ -82,19 +114,28 @@ def train(backbone: str, model: str, pretrained: str, data: Labelled, out: Path,
         present = {c: int((truth[a][used] == c).sum()) for c in set(truth[a])}
         few = [c for c, k in present.items() if k < 5]
         if few or len(present) < 2:
-            raise ValueError(f"{data.name!r} has too few faces to learn {a} from: " + ", ".join(f"{c} {present.get(c, 0)}" for c in (few or classes)) + "; at least 5 a class are needed")
+            raise ValueError(
+                f"{data.name!r} has too few faces to learn {a} from: "
+                + ", ".join(f"{c} {present.get(c, 0)}" for c in (few or classes))
+                + "; at least 5 a class are needed"
+            )
     heads: dict = {}
     if zero_shot:
         tower = clip.load(model, pretrained, device)
         words = classify.class_words(tower)
         similar = classify.similarities(words, vectors[used])
-        described["scales"] = {a: round(temperature(similar[a], np.array([CLASSES[a].index(c) for c in truth[a][used]])), 3) for a in ATTRIBUTES}
+        described["scales"] = {
+            a: round(temperature(similar[a], np.array([CLASSES[a].index(c) for c in truth[a][used]])), 3)
+            for a in ATTRIBUTES
+        }
         label: Labeller = lambda z: classify.by_words(words, described["scales"], z)  # noqa: E731
     else:
         heads = classify.fit(vectors[used], {a: truth[a][used] for a in ATTRIBUTES})
         label = lambda z: classify.probabilities(heads, z)  # noqa: E731
     read = [[face((0, 0, 1, 1), p, z, 1.0)] for p, z in zip(label(vectors[aside]), vectors[aside])]
-    lost = np.setdiff1d(np.arange(len(data)), rows)[:int(HELD_OUT * (len(data) - len(rows)))]  # a fifth of the pictures without a face counts, too
+    lost = np.setdiff1d(np.arange(len(data)), rows)[
+        : int(HELD_OUT * (len(data) - len(rows)))
+    ]  # a fifth of the pictures without a face counts, too
     table = data.table.iloc[np.r_[rows[aside], lost]].reset_index(drop=True)
     judged = Judged(pd.concat([table, pd.DataFrame([row(f) for f in read] + [row([])] * len(lost))], axis=1))
     report = judged.report()
@@ -114,8 +155,20 @@ def train(backbone: str, model: str, pretrained: str, data: Labelled, out: Path,
 
 def card(described: dict[str, Any], data: Labelled, n: int, report: dict[str, Any]) -> str:
     """The classifier's model card."""
-    what = "InceptionResnetV1 (VGGFace2)" if described["backbone"] == "facenet" else f"CLIP {described['model']} ({described['pretrained']})"
-    how = "one support vector machine an attribute, calibrated by Platt's method" if described["kind"] == "svm" else "zero-shot words, the temperature calibrated"
-    return (f"# A face classifier\n\nMTCNN finds faces, {what} embeds them, {how}. Made with `python -m fairdemo train classifier` on {n:,} faces of {data.name}; measured on faces that it "
-            "wasn't made from.\n\nRace, gender and age are as perceived by this classifier. It errs, and more for some groups than for others; see below. A binary gender and six races leave people "
-            "out. Use it to count over many pictures, never to judge a person.\n\n```\n" + "\n".join(lines(report)) + "\n```\n")
+    what = (
+        "InceptionResnetV1 (VGGFace2)"
+        if described["backbone"] == "facenet"
+        else f"CLIP {described['model']} ({described['pretrained']})"
+    )
+    how = (
+        "one support vector machine an attribute, calibrated by Platt's method"
+        if described["kind"] == "svm"
+        else "zero-shot words, the temperature calibrated"
+    )
+    return (
+        f"# A face classifier\n\nMTCNN finds faces, {what} embeds them, {how}. Made with `python -m fairdemo train classifier` on {n:,} faces of {data.name}; measured on faces that it "
+        "wasn't made from.\n\nRace, gender and age are as perceived by this classifier. It errs, and more for some groups than for others; see below. A binary gender and six races leave people "
+        "out. Use it to count over many pictures, never to judge a person.\n\n```\n"
+        + "\n".join(lines(report))
+        + "\n```\n"
+    )

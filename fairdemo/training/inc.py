@@ -38,20 +38,48 @@ def balanced_professions(pipe: DiffusionPipeline, work: Path) -> tuple:
     seen = ~table.subject.isin(build.HELD_OUT).to_numpy()
     rows = list(table[seen].itertuples())
     labels = [{"race": r.race, "gender": r.gender, "age": band(build.age_group(r.age))} for r in rows]
-    return labels, z[torch.from_numpy(seen)], lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked]
+    return (
+        labels,
+        z[torch.from_numpy(seen)],
+        lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked],
+    )
 
 
-def effect(profile: models.Profile, pipe: DiffusionPipeline, router: Router, cells: dict[str, tuple[str, ...]], n: int = 2) -> str:
+def effect(
+    profile: models.Profile,
+    pipe: DiffusionPipeline,
+    router: Router,
+    cells: dict[str, tuple[str, ...]],
+    n: int = 2,
+) -> str:
     """How often each adapter's images are classified as its group, over n images of each of eight professions, in words."""
-    generator, reader = PairedGenerator(pipe, router, profile, str(pipe.unet.device)), FaceReader(profile.source("classifier"), str(pipe.unet.device))
+    generator, reader = (
+        PairedGenerator(pipe, router, profile, str(pipe.unet.device)),
+        FaceReader(profile.source("classifier"), str(pipe.unet.device)),
+    )
     hits = dict.fromkeys(router.names, 0)
     for k, profession in enumerate(PROFESSIONS[::4]):
-        images = generator.draw(photo_of(profession), 610_000 + k, [(i, (name,)) for name in router.names for i in range(n)], profile.steps, profile.guidance)
+        images = generator.draw(
+            photo_of(profession),
+            610_000 + k,
+            [(i, (name,)) for name in router.names for i in range(n)],
+            profile.steps,
+            profile.guidance,
+        )
         for j, found in enumerate(reader.read(images)):
             name = router.names[j // n]
-            hits[name] += bool(found) and set(cells[name]) <= {found[0].race, found[0].gender, band(found[0].age)}
+            hits[name] += bool(found) and set(cells[name]) <= {
+                found[0].race,
+                found[0].gender,
+                band(found[0].age),
+            }
     total = n * len(PROFESSIONS[::4])
-    lines = [f"Classified as the adapter's group, of {total} generated images each, as perceived by the classifier (95 % intervals):", "", "| adapter | share |", "| --- | --- |"]
+    lines = [
+        f"Classified as the adapter's group, of {total} generated images each, as perceived by the classifier (95 % intervals):",
+        "",
+        "| adapter | share |",
+        "| --- | --- |",
+    ]
     for name, k in hits.items():
         low, high = interval(k, total)
         lines.append(f"| {name} | {k / total:.0%} ({low:.0%} to {high:.0%}) |")

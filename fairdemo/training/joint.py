@@ -23,7 +23,16 @@ class Joint:
 
     def logits(self, logits: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Of each attribute's groups (n, groups), from those of its classes."""
-        return {a: torch.stack([torch.logsumexp(logits[a][:, [TARGET_CLASSES[a].index(c) for c in group]], 1) for group in groups], 1) for a, groups in self.groups.items()}
+        return {
+            a: torch.stack(
+                [
+                    torch.logsumexp(logits[a][:, [TARGET_CLASSES[a].index(c) for c in group]], 1)
+                    for group in groups
+                ],
+                1,
+            )
+            for a, groups in self.groups.items()
+        }
 
     def probabilities(self, logits: dict[str, torch.Tensor]) -> np.ndarray:
         """Of each combination (n, K), attributes taken as independent given the image."""
@@ -33,26 +42,41 @@ class Joint:
 
     def marginals(self, p: np.ndarray) -> list[np.ndarray]:
         """Of each attribute's groups (n, groups), from those of all combinations (n, K)."""
-        return [np.stack([p[:, self.members[:, k] == g].sum(1) for g in range(len(groups))], 1) for k, groups in enumerate(self.groups.values())]
+        return [
+            np.stack([p[:, self.members[:, k] == g].sum(1) for g in range(len(groups))], 1)
+            for k, groups in enumerate(self.groups.values())
+        ]
 
 
 def joint_of(target: Target) -> Joint:
     """A target's combinations; ValueError if a class is unknown, missing or named twice, or shares don't sum to 1."""
     groups, shares = {}, []
     if not target or set(target) - set(TARGET_CLASSES):
-        raise ValueError(f"target is over {', '.join(target) or 'nothing'}; expected some of {', '.join(TARGET_CLASSES)}")
+        raise ValueError(
+            f"target is over {', '.join(target) or 'nothing'}; expected some of {', '.join(TARGET_CLASSES)}"
+        )
     for attribute, classes in TARGET_CLASSES.items():
         if attribute not in target:
             continue
-        named = {tuple(c.strip() for c in name.split("+")): share for name, share in target[attribute].items()}
+        named = {
+            tuple(c.strip() for c in name.split("+")): share for name, share in target[attribute].items()
+        }
         all_named = list(itertools.chain(*named))
         if sorted(all_named) != sorted(classes) or len(named) < 2:
-            raise ValueError(f"target of {attribute} names {', '.join(all_named)}; expected each of {', '.join(classes)} once, in two groups or more (a plus sign joins classes)")
-        if any(isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 <= v <= 1 for v in named.values()) or not math.isclose(sum(named.values()), 1, abs_tol=1e-3):
-            raise ValueError(f"target shares of {attribute} are {list(named.values())}; expected numbers from 0 to 1 that sum to 1")
+            raise ValueError(
+                f"target of {attribute} names {', '.join(all_named)}; expected each of {', '.join(classes)} once, in two groups or more (a plus sign joins classes)"
+            )
+        if any(
+            isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 <= v <= 1 for v in named.values()
+        ) or not math.isclose(sum(named.values()), 1, abs_tol=1e-3):
+            raise ValueError(
+                f"target shares of {attribute} are {list(named.values())}; expected numbers from 0 to 1 that sum to 1"
+            )
         groups[attribute] = tuple(named)
         shares.append(np.array(list(named.values())) / sum(named.values()))
     whole = np.ones(1)
     for s in shares:
         whole = np.multiply.outer(whole, s).ravel()
-    return Joint(groups, whole, np.stack(np.unravel_index(np.arange(whole.size), [len(s) for s in shares]), 1))
+    return Joint(
+        groups, whole, np.stack(np.unravel_index(np.arange(whole.size), [len(s) for s in shares]), 1)
+    )

@@ -11,7 +11,9 @@ from fairdemo.compare import Studio
 from fairdemo.subject import SIDE, SubjectReader
 from fairdemo.training.soft_reader import Box
 
-Look = Callable[[torch.Tensor], torch.Tensor]  # images (n, 3, h, w) in [-1, 1] -> unit vectors (n, d), with a gradient
+Look = Callable[
+    [torch.Tensor], torch.Tensor
+]  # images (n, 3, h, w) in [-1, 1] -> unit vectors (n, d), with a gradient
 
 
 def without_faces(x: torch.Tensor, boxes: list[Box | None], others: list[Box | None]) -> torch.Tensor:
@@ -31,16 +33,30 @@ def looks_of(studio: Studio, dino: str) -> list[Look]:
         return [lambda x: subjects.network(F.interpolate(x, (SIDE, SIDE), mode="area"))[0].float()]
     tower = subjects.tower
     try:
-        self_taught = AutoModel.from_pretrained(dino, use_safetensors=True).eval().requires_grad_(False).to(studio.device)
+        self_taught = (
+            AutoModel.from_pretrained(dino, use_safetensors=True)
+            .eval()
+            .requires_grad_(False)
+            .to(studio.device)
+        )
     except Exception as error:  # the Hub's client, the network and a damaged file each raise their own kinds
         raise ValueError(hub.explain(error, f"DINO network {dino!r}")) from error
 
-    def seen(network: Callable[[torch.Tensor], torch.Tensor], side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Look:
+    def seen(
+        network: Callable[[torch.Tensor], torch.Tensor],
+        side: int,
+        mean: tuple[float, ...],
+        deviation: tuple[float, ...],
+    ) -> Look:
         def look(x: torch.Tensor) -> torch.Tensor:
             m, d = (torch.tensor(v).view(1, 3, 1, 1).to(x) for v in (mean, deviation))
             small = F.interpolate(x, (side, side), mode="bicubic", antialias=True)
             return F.normalize(network(((small + 1) * 127.5 - m) / d).float(), dim=-1)
+
         return look
 
     imagenet = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    return [seen(tower.network, tower.side, tower.mean, tower.deviation), seen(lambda x: self_taught(pixel_values=x).pooler_output, 224, *imagenet)]
+    return [
+        seen(tower.network, tower.side, tower.mean, tower.deviation),
+        seen(lambda x: self_taught(pixel_values=x).pooler_output, 224, *imagenet),
+    ]

@@ -16,10 +16,16 @@ def dynamic_targets(q: np.ndarray, threshold: float) -> np.ndarray:
 def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The distributional alignment loss (eq. 6): cross-entropy of the logits (N, K) to the targets (N,), ignored images counting as zero in the mean over N."""
     kept = targets != IGNORED
-    return F.cross_entropy(logits[kept], targets[kept], reduction="sum") / len(targets) if kept.any() else logits.sum() * 0
+    return (
+        F.cross_entropy(logits[kept], targets[kept], reduction="sum") / len(targets)
+        if kept.any()
+        else logits.sum() * 0
+    )
 
 
-def semantics_loss(looks: list[torch.Tensor], twins: list[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+def semantics_loss(
+    looks: list[torch.Tensor], twins: list[torch.Tensor], weights: torch.Tensor
+) -> torch.Tensor:
     """The image-semantics loss (eq. 7): one minus cosine similarity to the frozen model's twin, summed over networks (CLIP and DINO in the paper) whose
     unit vectors are `looks` and `twins` (N, d) each, weighted by image (N,)."""
     return sum((weights * (1 - (a * b).sum(-1))).mean() for a, b in zip(looks, twins))
@@ -30,13 +36,22 @@ def realism_loss(faces: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
     return (1 - (faces @ bank.T).max(-1).values).mean() if len(faces) else faces.sum() * 0
 
 
-def semantic_weights(targets: np.ndarray, before: np.ndarray, faces: np.ndarray, weights: tuple[float, float, float]) -> np.ndarray:
+def semantic_weights(
+    targets: np.ndarray, before: np.ndarray, faces: np.ndarray, weights: tuple[float, float, float]
+) -> np.ndarray:
     """The dynamic weight of the semantics loss (N,): weights[0] where no face is found (`faces` False), so that semantics is all that is held; weights[1]
     where the twin's classes `before` (N, attributes) are the targets already; weights[2], smaller, where one has to change or is ignored."""
     return np.where(~faces, weights[0], np.where((targets == before).all(1), weights[1], weights[2]))
 
 
-def denoising_loss(prediction: torch.Tensor, z: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor, kind: str, gamma: float = 5.0) -> torch.Tensor:
+def denoising_loss(
+    prediction: torch.Tensor,
+    z: torch.Tensor,
+    noise: torch.Tensor,
+    alpha_bar: torch.Tensor,
+    kind: str,
+    gamma: float = 5.0,
+) -> torch.Tensor:
     """Mean squared error per sample (n,) of what the network predicts, the noise or the velocity (`kind` epsilon or v_prediction), of latents (n, c, h, w) at signal shares
     `alpha_bar` (n,). With `gamma` above 0 weighted by min-SNR (Hang et al. 2023, eq. 5): min(SNR, gamma) / SNR for the noise, / (SNR + 1) for the velocity. ValueError for other
     predictions."""
@@ -49,4 +64,6 @@ def denoising_loss(prediction: torch.Tensor, z: torch.Tensor, noise: torch.Tenso
         return error
     snr = (alpha_bar / (1 - alpha_bar).clamp(min=1e-8)).clamp(min=1e-8)
     weight = snr.clamp(max=gamma) / (snr if kind == "epsilon" else snr + 1)
-    return error * (weight if kind == "epsilon" else weight + 0.05)  # the small constant keeps pure noise in training, where a velocity's SNR is 0
+    return error * (
+        weight if kind == "epsilon" else weight + 0.05
+    )  # the small constant keeps pure noise in training, where a velocity's SNR is 0

@@ -21,22 +21,32 @@ class MovedWords:
         for encoder, tokenizer in ENCODERS.values():
             module = getattr(pipeline, encoder, None)
             if module is not None:
-                found = [set(ids) for ids in getattr(pipeline, tokenizer)(list(prompts), add_special_tokens=False).input_ids]
+                found = [
+                    set(ids)
+                    for ids in getattr(pipeline, tokenizer)(list(prompts), add_special_tokens=False).input_ids
+                ]
                 counts = Counter(i for ids in found for i in ids)
                 tokens = torch.tensor(sorted(i for i, n in counts.items() if n < len(prompts) / 2))
                 if len(tokens) < 2:
                     raise ValueError("moving words needs prompts that differ in at least two of them")
                 table = module.get_input_embeddings()
                 rows = table.weight.detach()[tokens.to(table.weight.device)]
-                table.register_forward_hook(self._hook(tokens.to(rows.device), deviation * (rows - rows.mean(0)) / len(rows) ** 0.5))
+                table.register_forward_hook(
+                    self._hook(tokens.to(rows.device), deviation * (rows - rows.mean(0)) / len(rows) ** 0.5)
+                )
 
     def _hook(self, tokens: torch.Tensor, directions: torch.Tensor) -> Callable[..., torch.Tensor | None]:
-        def move(module: torch.nn.Module, args: tuple[torch.Tensor], out: torch.Tensor) -> torch.Tensor | None:
+        def move(
+            module: torch.nn.Module, args: tuple[torch.Tensor], out: torch.Tensor
+        ) -> torch.Tensor | None:
             if self.seed is None:
                 return None
             # the same draw for every text encoder and sample: a word that moves means the same to both, and in an image as in its twin
-            how = torch.randn(out.shape[-2], len(tokens), generator=torch.Generator().manual_seed(self.seed)).to(directions)
+            how = torch.randn(
+                out.shape[-2], len(tokens), generator=torch.Generator().manual_seed(self.seed)
+            ).to(directions)
             return out + torch.isin(args[0], tokens)[..., None] * (how @ directions)
+
         return move
 
     @contextmanager

@@ -42,7 +42,12 @@ class Muon(torch.optim.Optimizer):
 def optimizers(module: nn.Module, lr: float, weight_decay: float = 0.0) -> list[torch.optim.Optimizer]:
     """Muon for matrices and convolutions, AdamW for vectors, thin matrices and tables of embeddings."""
     tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-    matrices = [p for p in module.parameters() if p.ndim >= 2 and min(p.flatten(1).shape) >= 8 and id(p) not in tables]
+    matrices = [
+        p for p in module.parameters() if p.ndim >= 2 and min(p.flatten(1).shape) >= 8 and id(p) not in tables
+    ]
     chosen = {id(p) for p in matrices}
     rest = [p for p in module.parameters() if id(p) not in chosen]
-    return [Muon(matrices, lr, weight_decay=weight_decay), torch.optim.AdamW(rest, lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True)]
+    return [
+        Muon(matrices, lr, weight_decay=weight_decay),
+        torch.optim.AdamW(rest, lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
+    ]

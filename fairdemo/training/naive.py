@@ -9,7 +9,14 @@ from diffusers import DiffusionPipeline
 from fairdemo.training.adjusted import Text
 
 
-def sampled(pipeline: DiffusionPipeline, texts: Sequence[Text], z: torch.Tensor, guidance: float, time_ids: torch.Tensor | None, generators: list[torch.Generator]) -> torch.Tensor:
+def sampled(
+    pipeline: DiffusionPipeline,
+    texts: Sequence[Text],
+    z: torch.Tensor,
+    guidance: float,
+    time_ids: torch.Tensor | None,
+    generators: list[torch.Generator],
+) -> torch.Tensor:
     """Latents z_0 (n, c, h, w) from noise z (n, c, h, w), with a graph to the texts' embeddings and to what is trained of the U-Net. `texts`, one a step, hold unconditional
     rows, then conditional ones, where `guidance` is above 1; SDXL's `time_ids` are for as many rows."""
     scheduler = pipeline.scheduler
@@ -27,13 +34,30 @@ def sampled(pipeline: DiffusionPipeline, texts: Sequence[Text], z: torch.Tensor,
     return z
 
 
-def backward(pipeline: DiffusionPipeline, text: Text, steps: int, loss: Callable[[torch.Tensor], torch.Tensor], z: torch.Tensor, guidance: float, time_ids: torch.Tensor | None,
-             generators: list[torch.Generator]) -> tuple[float, list[float]]:
+def backward(
+    pipeline: DiffusionPipeline,
+    text: Text,
+    steps: int,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    z: torch.Tensor,
+    guidance: float,
+    time_ids: torch.Tensor | None,
+    generators: list[torch.Generator],
+) -> tuple[float, list[float]]:
     """Adds the naive gradient of `loss` of z_0 to everything that `text` depends on; returns the loss and the norm of each step's gradient to the text's embeddings."""
-    leaves = [Text(*(None if t is None else t.detach().requires_grad_() for t in (text.states, text.pooled))) for _ in range(steps)]
+    leaves = [
+        Text(*(None if t is None else t.detach().requires_grad_() for t in (text.states, text.pooled)))
+        for _ in range(steps)
+    ]
     value = loss(sampled(pipeline, leaves, z, guidance, time_ids, generators))
     value.backward()
-    parts = [(t, sum(grads)) for t, grads in ((text.states, [leaf.states.grad for leaf in leaves]), (text.pooled, [leaf.pooled.grad for leaf in leaves if leaf.pooled is not None]))
-             if t is not None and t.requires_grad]
+    parts = [
+        (t, sum(grads))
+        for t, grads in (
+            (text.states, [leaf.states.grad for leaf in leaves]),
+            (text.pooled, [leaf.pooled.grad for leaf in leaves if leaf.pooled is not None]),
+        )
+        if t is not None and t.requires_grad
+    ]
     torch.autograd.backward(*zip(*parts))
     return value.item(), [float(leaf.states.grad.norm()) for leaf in leaves]

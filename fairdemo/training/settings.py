@@ -15,7 +15,9 @@ def read(path: Path, kind: type, make: Callable[..., Settings]) -> Settings:
         data: dict[str, Any] = tomllib.loads(path.read_text())
         unknown = set(data) - {f.name for f in fields(kind)}
         if unknown:
-            raise ValueError(f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(f.name for f in fields(kind))}")
+            raise ValueError(
+                f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(f.name for f in fields(kind))}"
+            )
         return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
     except (OSError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
         raise ValueError(f"config {str(path)!r} can't be used: {error}") from None

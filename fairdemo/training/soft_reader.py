@@ -26,22 +26,36 @@ class SoftReader:
     """The classifier's detector and backbone, on crops taken with a gradient, and logistic regressions in place of its heads, fitted to the heads' own readings."""
 
     reader: FaceReader
-    heads: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)  # attribute -> (weights (k, d), bias (k,)) over TARGET_CLASSES
+    heads: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict
+    )  # attribute -> (weights (k, d), bias (k,)) over TARGET_CLASSES
 
     def fit(self, faces: list[Face]) -> None:
         """Learns every attribute from labelled faces; ages in bands. A class that was never read gets a bias that rules it out."""
         z = np.array([f.embedding for f in faces], float)
         for attribute, classes in TARGET_CLASSES.items():
-            y = np.array([classes.index(band(f.age) if attribute == "age" else f.label(attribute)) for f in faces])
+            y = np.array(
+                [classes.index(band(f.age) if attribute == "age" else f.label(attribute)) for f in faces]
+            )
             known = sorted(set(y))
             weights, bias = np.zeros((len(classes), z.shape[1])), np.full(len(classes), -20.0)
             if len(known) == 1:
                 bias[known] = 0
             else:
                 model = LogisticRegression(C=10.0, max_iter=2000).fit(z, y)
-                w, b = (np.stack([-model.coef_[0], model.coef_[0]]) / 2, np.array([-1, 1]) * model.intercept_[0] / 2) if len(known) == 2 else (model.coef_, model.intercept_)
+                w, b = (
+                    (
+                        np.stack([-model.coef_[0], model.coef_[0]]) / 2,
+                        np.array([-1, 1]) * model.intercept_[0] / 2,
+                    )
+                    if len(known) == 2
+                    else (model.coef_, model.intercept_)
+                )
                 weights[known], bias[known] = w, b
-            self.heads[attribute] = (torch.tensor(weights, dtype=torch.float32), torch.tensor(bias, dtype=torch.float32))
+            self.heads[attribute] = (
+                torch.tensor(weights, dtype=torch.float32),
+                torch.tensor(bias, dtype=torch.float32),
+            )
 
     def read(self, attribute: str) -> list[str]:
         """The classes of an attribute that it can tell."""
@@ -58,14 +72,23 @@ class SoftReader:
         theta = torch.zeros(len(x), 2, 3)
         for i, (left, top, right, bottom) in enumerate(boxes):
             half = max(right - left, bottom - top) * (0.5 + b.margin)
-            theta[i] = torch.tensor([[2 * half / w, 0, (left + right) / w - 1], [0, 2 * half / h, (top + bottom) / h - 1]])
-        crops = F.grid_sample(x, F.affine_grid(theta.to(x), [len(x), 3, b.side, b.side], align_corners=False), padding_mode="border", align_corners=False)
+            theta[i] = torch.tensor(
+                [[2 * half / w, 0, (left + right) / w - 1], [0, 2 * half / h, (top + bottom) / h - 1]]
+            )
+        crops = F.grid_sample(
+            x,
+            F.affine_grid(theta.to(x), [len(x), 3, b.side, b.side], align_corners=False),
+            padding_mode="border",
+            align_corners=False,
+        )
         mean, deviation = (torch.tensor(v).view(1, 3, 1, 1).to(x) for v in (b.mean, b.deviation))
         return F.normalize(b.network(((crops + 1) * 127.5 - mean) / deviation).float(), dim=-1)
 
     def logits(self, z: torch.Tensor) -> dict[str, torch.Tensor]:
         """Of unit vectors (n, d), by attribute (n, classes)."""
-        return {attribute: z @ weights.to(z).T + bias.to(z) for attribute, (weights, bias) in self.heads.items()}
+        return {
+            attribute: z @ weights.to(z).T + bias.to(z) for attribute, (weights, bias) in self.heads.items()
+        }
 
 
 def teach(studio: Studio, images: int = 16) -> SoftReader:
@@ -73,10 +96,18 @@ def teach(studio: Studio, images: int = 16) -> SoftReader:
     ValueError if no face was found."""
     faces: list[Face] = []
     for k, slot in enumerate(tqdm(studio.sources, desc="reading what each adapter draws")):
-        drawn = studio.generator.draw("a photo of a person", 77_000 + k, [(i, slot.adapters) for i in range(images)], studio.profile.steps, studio.profile.guidance)
+        drawn = studio.generator.draw(
+            "a photo of a person",
+            77_000 + k,
+            [(i, slot.adapters) for i in range(images)],
+            studio.profile.steps,
+            studio.profile.guidance,
+        )
         faces += [f[0] for f in studio.reader.read(drawn) if f]
     if not faces:
-        raise ValueError(f"no face was found in {images * len(studio.sources)} images that profile {studio.profile.name!r} drew of a person; there is nothing to learn a classifier from")
+        raise ValueError(
+            f"no face was found in {images * len(studio.sources)} images that profile {studio.profile.name!r} drew of a person; there is nothing to learn a classifier from"
+        )
     reader = SoftReader(studio.reader)
     reader.fit(faces)
     return reader
@@ -86,13 +117,18 @@ def drawn_people(reader: FaceReader, n: int = 20) -> torch.Tensor:
     """Unit vectors (m, d) of the embedded world's true faces: n portraits of each race and gender. Real models take photographs instead."""
     rng = np.random.default_rng(5)
     who = [(r, g) for r in RACES for g in GENDERS for _ in range(n)]
-    portraits = [Image.fromarray(draw(people.sample(rng, r, g, rng.uniform(22, 75)), 128, 3000 + i, 1.5)) for i, (r, g) in enumerate(tqdm(who, desc="drawing people"))]
+    portraits = [
+        Image.fromarray(draw(people.sample(rng, r, g, rng.uniform(22, 75)), 128, 3000 + i, 1.5))
+        for i, (r, g) in enumerate(tqdm(who, desc="drawing people"))
+    ]
     return bank(reader, portraits)
 
 
 def bank(reader: FaceReader, images: list[Image.Image]) -> torch.Tensor:
     """Unit vectors (m, d) of the largest faces in pictures; ValueError if there is none."""
-    vectors = [f[0].embedding for i in range(0, len(images), 64) for f in reader.read(images[i:i + 64]) if f]
+    vectors = [
+        f[0].embedding for i in range(0, len(images), 64) for f in reader.read(images[i : i + 64]) if f
+    ]
     if not vectors:
         raise ValueError(f"no face was found in {len(images)} pictures of real faces")
     return torch.tensor(np.array(vectors), dtype=torch.float32)

@@ -13,7 +13,15 @@ class SoftTokens:
     """`rows` (one tensor (n, d) a text encoder) are trained in place of the table's rows; they begin at `start`, or near `words`, each in
     turn until all n have begun. ValueError if there are none."""
 
-    def __init__(self, pipeline: DiffusionPipeline, name: str, n: int, words: str, generator: torch.Generator, start: dict[str, torch.Tensor] | None = None):
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        name: str,
+        n: int,
+        words: str,
+        generator: torch.Generator,
+        start: dict[str, torch.Tensor] | None = None,
+    ):
         self.rows: list[torch.Tensor] = []
         self.names: list[str] = []
         starts = {}
@@ -30,16 +38,23 @@ class SoftTokens:
         self.token = add_tokens(pipeline, name, starts)
         for key, start in starts.items():
             encoder, tokenizer = (getattr(pipeline, name) for name in ENCODERS[key])
-            rows, first = start.clone().requires_grad_(), getattr(pipeline, ENCODERS[key][1]).convert_tokens_to_ids(self.token)
+            rows, first = (
+                start.clone().requires_grad_(),
+                getattr(pipeline, ENCODERS[key][1]).convert_tokens_to_ids(self.token),
+            )
             encoder.requires_grad_(False)
-            encoder.get_input_embeddings().register_forward_hook(lambda module, args, out, rows=rows, first=first: replaced(args[0], out, rows, first))
+            encoder.get_input_embeddings().register_forward_hook(
+                lambda module, args, out, rows=rows, first=first: replaced(args[0], out, rows, first)
+            )
             self.rows.append(rows)
             self.names.append(key)
 
     def save(self, path: Path) -> None:
         """Writes fp16 safetensors with one tensor a text encoder (clip_l, and SDXL's clip_g), each of which `load_textual_inversion` opens."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: rows.detach().half().cpu().contiguous() for key, rows in zip(self.names, self.rows)}, path)
+        save_file(
+            {key: rows.detach().half().cpu().contiguous() for key, rows in zip(self.names, self.rows)}, path
+        )
 
 
 def replaced(ids: torch.Tensor, out: torch.Tensor, rows: torch.Tensor, first: int) -> torch.Tensor:

@@ -56,7 +56,9 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         self.steps += 1
-        torch._foreach_lerp_(self.shadow, self.parameters, 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)))
+        torch._foreach_lerp_(
+            self.shadow, self.parameters, 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+        )
 
     @torch.no_grad()
     def swap(self) -> None:
@@ -83,8 +85,15 @@ class Course:
             with torch.no_grad():
                 for factor, saved in zip(factors, state["factors"]):
                     factor.copy_(saved)
-            self.average.shadow, self.average.steps = [t.clone().to(f.device) for t, f in zip(state["average"], factors)], state["step"]
-            self.best, self.distance, self.waited = [t.clone() for t in state["best"]], state["distance"], state["waited"]
+            self.average.shadow, self.average.steps = (
+                [t.clone().to(f.device) for t, f in zip(state["average"], factors)],
+                state["step"],
+            )
+            self.best, self.distance, self.waited = (
+                [t.clone() for t in state["best"]],
+                state["distance"],
+                state["waited"],
+            )
             self.step = self.kept = state["step"]
 
     def descend(self, rate: float) -> None:
@@ -113,8 +122,18 @@ class Course:
     def keep(self) -> None:
         """Writes what a resumed run needs."""
         self.kept = self.step
-        save_checkpoint(self.checkpoint, {"step": self.step, "factors": [f.detach() for f in self.factors], "optimizer": self.rule.state_dict(), "average": self.average.shadow,
-                                          "best": self.best, "distance": self.distance, "waited": self.waited})
+        save_checkpoint(
+            self.checkpoint,
+            {
+                "step": self.step,
+                "factors": [f.detach() for f in self.factors],
+                "optimizer": self.rule.state_dict(),
+                "average": self.average.shadow,
+                "best": self.best,
+                "distance": self.distance,
+                "waited": self.waited,
+            },
+        )
 
     @torch.no_grad()
     def finish(self) -> None:

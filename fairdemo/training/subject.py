@@ -10,7 +10,9 @@ from fairdemo.subject import SubjectNetwork
 from fairdemo.training.steps import update, warm_cosine
 
 
-def train(inputs: torch.Tensor, labels: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3) -> Iterator[tuple[int, int, float, SubjectNetwork]]:
+def train(
+    inputs: torch.Tensor, labels: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3
+) -> Iterator[tuple[int, int, float, SubjectNetwork]]:
     """Trains on (n, 3, 64, 64) in [-1, 1] with indices into `SUBJECTS` (n,); yields (step, steps, loss, network)."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)

@@ -13,7 +13,9 @@ def expected_transport(p: np.ndarray, target: np.ndarray, samples: int = 200, se
     """
     p, target = np.asarray(p, float), np.asarray(target, float)
     if p.ndim != 2 or target.shape != p.shape[1:] or len(target) < 2:
-        raise ValueError(f"p has the shape {p.shape} and target {target.shape}; expected (N, K) and (K,) with K of at least 2")
+        raise ValueError(
+            f"p has the shape {p.shape} and target {target.shape}; expected (N, K) and (K,) with K of at least 2"
+        )
     if (target < 0).any() or not np.isclose(target.sum(), 1) or not np.allclose(p.sum(1), 1, atol=1e-4):
         raise ValueError("target and each row of p must be probabilities that sum to 1")
     return _two_classes(p, target) if len(target) == 2 else _sampled(p, target, samples, seed)
@@ -33,7 +35,9 @@ def _sampled(p: np.ndarray, target: np.ndarray, samples: int, seed: int) -> np.n
     """The mean over draws: only the counts of the samples' classes matter, and equal counts are solved once."""
     n, k = p.shape
     cost = np.linalg.norm(p[:, None] - np.eye(k)[None], axis=-1)
-    counts, times = np.unique(np.random.default_rng(seed).multinomial(n, target, samples), axis=0, return_counts=True)
+    counts, times = np.unique(
+        np.random.default_rng(seed).multinomial(n, target, samples), axis=0, return_counts=True
+    )
     q = np.zeros((n, k))
     for row, weight in zip(counts, times):
         classes = np.repeat(np.arange(k), row)

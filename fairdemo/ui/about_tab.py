@@ -13,5 +13,15 @@ def about_tab() -> None:
         gr.Markdown(label(key))
     with gr.Accordion(label("card"), open=False):
         gr.Markdown((ROOT / "assets" / "README.md").read_text())
-    rows = [[a.name, a.base, " ".join(a.cell), a.weight, a.license, a.source] for base in dict.fromkeys(p.adapters for p in PROFILES.values()) for a in catalog(base)]
-    gr.Dataframe(rows, headers=["adapter", "for", "draws", "weight", "license", "source"], interactive=False, label=label("adapters"), wrap=True)
+    rows = [
+        [a.name, a.base, " ".join(a.cell), a.weight, a.license, a.source]
+        for base in dict.fromkeys(p.adapters for p in PROFILES.values())
+        for a in catalog(base)
+    ]
+    gr.Dataframe(
+        rows,
+        headers=["adapter", "for", "draws", "weight", "license", "source"],
+        interactive=False,
+        label=label("adapters"),
+        wrap=True,
+    )

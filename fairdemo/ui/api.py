@@ -17,7 +17,9 @@ def plan_of(prompt: str, n: int, seed: int, target: str, profile: str):
         raise gr.Error(str(error), print_exception=False) from None
 
 
-def compare(prompt: str, n: int = 16, seed: int = 7, target: str = "uniform", profile: str = "embedded") -> dict[str, Any]:
+def compare(
+    prompt: str, n: int = 16, seed: int = 7, target: str = "uniform", profile: str = "embedded"
+) -> dict[str, Any]:
     """Draws n pairs, baseline and debiased from the same noise, and returns what a classifier reads in them: labels for every face, counts, shares with
     intervals, bias and distances. Labels are as perceived by the classifier; every person is generated.
 
@@ -49,7 +51,10 @@ def foresee(prompt: str, target: str = "uniform", profile: str = "embedded") -> 
 
 def presets() -> dict[str, Any]:
     """The ready-made targets with their shares, sources and limits."""
-    return {name: {"title": p.title, "target": p.target, "source": p.source, "limits": p.limits} for name, p in targets.PRESETS.items()}
+    return {
+        name: {"title": p.title, "target": p.target, "source": p.source, "limits": p.limits}
+        for name, p in targets.PRESETS.items()
+    }
 
 
 def endpoints() -> None:

@@ -16,15 +16,35 @@ from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.text import I18N, label
 
 HERE = Path(__file__).parent
-THEME = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
-    button_primary_background_fill="*primary_700", button_primary_background_fill_dark="*primary_700", button_primary_background_fill_hover="*primary_800",
-    button_primary_background_fill_hover_dark="*primary_600", block_title_background_fill="none", block_title_background_fill_dark="none", block_title_text_color="*body_text_color",
-    block_title_text_color_dark="*body_text_color", block_title_padding="0", block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
-    block_label_text_color="*body_text_color", checkbox_label_text_color="*body_text_color")
+THEME = gr.themes.Soft(
+    primary_hue="teal",
+    neutral_hue="slate",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+).set(
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_600",
+    block_title_background_fill="none",
+    block_title_background_fill_dark="none",
+    block_title_text_color="*body_text_color",
+    block_title_text_color_dark="*body_text_color",
+    block_title_padding="0",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+    block_label_text_color="*body_text_color",
+    checkbox_label_text_color="*body_text_color",
+)
 
 
 def page() -> gr.Blocks:
-    with gr.Blocks(title="fairdemo: who does an image model draw?", fill_width=True, analytics_enabled=False, delete_cache=(3600, 7200)) as blocks:
+    with gr.Blocks(
+        title="fairdemo: who does an image model draw?",
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(3600, 7200),
+    ) as blocks:
         gr.Markdown(label("intro"), elem_id="intro")
         with gr.Tab(label("tab_compare"), id="compare"):
             compare_tab(blocks)
@@ -42,7 +62,13 @@ def warm() -> None:
         ready = studio(default())
         ready.load()
         if not ready.pack and not gpu.ZERO:  # there a GPU is lent for visitors' drawings alone
-            ready.fresh(EXAMPLE, 0, [(i, slot.adapters) for slot in ready.sources[:2] for i in range(ready.profile.first)], 2, ready.profile.guidance)
+            ready.fresh(
+                EXAMPLE,
+                0,
+                [(i, slot.adapters) for slot in ready.sources[:2] for i in range(ready.profile.first)],
+                2,
+                ready.profile.guidance,
+            )
     except ValueError as error:  # a visitor who draws is told the same, and can choose another model
         print(f"fairdemo: {error}", file=sys.stderr)
 
@@ -52,5 +78,12 @@ def launch(profile: str | None = None) -> None:
     if profile is not None:
         os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
     threading.Thread(target=warm, daemon=True).start()
-    page().queue(default_concurrency_limit=4, max_size=40).launch(theme=THEME, css_paths=HERE / "theme.css", head=f"<script>{(HERE / 'page.js').read_text()}</script>", i18n=I18N,
-                                                     footer_links=["gradio", "settings"], max_file_size="300mb", mcp_server=True)
+    page().queue(default_concurrency_limit=4, max_size=40).launch(
+        theme=THEME,
+        css_paths=HERE / "theme.css",
+        head=f"<script>{(HERE / 'page.js').read_text()}</script>",
+        i18n=I18N,
+        footer_links=["gradio", "settings"],
+        max_file_size="300mb",
+        mcp_server=True,
+    )

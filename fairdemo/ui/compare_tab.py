@@ -40,11 +40,29 @@ def turned_to(profile: str, prompt: str, n: float, request: gr.Request) -> tuple
         ready = studio(profile)
     except ValueError as error:
         raise gr.Error(str(error), title=say(language, "check_input"), print_exception=False) from None
-    settings = [gr.Dropdown(choices=ready.methods, value=mix.METHODS[0]), ready.profile.steps, ready.profile.guidance]
+    settings = [
+        gr.Dropdown(choices=ready.methods, value=mix.METHODS[0]),
+        ready.profile.steps,
+        ready.profile.guidance,
+    ]
     if ready.pack:
         known = prompt if prompt in ready.pack.prompts else ready.pack.prompts[0]
-        return *settings, known, max(4, min(int(n), ready.pack.seeds // 4 * 4)), say(language, "pack_note", seeds=ready.pack.seeds, prompts=", ".join(ready.pack.prompts[:8]) + (" …" if len(ready.pack.prompts) > 8 else ""))
-    note = "" if profile == models.DEFAULT else say(language, "no_gpu" if ready.device == "cpu" else "real_note", model=ready.profile.model)
+        return (
+            *settings,
+            known,
+            max(4, min(int(n), ready.pack.seeds // 4 * 4)),
+            say(
+                language,
+                "pack_note",
+                seeds=ready.pack.seeds,
+                prompts=", ".join(ready.pack.prompts[:8]) + (" …" if len(ready.pack.prompts) > 8 else ""),
+            ),
+        )
+    note = (
+        ""
+        if profile == models.DEFAULT
+        else say(language, "no_gpu" if ready.device == "cpu" else "real_note", model=ready.profile.model)
+    )
     return *settings, prompt, n, note
 
 
@@ -56,7 +74,9 @@ class Visit:
     history: list[Plan] = field(default_factory=list)
 
     def keep(self, plan: Plan) -> "Visit":
-        return Visit(plan, [plan, *(p for p in self.history if p is not plan and title(p) != title(plan))][:HISTORY])
+        return Visit(
+            plan, [plan, *(p for p in self.history if p is not plan and title(p) != title(plan))][:HISTORY]
+        )
 
 
 @dataclass(frozen=True)
@@ -78,23 +98,77 @@ class Settings:
         """ValueError that names bad input."""
         if not 4 <= self.n <= MAX_PAIRS:
             raise ValueError(f"number of pairs is {self.n}; 4 to {MAX_PAIRS} are allowed here")
-        return studio(self.profile).plan(self.prompt, target_of(self.wish), self.n, self.seed, self.method, self.steps, self.guidance, self.steer, self.dependence)
+        return studio(self.profile).plan(
+            self.prompt,
+            target_of(self.wish),
+            self.n,
+            self.seed,
+            self.method,
+            self.steps,
+            self.guidance,
+            self.steer,
+            self.dependence,
+        )
 
     def same_wall(self, plan: Plan) -> bool:
         """Whether a plan was drawn with all of this but the wish, so that its images still hold."""
         c = plan.comparison
-        return ((c.prompt, c.n, c.seed, c.profile, *(c.settings[k] for k in ("steps", "guidance", "method", "dependence", "steer"))) ==
-                (self.prompt.strip(), self.n, self.seed, self.profile, self.steps, self.guidance, self.method, self.dependence, self.steer and self.method == mix.METHODS[0]))
+        return (
+            c.prompt,
+            c.n,
+            c.seed,
+            c.profile,
+            *(c.settings[k] for k in ("steps", "guidance", "method", "dependence", "steer")),
+        ) == (
+            self.prompt.strip(),
+            self.n,
+            self.seed,
+            self.profile,
+            self.steps,
+            self.guidance,
+            self.method,
+            self.dependence,
+            self.steer and self.method == mix.METHODS[0],
+        )
 
 
-def settings(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: float, guidance: float, method: str, dependence: str, steer: bool) -> Settings:
-    return Settings(prompt or "", int(n or 0), int(-1 if seed is None else seed), value, profile, int(steps or 0), float(guidance or 0), method, dependence, steer)
+def settings(
+    prompt: str,
+    n: float,
+    seed: float,
+    value: Wish,
+    profile: str,
+    steps: float,
+    guidance: float,
+    method: str,
+    dependence: str,
+    steer: bool,
+) -> Settings:
+    return Settings(
+        prompt or "",
+        int(n or 0),
+        int(-1 if seed is None else seed),
+        value,
+        profile,
+        int(steps or 0),
+        float(guidance or 0),
+        method,
+        dependence,
+        steer,
+    )
 
 
 def title(plan: Plan) -> str:
     """A comparison in the history."""
     c = plan.comparison
-    wanted = "; ".join(f"{name} {share:.0%}" for a, shares in c.target.items() for name, share in sorted(shares.items(), key=lambda item: -item[1])[:2 if a == "gender" else 1]) or "as baseline"
+    wanted = (
+        "; ".join(
+            f"{name} {share:.0%}"
+            for a, shares in c.target.items()
+            for name, share in sorted(shares.items(), key=lambda item: -item[1])[: 2 if a == "gender" else 1]
+        )
+        or "as baseline"
+    )
     return f"{c.prompt} · seed {c.seed} · {len(c.pairs)} pairs · {wanted}"
 
 
@@ -115,10 +189,25 @@ def origin(choice: str, prompt: str, language: str) -> str:
     return f"{say(language, 'source')}: {preset.source}. {preset.limits}"
 
 
-def look_ahead(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: float, guidance: float, method: str, dependence: str, steer: bool, request: gr.Request) -> str:
+def look_ahead(
+    prompt: str,
+    n: float,
+    seed: float,
+    value: Wish,
+    profile: str,
+    steps: float,
+    guidance: float,
+    method: str,
+    dependence: str,
+    steer: bool,
+    request: gr.Request,
+) -> str:
     """The planned mix for what is set now; empty while the input is no good (pressing Draw says why)."""
     try:
-        return preview(settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer).plan(), language_of(request))
+        return preview(
+            settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer).plan(),
+            language_of(request),
+        )
     except ValueError:
         return ""
 
@@ -134,7 +223,9 @@ def chosen(choice: str, prompt: str, value: Wish, profile: str, request: gr.Requ
         return gr.skip(), words
 
 
-def shown(visit: Visit, status: str, corrected: bool, language: str, n: int | None = None, counted: bool = True) -> list:
+def shown(
+    visit: Visit, status: str, corrected: bool, language: str, n: int | None = None, counted: bool = True
+) -> list:
     """Everything below the Draw button, for what stands in `visit.plan`; `n` tiles, by default as many as there are pairs. Not `counted`: charts
     and words stay as they are."""
     plan = visit.plan
@@ -142,14 +233,26 @@ def shown(visit: Visit, status: str, corrected: bool, language: str, n: int | No
     link = share.query(c, plan.slots, drawable(studio(c.profile))) if len(c.pairs) == c.n else ""
     tiles = len(c.pairs) if n is None else n
     numbers = numbers_of(c, corrected, language) if counted else [SAME] * (len(CLASSES) + 2)
-    return [wall(c, "baseline", tiles, language), wall(c, "debiased", tiles, language), *numbers, status,
-            f'<div id="share-link" data-query="{html.escape(link)}"></div>', gr.Column(visible=bool(c.pairs)) if counted else SAME, visit, gr.DownloadButton(interactive=False)]
+    return [
+        wall(c, "baseline", tiles, language),
+        wall(c, "debiased", tiles, language),
+        *numbers,
+        status,
+        f'<div id="share-link" data-query="{html.escape(link)}"></div>',
+        gr.Column(visible=bool(c.pairs)) if counted else SAME,
+        visit,
+        gr.DownloadButton(interactive=False),
+    ]
 
 
 def numbers_of(comparison: Comparison, corrected: bool, language: str) -> list:
     """The charts, what they say in words, and race and gender together; all of one measuring."""
     found = measures(comparison)
-    return [*charts_of(comparison, found, corrected, language), findings(comparison, found, language), cells(comparison, language)]
+    return [
+        *charts_of(comparison, found, corrected, language),
+        findings(comparison, found, language),
+        cells(comparison, language),
+    ]
 
 
 def charts_of(comparison: Comparison, found: dict[str, Any], corrected: bool, language: str) -> list:
@@ -157,7 +260,16 @@ def charts_of(comparison: Comparison, found: dict[str, Any], corrected: bool, la
 
 
 def charts_again(corrected: str, visit: Visit, request: gr.Request) -> list:
-    return charts_of(visit.plan.comparison, measures(visit.plan.comparison), corrected == "corrected", language_of(request)) if visit.plan else [gr.skip()] * len(CLASSES)
+    return (
+        charts_of(
+            visit.plan.comparison,
+            measures(visit.plan.comparison),
+            corrected == "corrected",
+            language_of(request),
+        )
+        if visit.plan
+        else [gr.skip()] * len(CLASSES)
+    )
 
 
 def finished(visit: Visit) -> tuple[Any, Any]:
@@ -165,26 +277,43 @@ def finished(visit: Visit) -> tuple[Any, Any]:
     if visit.plan is None or not visit.plan.comparison.pairs:
         return gr.skip(), gr.skip()
     names = [title(p) for p in visit.history]
-    return gr.DownloadButton(value=str(share.pack(visit.plan.comparison)), interactive=True), gr.Dropdown(choices=names, value=title(visit.plan), visible=len(names) > 1)
+    return gr.DownloadButton(value=str(share.pack(visit.plan.comparison)), interactive=True), gr.Dropdown(
+        choices=names, value=title(visit.plan), visible=len(names) > 1
+    )
 
 
-def run(plan: Plan, visit: Visit, corrected: bool, language: str, request: gr.Request, progress: gr.Progress, done: str = "done") -> Iterator[list]:
+def run(
+    plan: Plan,
+    visit: Visit,
+    corrected: bool,
+    language: str,
+    request: gr.Request,
+    progress: gr.Progress,
+    done: str = "done",
+) -> Iterator[list]:
     """Streams a plan's walls and numbers as its batches finish; whatever ends it, what was drawn stays."""
     c, kept = plan.comparison, len(plan.comparison.pairs)
     cancel = RUNNING.setdefault(request.session_hash, threading.Event())
     now = replace(visit, plan=plan)
     start = time.perf_counter()
-    yield shown(now, say(language, "drawing" if studio(c.profile).loaded else "loading"), corrected, language, c.n)
+    yield shown(
+        now, say(language, "drawing" if studio(c.profile).loaded else "loading"), corrected, language, c.n
+    )
 
     told = counted = start
 
     def step(part: float) -> None:
         nonlocal told
-        if time.perf_counter() - told < 0.5:  # a browser that redraws its bar at each step takes the processor from the model
+        if (
+            time.perf_counter() - told < 0.5
+        ):  # a browser that redraws its bar at each step takes the processor from the model
             return
         told = time.perf_counter()
         seconds = (told - start) * (1 - part) / max(part, 0.02)
-        progress(part, desc=say(language, "drawing_left", seconds=seconds) if part > 0.05 else say(language, "drawing"))
+        progress(
+            part,
+            desc=say(language, "drawing_left", seconds=seconds) if part > 0.05 else say(language, "drawing"),
+        )
 
     try:
         for grown in studio(c.profile).run(plan, step, cancel):
@@ -193,15 +322,30 @@ def run(plan: Plan, visit: Visit, corrected: bool, language: str, request: gr.Re
                 elapsed, fresh = time.perf_counter() - start, time.perf_counter() - counted
                 due = fresh > 2.5 and (bool(visit.history) or elapsed * (c.n / len(grown.pairs) - 1) > 4)
                 counted = time.perf_counter() if due else counted
-                yield shown(now, say(language, "so_far", done=len(grown.pairs), n=c.n), corrected, language, c.n, due)
+                yield shown(
+                    now, say(language, "so_far", done=len(grown.pairs), n=c.n), corrected, language, c.n, due
+                )
         status = say(language, done, n=c.n, k=c.n - kept, seconds=time.perf_counter() - start)
     except Cancelled:
         status = say(language, "stopped", done=len(c.pairs), n=c.n)
-    except Exception as error:  # a model that can't be had, or memory that runs out: nobody loses what was drawn
+    except (
+        Exception
+    ) as error:  # a model that can't be had, or memory that runs out: nobody loses what was drawn
         told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        status = say(language, "failed" if c.pairs else "not_drawn", done=len(c.pairs), n=c.n, error=html.escape(told[:500]))
+        status = say(
+            language,
+            "failed" if c.pairs else "not_drawn",
+            done=len(c.pairs),
+            n=c.n,
+            error=html.escape(told[:500]),
+        )
         c.notices.clear()
-    yield shown(visit.keep(plan) if c.pairs else visit if visit.plan else now, " ".join([status, *c.notices]), corrected, language)
+    yield shown(
+        visit.keep(plan) if c.pairs else visit if visit.plan else now,
+        " ".join([status, *c.notices]),
+        corrected,
+        language,
+    )
 
 
 def wait(request: gr.Request) -> None:
@@ -209,13 +353,32 @@ def wait(request: gr.Request) -> None:
     RUNNING[request.session_hash] = threading.Event()
 
 
-def draw(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: float, guidance: float, method: str, dependence: str, steer: bool, corrected: str, walls: str, visit: Visit,
-         request: gr.Request, progress=gr.Progress()) -> Iterator[list]:
+def draw(
+    prompt: str,
+    n: float,
+    seed: float,
+    value: Wish,
+    profile: str,
+    steps: float,
+    guidance: float,
+    method: str,
+    dependence: str,
+    steer: bool,
+    corrected: str,
+    walls: str,
+    visit: Visit,
+    request: gr.Request,
+    progress=gr.Progress(),
+) -> Iterator[list]:
     """Draws n pairs. `walls` holds the slots of a link, which are drawn as they are."""
     language = language_of(request)
     try:
         plan = settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer).plan()
-        fixed = share.slots_of(share.follow({"slots": walls}), drawable(studio(profile)), plan.comparison.n) if walls else None
+        fixed = (
+            share.slots_of(share.follow({"slots": walls}), drawable(studio(profile)), plan.comparison.n)
+            if walls
+            else None
+        )
         if fixed:
             plan = replace(plan, slots=fixed, steer=False)
         yield from run(plan, visit, corrected == "corrected", language, request, progress)
@@ -225,11 +388,28 @@ def draw(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: f
         RUNNING.pop(request.session_hash, None)
 
 
-def move(prompt: str, n: float, seed: float, value: Wish, profile: str, steps: float, guidance: float, method: str, dependence: str, steer: bool, corrected: str, visit: Visit,
-         request: gr.Request, progress=gr.Progress()) -> Iterator[list]:
+def move(
+    prompt: str,
+    n: float,
+    seed: float,
+    value: Wish,
+    profile: str,
+    steps: float,
+    guidance: float,
+    method: str,
+    dependence: str,
+    steer: bool,
+    corrected: str,
+    visit: Visit,
+    request: gr.Request,
+    progress=gr.Progress(),
+) -> Iterator[list]:
     """After the wish moved: redraws the slots that change on the wall that stands, if it was drawn with the same settings; a wish seen before is shown
     again at once."""
-    now, language = settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer), language_of(request)
+    now, language = (
+        settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer),
+        language_of(request),
+    )
     if visit.plan is None or not now.same_wall(visit.plan) or request.session_hash in RUNNING:
         yield [SAME] * 12
         return
@@ -258,8 +438,14 @@ def recall(name: str, corrected: str, visit: Visit, request: gr.Request) -> list
     if plan is None:
         return [SAME] * 17
     language, c = language_of(request), plan.comparison
-    return [*shown(replace(visit, plan=plan), say(language, "back"), corrected == "corrected", language),
-            c.prompt, c.n, c.seed, wish(c.target, reference(c.prompt, c.profile)), "own"]
+    return [
+        *shown(replace(visit, plan=plan), say(language, "back"), corrected == "corrected", language),
+        c.prompt,
+        c.n,
+        c.seed,
+        wish(c.target, reference(c.prompt, c.profile)),
+        "own",
+    ]
 
 
 def arrive(request: gr.Request) -> list:
@@ -276,10 +462,37 @@ def arrive(request: gr.Request) -> list:
         prompt = asked_first(ready)
         base = reference(prompt, profile)
     target = targets.PRESETS[UNIFORM].target if link.target is None else targets.check(link.target)
-    words = {key: say(language, key) for key in ("baseline", "debiased", "close", "copied", "next", "skip", "start", "undo", "lock", "race", "gender", "age", *(f"tour_{i}" for i in range(1, 5)))}
+    words = {
+        key: say(language, key)
+        for key in (
+            "baseline",
+            "debiased",
+            "close",
+            "copied",
+            "next",
+            "skip",
+            "start",
+            "undo",
+            "lock",
+            "race",
+            "gender",
+            "age",
+            *(f"tour_{i}" for i in range(1, 5)),
+        )
+    }
     settings_of, pairs = ready.profile, min(16, ready.pack.seeds // 4 * 4) if ready.pack else 16
-    return [profile, prompt, link.n or pairs, 7 if link.seed is None else link.seed, wish(target, base), UNIFORM if link.target is None else "own", link.steps or settings_of.steps,
-            link.guidance or settings_of.guidance, link.slots, f'<div id="page-words" data-words="{html.escape(json.dumps(words))}"></div>{explanations(language)}']
+    return [
+        profile,
+        prompt,
+        link.n or pairs,
+        7 if link.seed is None else link.seed,
+        wish(target, base),
+        UNIFORM if link.target is None else "own",
+        link.steps or settings_of.steps,
+        link.guidance or settings_of.guidance,
+        link.slots,
+        f'<div id="page-words" data-words="{html.escape(json.dumps(words))}"></div>{explanations(language)}',
+    ]
 
 
 def surprise() -> str:
@@ -296,32 +509,72 @@ def named_in(prompt: str) -> tuple[str | None, str | None]:
 def compare_tab(blocks: gr.Blocks) -> None:
     """Builds the screen inside `blocks`."""
     first = studio(default()).profile
-    even: targets.Target = {a: {c: 1 / len(classes) for c in classes} for a, classes in TARGET_CLASSES.items()}
+    even: targets.Target = {
+        a: {c: 1 / len(classes) for c in classes} for a, classes in TARGET_CLASSES.items()
+    }
     visit, walls = gr.State(Visit(), time_to_live=3600), gr.State("")
     page_words = gr.HTML("", elem_id="words-holder", apply_default_css=False)
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300, elem_id="ask"):
-            prompt = gr.Textbox(EXAMPLE, label=label("prompt"), info=label("prompt_info"), lines=1, max_length=5000, elem_id="prompt")
+            prompt = gr.Textbox(
+                EXAMPLE,
+                label=label("prompt"),
+                info=label("prompt_info"),
+                lines=1,
+                max_length=5000,
+                elem_id="prompt",
+            )
             with gr.Row():
-                profession = gr.Dropdown(list(PROFESSIONS), value="doctor", label=label("profession"), min_width=130)
+                profession = gr.Dropdown(
+                    list(PROFESSIONS), value="doctor", label=label("profession"), min_width=130
+                )
                 quality = gr.Dropdown(list(ATTRIBUTES), value=None, label=label("attribute"), min_width=130)
                 lucky = gr.Button(label("surprise"), min_width=140, scale=0, elem_id="surprise")
             with gr.Row():
-                n = gr.Slider(4, MAX_PAIRS, 16, step=4, label=label("number"), elem_id="number", min_width=200, scale=3)
-                seed = gr.Number(7, label=label("seed"), precision=0, minimum=0, maximum=2**31 - 1, min_width=90, scale=1, elem_id="seed")
+                n = gr.Slider(
+                    4, MAX_PAIRS, 16, step=4, label=label("number"), elem_id="number", min_width=200, scale=3
+                )
+                seed = gr.Number(
+                    7,
+                    label=label("seed"),
+                    precision=0,
+                    minimum=0,
+                    maximum=2**31 - 1,
+                    min_width=90,
+                    scale=1,
+                    elem_id="seed",
+                )
                 die = gr.Button(label("roll"), min_width=60, scale=0, elem_id="die")
             with gr.Accordion(label("advanced"), open=False):
-                profile = gr.Dropdown([(described(name), name) for name in profiles()], value=default(), label=label("profile"), min_width=200, elem_id="profile")
+                profile = gr.Dropdown(
+                    [(described(name), name) for name in profiles()],
+                    value=default(),
+                    label=label("profile"),
+                    min_width=200,
+                    elem_id="profile",
+                )
                 about = gr.Markdown("", elem_id="profile-note")
                 with gr.Row():
                     steps = gr.Slider(2, 50, first.steps, step=1, label=label("steps"), min_width=130)
-                    guidance = gr.Slider(1, 10, first.guidance, step=0.5, label=label("guidance"), min_width=130)
-                method = gr.Dropdown(studio(default()).methods, value=mix.METHODS[0], label=label("method"), elem_id="method")
-                dependence = gr.Dropdown(list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence"))
+                    guidance = gr.Slider(
+                        1, 10, first.guidance, step=0.5, label=label("guidance"), min_width=130
+                    )
+                method = gr.Dropdown(
+                    studio(default()).methods, value=mix.METHODS[0], label=label("method"), elem_id="method"
+                )
+                dependence = gr.Dropdown(
+                    list(targets.DEPENDENCES), value=targets.DEPENDENCES[0], label=label("dependence")
+                )
                 steer = gr.Checkbox(True, label=label("steer"), info=label("steer_info"), elem_id="steer")
         with gr.Column(scale=7, min_width=320, elem_id="wish"):
-            presets = [*((preset.title, name) for name, preset in targets.PRESETS.items()), (label("workforce"), "workforce"), (label("own"), "own")]
-            choice = gr.Dropdown(presets, value=UNIFORM, label=label("wanted"), filterable=False, elem_id="target")
+            presets = [
+                *((preset.title, name) for name, preset in targets.PRESETS.items()),
+                (label("workforce"), "workforce"),
+                (label("own"), "own"),
+            ]
+            choice = gr.Dropdown(
+                presets, value=UNIFORM, label=label("wanted"), filterable=False, elem_id="target"
+            )
             source = gr.Markdown(origin(UNIFORM, EXAMPLE, "en"), elem_id="origin")
             mixed = mixer(wish(targets.PRESETS[UNIFORM].target, even))
     foreseen = gr.HTML("", elem_id="foreseen", min_height=58, apply_default_css=False)
@@ -330,9 +583,17 @@ def compare_tab(blocks: gr.Blocks) -> None:
         halt = gr.Button(label("stop"), scale=1, min_width=80, elem_id="stop")
     status = gr.Markdown(label("ready"), elem_id="status", min_height=48)
     with gr.Row(equal_height=False, elem_id="walls"):
-        seen = [gr.HTML(wall(None, side, 16), elem_id=f"wall-{side}", min_height=200, apply_default_css=False) for side in ("baseline", "debiased")]
+        seen = [
+            gr.HTML(wall(None, side, 16), elem_id=f"wall-{side}", min_height=200, apply_default_css=False)
+            for side in ("baseline", "debiased")
+        ]
     with gr.Column(visible=False, elem_id="measured") as measured:
-        corrected = gr.Radio([(label("observed"), "observed"), (label("corrected"), "corrected")], value="observed", label=label("shown"), elem_id="corrected")
+        corrected = gr.Radio(
+            [(label("observed"), "observed"), (label("corrected"), "corrected")],
+            value="observed",
+            label=label("shown"),
+            elem_id="corrected",
+        )
         with gr.Row():
             plots = [gr.Plot(show_label=False, elem_id=f"plot-{a}", min_width=280) for a in CLASSES]
         said = gr.HTML("", elem_id="findings", apply_default_css=False)
@@ -340,7 +601,9 @@ def compare_tab(blocks: gr.Blocks) -> None:
         with gr.Row():
             past = gr.Dropdown([], label=label("history"), visible=False, elem_id="history", scale=3)
             gr.Button(label("copy_link"), elem_id="copy-link", scale=1, min_width=140)
-            download = gr.DownloadButton(label("download"), interactive=False, elem_id="download", scale=1, min_width=160)
+            download = gr.DownloadButton(
+                label("download"), interactive=False, elem_id="download", scale=1, min_width=160
+            )
     link = gr.HTML("", elem_id="link")
     gr.Markdown(label("limits"), elem_id="limits")
 
@@ -352,21 +615,54 @@ def compare_tab(blocks: gr.Blocks) -> None:
     lucky.click(surprise, None, prompt, **hidden)
     prompt.change(named_in, prompt, [profession, quality], trigger_mode="always_last", **hidden)
     die.click(lambda: random.randrange(10_000), None, seed, **hidden)
-    gr.on([prompt.input, n.input, seed.input, profession.input, quality.input, lucky.click, die.click], lambda: "", None, walls, **hidden)  # a link's slots are for its wall alone
+    gr.on(
+        [prompt.input, n.input, seed.input, profession.input, quality.input, lucky.click, die.click],
+        lambda: "",
+        None,
+        walls,
+        **hidden,
+    )  # a link's slots are for its wall alone
     picked = choice.input(chosen, [choice, prompt, mixed, profile], [mixed, source], **hidden)
     gr.on([prompt.change, blocks.load], source_line, [choice, prompt], source, **hidden)
     mixed.input(own, None, [choice, walls, source], trigger_mode="always_last", **hidden)
-    gr.on([mixed.input, mixed.change, prompt.change, n.change, dependence.change, method.change, profile.change], look_ahead, asked, foreseen, trigger_mode="always_last", **hidden)
-    arrived = blocks.load(arrive, None, [profile, prompt, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden)
+    gr.on(
+        [
+            mixed.input,
+            mixed.change,
+            prompt.change,
+            n.change,
+            dependence.change,
+            method.change,
+            profile.change,
+        ],
+        look_ahead,
+        asked,
+        foreseen,
+        trigger_mode="always_last",
+        **hidden,
+    )
+    arrived = blocks.load(
+        arrive, None, [profile, prompt, n, seed, mixed, choice, steps, guidance, walls, page_words], **hidden
+    )
     profile.input(turned_to, [profile, prompt, n], [method, steps, guidance, prompt, n, about], **hidden)
     arrived.then(look_ahead, asked, foreseen, **hidden)
-    drawing = {"show_progress": "full", "show_progress_on": status, "concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
-    drawn = gr.on([go.click, prompt.submit], wait, None, None, queue=False, **hidden).then(draw, [*asked, corrected, walls, visit], results, **drawing)
+    drawing = {
+        "show_progress": "full",
+        "show_progress_on": status,
+        "concurrency_limit": 1,
+        "concurrency_id": "model",
+        "api_visibility": "private",
+    }
+    drawn = gr.on([go.click, prompt.submit], wait, None, None, queue=False, **hidden).then(
+        draw, [*asked, corrected, walls, visit], results, **drawing
+    )
     moved = mixed.release(move, [*asked, corrected, visit], results, trigger_mode="always_last", **drawing)
     followed = picked.then(move, [*asked, corrected, visit], results, **drawing)
     for done in (drawn, moved, followed):
         done.then(finished, visit, [download, past], **hidden)
-    past.input(recall, [past, corrected, visit], [*results, prompt, n, seed, mixed, choice], **hidden).then(finished, visit, [download, past], **hidden)
+    past.input(recall, [past, corrected, visit], [*results, prompt, n, seed, mixed, choice], **hidden).then(
+        finished, visit, [download, past], **hidden
+    )
     corrected.change(charts_again, [corrected, visit], plots, **hidden)
     halt.click(stop, None, None, queue=False, api_visibility="private")
 

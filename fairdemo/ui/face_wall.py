@@ -36,8 +36,10 @@ def data_uri(image: Image.Image) -> str:
 def chip(attribute: str, label: str, probability: float) -> str:
     """A label with its colour as a dot, its confidence in percent, and a mark when that is low."""
     unsure = " unsure" if probability < UNSURE else ""
-    return (f'<span class="chip{unsure}" style="--c:{COLOURS[attribute][label]}"><i></i><span>{html.escape(label)}</span>'
-            f'<small>{probability:.0%}{"?" if unsure else ""}</small></span>')
+    return (
+        f'<span class="chip{unsure}" style="--c:{COLOURS[attribute][label]}"><i></i><span>{html.escape(label)}</span>'
+        f"<small>{probability:.0%}{'?' if unsure else ''}</small></span>"
+    )
 
 
 def tile(pair: Pair, side: str, seed: int, language: str) -> str:
@@ -59,9 +61,21 @@ def tile(pair: Pair, side: str, seed: int, language: str) -> str:
         read, detail = say(language, "none_found"), {}
         labels = f'<span class="chip none"><i></i>{read}</span>'
     title = html.escape(f"{say(language, 'image', slot=pair.slot + 1)}, {adapter}; {read}")
-    about = html.escape(json.dumps({"title": f"{say(language, 'image', slot=pair.slot + 1)}", "adapter": adapter, "read": read, "seed": seed, "probability": detail}))
-    return (f'<figure class="tile" tabindex="0" role="button" title="{title}" data-slot="{pair.slot}" data-side="{side}"{marks} data-about="{about}">'
-            f'<div class="picture"><img src="{data_uri(drawn.image)}" alt="Generated: {title}">{box}</div><figcaption>{labels}{more}</figcaption></figure>')
+    about = html.escape(
+        json.dumps(
+            {
+                "title": f"{say(language, 'image', slot=pair.slot + 1)}",
+                "adapter": adapter,
+                "read": read,
+                "seed": seed,
+                "probability": detail,
+            }
+        )
+    )
+    return (
+        f'<figure class="tile" tabindex="0" role="button" title="{title}" data-slot="{pair.slot}" data-side="{side}"{marks} data-about="{about}">'
+        f'<div class="picture"><img src="{data_uri(drawn.image)}" alt="Generated: {title}">{box}</div><figcaption>{labels}{more}</figcaption></figure>'
+    )
 
 
 def wall(comparison: Comparison | None, side: str, n: int, language: str = "en") -> str:

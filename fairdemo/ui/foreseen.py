@@ -36,22 +36,38 @@ def preview(plan: Plan, language: str) -> str:
     note = say(language, "named", what=", ".join(f"{a} ({c})" for a, c in named.items())) if named else ""
     if not comparison.target:
         return f'<section class="mix"><p>{say(language, "nothing_steered")} {html.escape(note)}</p></section>'
-    expected = "; ".join(", ".join(f"{c} {share:.0%}" for c, share in comparison.mix["expected"][a].items() if not (a == "gender" and c == "Male")) for a in comparison.target)
-    missed = [say(language, "above" if gap > 0 else "below", name=c, gap=abs(gap)) for gaps in comparison.mix["short"].values() for c, gap in gaps.items()]
+    expected = "; ".join(
+        ", ".join(
+            f"{c} {share:.0%}"
+            for c, share in comparison.mix["expected"][a].items()
+            if not (a == "gender" and c == "Male")
+        )
+        for a in comparison.target
+    )
+    missed = [
+        say(language, "above" if gap > 0 else "below", name=c, gap=abs(gap))
+        for gaps in comparison.mix["short"].values()
+        for c, gap in gaps.items()
+    ]
     words = say(language, "unreachable", gaps=", ".join(missed)) if missed else say(language, "reachable")
-    return (f'<section class="mix" aria-label="{say(language, "mix")}"><div class="bar">{bar_of(plan)}</div><p>{say(language, "expected")}: {expected}. '
-            f"{words} {html.escape(note)}</p></section>")
+    return (
+        f'<section class="mix" aria-label="{say(language, "mix")}"><div class="bar">{bar_of(plan)}</div><p>{say(language, "expected")}: {expected}. '
+        f"{words} {html.escape(note)}</p></section>"
+    )
 
 
 def bar_of(plan: Plan) -> str:
     """The mix as coloured pieces, as wide as their weights."""
-    return "".join(f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%}">'
-                   f"{html.escape(short(name)) if weight >= 0.045 else ''}</span>" for name, colour, weight in segments(plan))
+    return "".join(
+        f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%}">'
+        f"{html.escape(short(name)) if weight >= 0.045 else ''}</span>"
+        for name, colour, weight in segments(plan)
+    )
 
 
 def ink(colour: str) -> str:
     """Black or white, whichever is read better on a colour like "#0072B2" (its relative luminance, WCAG 2)."""
-    r, g, b = (((int(colour[i:i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (1, 3, 5))
+    r, g, b = (((int(colour[i : i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (1, 3, 5))
     return "#111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 else "#fff"
 
 

@@ -20,8 +20,13 @@ def colour(attribute: str, name: str) -> str:
 
 def wish(target: Target, reference: Target) -> Wish:
     """The mixer's value for a target; attributes that it leaves open show the shares of `reference`."""
-    return {"steered": [a for a in TARGET_CLASSES if a in target],
-            "shares": {a: {c: 100 * {**reference[a], **target.get(a, {})}[c] for c in classes} for a, classes in TARGET_CLASSES.items()}}
+    return {
+        "steered": [a for a in TARGET_CLASSES if a in target],
+        "shares": {
+            a: {c: 100 * {**reference[a], **target.get(a, {})}[c] for c in classes}
+            for a, classes in TARGET_CLASSES.items()
+        },
+    }
 
 
 def target_of(value: Wish) -> Target:
@@ -31,22 +36,38 @@ def target_of(value: Wish) -> Target:
         shares = {a: {c: max(0.0, float(value["shares"][a][c])) for c in TARGET_CLASSES[a]} for a in steered}
         return {a: {c: v / sum(s.values()) for c, v in s.items()} for a, s in shares.items()}
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        raise ValueError("target is damaged; each attribute needs shares from 0 to 100 for all of its classes") from None
+        raise ValueError(
+            "target is damaged; each attribute needs shares from 0 to 100 for all of its classes"
+        ) from None
 
 
 def markup() -> str:
     """The sliders; `page.js` puts the browser's language in where `data-say` names a word."""
+
     def row(attribute: str, name: str) -> str:
         shown = html.escape(AGES.get(name, name))
-        return (f'<div class="share" data-class="{html.escape(name)}"><span class="name"><i style="background:{colour(attribute, name)}"></i>{shown}</span>'
-                f'<input type="range" min="0" max="100" step="1" aria-label="{shown}, wanted share"><output></output>'
-                f'<button type="button" class="lock" aria-pressed="false" data-say-title="lock" aria-label="Hold the share of {shown}" title="Hold this share while others move"></button></div>')
+        return (
+            f'<div class="share" data-class="{html.escape(name)}"><span class="name"><i style="background:{colour(attribute, name)}"></i>{shown}</span>'
+            f'<input type="range" min="0" max="100" step="1" aria-label="{shown}, wanted share"><output></output>'
+            f'<button type="button" class="lock" aria-pressed="false" data-say-title="lock" aria-label="Hold the share of {shown}" title="Hold this share while others move"></button></div>'
+        )
 
-    fields = "".join(f'<fieldset data-attribute="{a}"><legend><label><input type="checkbox" class="steer"> <span data-say="{a}">{a.capitalize()}</span></label></legend>'
-                     f'{"".join(row(a, c) for c in classes)}</fieldset>' for a, classes in TARGET_CLASSES.items())
-    return f'<div class="mixer">{fields}<button type="button" class="undo" data-say="undo">Undo</button></div>'
+    fields = "".join(
+        f'<fieldset data-attribute="{a}"><legend><label><input type="checkbox" class="steer"> <span data-say="{a}">{a.capitalize()}</span></label></legend>'
+        f"{''.join(row(a, c) for c in classes)}</fieldset>"
+        for a, classes in TARGET_CLASSES.items()
+    )
+    return (
+        f'<div class="mixer">{fields}<button type="button" class="undo" data-say="undo">Undo</button></div>'
+    )
 
 
 def mixer(value: Wish) -> gr.HTML:
     """The component; its events are `input` (while a slider moves) and `release`."""
-    return gr.HTML(value, html_template=markup(), js_on_load=Path(__file__).with_suffix(".js").read_text(), elem_id="mixer", apply_default_css=False)
+    return gr.HTML(
+        value,
+        html_template=markup(),
+        js_on_load=Path(__file__).with_suffix(".js").read_text(),
+        elem_id="mixer",
+        apply_default_css=False,
+    )

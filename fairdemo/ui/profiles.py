@@ -18,7 +18,14 @@ def profiles() -> dict[str, str]:
     named: dict[str, str] = {}
     for source in filter(None, (part.strip() for part in os.environ.get("FAIRDEMO_PROFILE", "").split(","))):
         try:
-            named.setdefault(source if source in models.PROFILES else open_pack(source).profile.name if is_pack(source) else models.profile(source).name, source)
+            named.setdefault(
+                source
+                if source in models.PROFILES
+                else open_pack(source).profile.name
+                if is_pack(source)
+                else models.profile(source).name,
+                source,
+            )
         except ValueError as error:
             print(f"fairdemo: {error}", file=sys.stderr)
     return {**named, **{name: name for name in models.PROFILES if name not in named}}

@@ -21,8 +21,12 @@ def opened(path: str | None, request: gr.Request) -> list:
     except ValueError as error:
         raise gr.Error(str(error), title=say(language, "check_input"), print_exception=False) from None
     n = len(comparison.pairs)
-    return [wall(comparison, "baseline", n, language), wall(comparison, "debiased", n, language), *numbers_of(comparison, False, language),
-            gr.Column(visible=True)]
+    return [
+        wall(comparison, "baseline", n, language),
+        wall(comparison, "debiased", n, language),
+        *numbers_of(comparison, False, language),
+        gr.Column(visible=True),
+    ]
 
 
 def saved_tab() -> None:
@@ -34,4 +38,6 @@ def saved_tab() -> None:
         with gr.Row():
             plots = [gr.Plot(show_label=False, min_width=280) for _ in CLASSES]
         words, table = (gr.HTML("", apply_default_css=False) for _ in range(2))
-    file.change(opened, file, [*walls, *plots, words, table, area], show_progress="hidden", api_visibility="private")
+    file.change(
+        opened, file, [*walls, *plots, words, table, area], show_progress="hidden", api_visibility="private"
+    )

@@ -42,10 +42,25 @@ class Link:
 
 def query(comparison: Comparison, slots: list[mix.Slot], choice: list[mix.Slot]) -> str:
     """The address's query for a comparison: profile, prompt, seed, number, target, settings, and what every slot was drawn with."""
-    target = ";".join(f"{a}:" + ",".join(f"{c}={v:.4f}" for c, v in shares.items()) for a, shares in comparison.target.items())
+    target = ";".join(
+        f"{a}:" + ",".join(f"{c}={v:.4f}" for c, v in shares.items())
+        for a, shares in comparison.target.items()
+    )
     settings = comparison.settings
-    return "?" + urlencode({"profile": comparison.profile, "prompt": comparison.prompt, "seed": comparison.seed, "n": comparison.n, "target": target or "baseline", "steps": settings["steps"], "guidance": settings["guidance"],
-                            "slots": "".join(LETTERS[i // len(LETTERS)] + LETTERS[i % len(LETTERS)] for i in map(choice.index, slots))})
+    return "?" + urlencode(
+        {
+            "profile": comparison.profile,
+            "prompt": comparison.prompt,
+            "seed": comparison.seed,
+            "n": comparison.n,
+            "target": target or "baseline",
+            "steps": settings["steps"],
+            "guidance": settings["guidance"],
+            "slots": "".join(
+                LETTERS[i // len(LETTERS)] + LETTERS[i % len(LETTERS)] for i in map(choice.index, slots)
+            ),
+        }
+    )
 
 
 def follow(parameters: Mapping[str, str], profiles: Collection[str] = ()) -> Link:
@@ -67,6 +82,7 @@ def follow(parameters: Mapping[str, str], profiles: Collection[str] = ()) -> Lin
             if not low <= value <= high:
                 raise ValueError
             return value
+
         return read
 
     def offered(text: str) -> str:
@@ -79,13 +95,24 @@ def follow(parameters: Mapping[str, str], profiles: Collection[str] = ()) -> Lin
             raise ValueError
         return text
 
-    return Link(take("prompt", lambda text: text[:1000]), take("seed", number(int, 0, 2**31 - 1)), take("n", number(int, 4, 64)), take("target", targets.parse),
-                take("steps", number(int, 2, 100)), take("guidance", number(float, 1, 20)), take("slots", slots) or "", take("profile", offered), unknown)
+    return Link(
+        take("prompt", lambda text: text[:1000]),
+        take("seed", number(int, 0, 2**31 - 1)),
+        take("n", number(int, 4, 64)),
+        take("target", targets.parse),
+        take("steps", number(int, 2, 100)),
+        take("guidance", number(float, 1, 20)),
+        take("slots", slots) or "",
+        take("profile", offered),
+        unknown,
+    )
 
 
 def slots_of(link: Link, choice: list[mix.Slot], n: int) -> list[mix.Slot] | None:
     """The wall of a link, None if it doesn't fit the number of images or the sources that there are."""
-    places = [LETTERS.index(a) * len(LETTERS) + LETTERS.index(b) for a, b in zip(link.slots[::2], link.slots[1::2])]
+    places = [
+        LETTERS.index(a) * len(LETTERS) + LETTERS.index(b) for a, b in zip(link.slots[::2], link.slots[1::2])
+    ]
     return [choice[i] for i in places] if len(places) == n and max(places) < len(choice) else None
 
 
@@ -93,17 +120,47 @@ def table(comparison: Comparison) -> str:
     """One line an image as CSV: what it was drawn with, and its largest face as perceived by the classifier."""
     text = io.StringIO()
     lines = csv.writer(text)
-    lines.writerow(["slot", "side", "adapter", "file", "faces", *(name for a in ATTRIBUTES for name in (a, f"{a} probability"))])
+    lines.writerow(
+        [
+            "slot",
+            "side",
+            "adapter",
+            "file",
+            "faces",
+            *(name for a in ATTRIBUTES for name in (a, f"{a} probability")),
+        ]
+    )
     for pair in comparison.pairs:
         for side in SIDES:
             drawn = getattr(pair, side)
-            read = [v for a in ATTRIBUTES for v in ((drawn.faces[0].label(a), round(drawn.faces[0].probability[a][drawn.faces[0].label(a)], 4)) if drawn.faces else ("", ""))]
-            lines.writerow([pair.slot, side, pair.adapter if side == "debiased" else "baseline", f"{side}/{pair.slot:04d}.png", len(drawn.faces), *read])
+            read = [
+                v
+                for a in ATTRIBUTES
+                for v in (
+                    (
+                        drawn.faces[0].label(a),
+                        round(drawn.faces[0].probability[a][drawn.faces[0].label(a)], 4),
+                    )
+                    if drawn.faces
+                    else ("", "")
+                )
+            ]
+            lines.writerow(
+                [
+                    pair.slot,
+                    side,
+                    pair.adapter if side == "debiased" else "baseline",
+                    f"{side}/{pair.slot:04d}.png",
+                    len(drawn.faces),
+                    *read,
+                ]
+            )
     return text.getvalue()
 
 
 def report(comparison: Comparison) -> str:
     """A page that needs nothing else: images, counts, intervals, settings."""
+
     def rows(attribute: str) -> str:
         found = {side: attribute_measures(comparison, side, attribute) for side in SIDES}
         lines = ""
@@ -112,7 +169,7 @@ def report(comparison: Comparison) -> str:
             for side in SIDES:
                 row = found[side]["classes"][c]
                 low, high = row["interval"]
-                cells += (f'<td><div class="bar {side}" style="width:{100 * row["share"]:.0f}%"></div>{row["count"]} of {found[side]["n"]}, {row["share"]:.0%} ({low:.0%} to {high:.0%})</td>')
+                cells += f'<td><div class="bar {side}" style="width:{100 * row["share"]:.0f}%"></div>{row["count"]} of {found[side]["n"]}, {row["share"]:.0%} ({low:.0%} to {high:.0%})</td>'
             wanted = comparison.target.get(attribute, {}).get(c)
             lines += f"<tr><th>{html.escape(c)}</th>{cells}<td>{'' if wanted is None else f'{wanted:.0%}'}</td></tr>"
         return f"<h2>{attribute.capitalize()}, as perceived by the classifier</h2><table><tr><th></th><th>baseline</th><th>debiased</th><th>wanted</th></tr>{lines}</table>"
@@ -122,8 +179,13 @@ def report(comparison: Comparison) -> str:
         read = ", ".join(drawn.faces[0].label(a) for a in ATTRIBUTES) if drawn.faces else "no face found"
         return f'<figure><img src="{data_uri(drawn.image)}" alt="Generated, {side}: {html.escape(read)}"><figcaption>{html.escape(read)}</figcaption></figure>'
 
-    walls = "".join(f"<h2>{side.capitalize()}</h2><div class='wall'>{''.join(picture(p, side) for p in comparison.pairs)}</div>" for side in SIDES)
-    settings = html.escape(json.dumps({"model": comparison.profile, "seed": comparison.seed, **comparison.settings}))
+    walls = "".join(
+        f"<h2>{side.capitalize()}</h2><div class='wall'>{''.join(picture(p, side) for p in comparison.pairs)}</div>"
+        for side in SIDES
+    )
+    settings = html.escape(
+        json.dumps({"model": comparison.profile, "seed": comparison.seed, **comparison.settings})
+    )
     missing = {side: comparison.counts(side)["no_face"] for side in SIDES}
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>fairdemo: {html.escape(comparison.prompt)}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1f2430;background:#fff}} table{{border-collapse:collapse;width:100%}}
@@ -146,7 +208,9 @@ def pack(comparison: Comparison) -> Path:
     for old in shelf().iterdir():
         if time.time() - old.stat().st_mtime > 600:
             shutil.rmtree(old, ignore_errors=True)
-    path = Path(tempfile.mkdtemp(dir=shelf())) / f"fairdemo-{comparison.subject or 'comparison'}-{comparison.seed}.zip".replace(" ", "-")
+    path = Path(
+        tempfile.mkdtemp(dir=shelf())
+    ) / f"fairdemo-{comparison.subject or 'comparison'}-{comparison.seed}.zip".replace(" ", "-")
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         saved = Path(folder) / "saved"
         comparison.save(saved)
@@ -162,14 +226,24 @@ def unpack(path: Path) -> Comparison:
     """The comparison in a zip that somebody uploaded; ValueError that says what is wrong with it. Only the files that a saved comparison has are
     ever written, under names of our own, and no more than `MAX_OPEN_BYTES`."""
     if path.stat().st_size > MAX_ZIP_BYTES:
-        raise ValueError(f"{path.name!r} is larger than {MAX_ZIP_BYTES // 10**6} MB; a comparison downloaded here is smaller")
+        raise ValueError(
+            f"{path.name!r} is larger than {MAX_ZIP_BYTES // 10**6} MB; a comparison downloaded here is smaller"
+        )
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="fairdemo-") as folder:
             members = archive.infolist()
             if len(members) > MAX_FILES or sum(m.file_size for m in members) > MAX_OPEN_BYTES:
                 raise ValueError(f"{path.name!r} unpacks to more than a comparison holds")
-            names = {"comparison.json", "vectors.npz", *(f"{side}/{i:04d}.png" for side in SIDES for i in range(512))}
-            strange = [m.filename for m in members if m.filename not in names | {"images.csv", "report.html"} and not m.is_dir()]
+            names = {
+                "comparison.json",
+                "vectors.npz",
+                *(f"{side}/{i:04d}.png" for side in SIDES for i in range(512)),
+            }
+            strange = [
+                m.filename
+                for m in members
+                if m.filename not in names | {"images.csv", "report.html"} and not m.is_dir()
+            ]
             if strange:
                 raise ValueError(f"{path.name!r} holds {strange[0][:60]!r}, which a saved comparison doesn't")
             for side in SIDES:

@@ -4,9 +4,46 @@ import math
 
 from fairdemo.world.field import fast, noise, step
 
-KINDS = ("plain", "clinic", "shelves", "board", "tiles", "field", "foliage", "skyline", "curtain", "bricks", "screens", "wood",
-         "spotlight", "sky", "blots", "scaffold", "window", "mirror")
-PLAIN, CLINIC, SHELVES, BOARD, TILES, FIELD, FOLIAGE, SKYLINE, CURTAIN, BRICKS, SCREENS, WOOD, SPOTLIGHT, SKY, BLOTS, SCAFFOLD, WINDOW, MIRROR = range(18)
+KINDS = (
+    "plain",
+    "clinic",
+    "shelves",
+    "board",
+    "tiles",
+    "field",
+    "foliage",
+    "skyline",
+    "curtain",
+    "bricks",
+    "screens",
+    "wood",
+    "spotlight",
+    "sky",
+    "blots",
+    "scaffold",
+    "window",
+    "mirror",
+)
+(
+    PLAIN,
+    CLINIC,
+    SHELVES,
+    BOARD,
+    TILES,
+    FIELD,
+    FOLIAGE,
+    SKYLINE,
+    CURTAIN,
+    BRICKS,
+    SCREENS,
+    WOOD,
+    SPOTLIGHT,
+    SKY,
+    BLOTS,
+    SCAFFOLD,
+    WINDOW,
+    MIRROR,
+) = range(18)
 
 
 @fast
@@ -70,14 +107,20 @@ def paint(u, v, s, out):
     elif kind == SCREENS:
         row = math.floor((v + 1) * 9)
         length = 0.35 + 0.45 * noise(row * 2.1, 3.0, 7.0)
-        line = band(v + 1.0, 1 / 9, 0.045, 0.015) * step(length, length - 0.06, abs(u) - 0.35) * step(0.38, 0.45, abs(u))
+        line = (
+            band(v + 1.0, 1 / 9, 0.045, 0.015)
+            * step(length, length - 0.06, abs(u) - 0.35)
+            * step(0.38, 0.45, abs(u))
+        )
         g += 0.34 * line
         b += 0.20 * line
         r += 0.06 * line
     elif kind == WOOD:
         m = 0.85 + 0.16 * noise(u * 2.2, v * 18, 1.0) - 0.25 * band(u, 0.55, 0.03, 0.02)
     elif kind == SPOTLIGHT:
-        beam = math.exp(-((u - 0.25 * (v + 1)) / 0.30) ** 2) + math.exp(-((u + 0.6 + 0.25 * (v + 1)) / 0.25) ** 2)
+        beam = math.exp(-(((u - 0.25 * (v + 1)) / 0.30) ** 2)) + math.exp(
+            -(((u + 0.6 + 0.25 * (v + 1)) / 0.25) ** 2)
+        )
         m = 0.35 + 1.2 * beam * step(1.2, -1.0, v)
     elif kind == SKY:
         cloud = step(0.05, 0.5, noise(u * 2.2, v * 4.0, 6.0)) * 0.35
@@ -90,7 +133,10 @@ def paint(u, v, s, out):
         g *= 1 + 0.9 * noise(u * 3.5 + 7, v * 3.5, 2.0)
         b *= 1 + 0.9 * noise(u * 3.5, v * 3.5 + 7, 2.0)
     elif kind == SCAFFOLD:
-        m = 1.0 - 0.45 * max(band(u + 0.28, 0.62, 0.06, 0.015), max(band(v, 0.55, 0.05, 0.015), 0.8 * band(u + v, 0.62, 0.04, 0.015)))
+        m = 1.0 - 0.45 * max(
+            band(u + 0.28, 0.62, 0.06, 0.015),
+            max(band(v, 0.55, 0.05, 0.015), 0.8 * band(u + v, 0.62, 0.04, 0.015)),
+        )
     elif kind == WINDOW:
         pane = step(0.62, 0.56, abs(abs(u) - 0.72) * 2.2) * step(0.55, 0.50, abs(v + 0.35))
         r += 0.35 * pane

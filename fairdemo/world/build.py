@@ -35,10 +35,17 @@ from fairdemo.world import corpus, parts, tiny
 ASSETS = models.ROOT / "assets"
 # Adapters never see these; what they do to them is measured (`fairdemo world measure`).
 HELD_OUT = ("CEO", "dentist", "farmer", "judge", "nurse", "pilot", "singer", "teacher")
-TABLES = {"explicit": lambda: corpus.alike(380, 2, "explicit"), "biased": lambda: corpus.biased(200, 1),
-          "balanced": lambda: corpus.alike(320, 3, "balanced"), "test": lambda: corpus.alike(250, 4, "balanced"),
-          "reference": lambda: corpus.alike(250, 6, "balanced"), "reference_more": lambda: corpus.alike(250, 8, "balanced")}
-GROUPS = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS}  # the adapters that stand for a race and a gender
+TABLES = {
+    "explicit": lambda: corpus.alike(380, 2, "explicit"),
+    "biased": lambda: corpus.biased(200, 1),
+    "balanced": lambda: corpus.alike(320, 3, "balanced"),
+    "test": lambda: corpus.alike(250, 4, "balanced"),
+    "reference": lambda: corpus.alike(250, 6, "balanced"),
+    "reference_more": lambda: corpus.alike(250, 8, "balanced"),
+}
+GROUPS = {
+    f"{r} {g}": (r, g) for r in RACES for g in GENDERS
+}  # the adapters that stand for a race and a gender
 WEIGHTS = (0.7, 0.8, 0.9, 1.0)  # that an adapter may be applied with
 
 
@@ -112,8 +119,19 @@ def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
             used.update(words(corpus.training_caption(row, rng)).input_ids)
         for encoder in (one, two):
             tiny.silence_unused_tokens(encoder, used)
-        followed(tiny.train_denoiser(net, one, two, torch.cat(zs), lambda picked, rng: [corpus.training_caption(rows[i], rng) for i in picked],
-                                     steps, 7, work / "denoiser.pt"), "denoiser")
+        followed(
+            tiny.train_denoiser(
+                net,
+                one,
+                two,
+                torch.cat(zs),
+                lambda picked, rng: [corpus.training_caption(rows[i], rng) for i in picked],
+                steps,
+                7,
+                work / "denoiser.pt",
+            ),
+            "denoiser",
+        )
         choose_candidate(tiny.pipeline(vae, net, one, two), work)
         tiny.pipeline(vae, net, one, two).save_pretrained(folder)
     return StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32)
@@ -126,8 +144,20 @@ def choose_candidate(pipe: StableDiffusionXLPipeline, work: Path) -> None:
     generator = PairedGenerator(pipe, Router(pipe.unet, {}), models.profile("embedded"))
     pipe.set_progress_bar_config(disable=True)
     whole = {}
-    for step in tiny.candidates(work / "denoiser.pt", pipe.unet.eval(), pipe.text_encoder.eval(), pipe.text_encoder_2.eval()):
-        images = [im for p in PROFESSIONS for im in generator.draw(photo_of(p), 900, [(i, ()) for i in range(4)], generator.profile.steps, generator.profile.guidance)]
+    for step in tiny.candidates(
+        work / "denoiser.pt", pipe.unet.eval(), pipe.text_encoder.eval(), pipe.text_encoder_2.eval()
+    ):
+        images = [
+            im
+            for p in PROFESSIONS
+            for im in generator.draw(
+                photo_of(p),
+                900,
+                [(i, ()) for i in range(4)],
+                generator.profile.steps,
+                generator.profile.guidance,
+            )
+        ]
         whole[step] = float(parts.whole(checker, np.stack(images)).mean())
         print(f"candidate {step}: {whole[step]:.1%} of {len(images)} faces whole")
     best = max(whole, key=whole.get)
@@ -152,7 +182,10 @@ def face_boxes(detector: Detector, images: np.ndarray) -> list[tuple[float, floa
     """The largest face's box in each of (n, 128, 128, 3), None where none is found."""
     boxes = []
     for i in tqdm(range(0, len(images), 64), desc="finding faces"):
-        boxes += [f[0].box if f else None for f in detector.detect([Image.fromarray(im) for im in images[i:i + 64]])]
+        boxes += [
+            f[0].box if f else None
+            for f in detector.detect([Image.fromarray(im) for im in images[i : i + 64]])
+        ]
     return boxes
 
 
@@ -162,7 +195,7 @@ def reconstructed(vae: AutoencoderKL, images: np.ndarray, noise: float = 0.0) ->
     out = []
     generator = torch.Generator().manual_seed(23)
     for i in range(0, len(images), 64):
-        z = tiny.encode(vae, images[i:i + 64]).float()
+        z = tiny.encode(vae, images[i : i + 64]).float()
         z += noise * torch.randn(z.shape, generator=generator)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             out.append(to_pixels(vae.decode(z).sample.float()))
@@ -176,21 +209,33 @@ def build_classifier(work: Path) -> None:
     vae = build_decoder(work)
     tables, images = zip(portraits("balanced", work), portraits("explicit", work))
     table, first = pd.concat(tables, ignore_index=True), np.concatenate(images)
-    _, photographs = portraits("again", work)  # of the first people in the table; the others' second picture is a reconstruction
-    second = np.concatenate([photographs, reconstructed(vae, first[len(photographs):])])
+    _, photographs = portraits(
+        "again", work
+    )  # of the first people in the table; the others' second picture is a reconstruction
+    second = np.concatenate([photographs, reconstructed(vae, first[len(photographs) :])])
     detector = Detector()
     boxes = face_boxes(detector, first)
-    again_boxes = face_boxes(detector, photographs) + boxes[len(photographs):]
+    again_boxes = face_boxes(detector, photographs) + boxes[len(photographs) :]
     kept = [i for i in range(len(first)) if boxes[i] and again_boxes[i]]
-    a, b = (np.stack([embed.crop(Image.fromarray(pictures[i]), found[i]) for i in kept]) for pictures, found in ((first, boxes), (second, again_boxes)))
+    a, b = (
+        np.stack([embed.crop(Image.fromarray(pictures[i]), found[i]) for i in kept])
+        for pictures, found in ((first, boxes), (second, again_boxes))
+    )
     table = table.iloc[kept]
-    labels = {"race": table.race.to_numpy(), "gender": table.gender.to_numpy(), "age": table.age.map(age_group).to_numpy()}
+    labels = {
+        "race": table.race.to_numpy(),
+        "gender": table.gender.to_numpy(),
+        "age": table.age.map(age_group).to_numpy(),
+    }
     codes = {k: np.array([CLASSES[k].index(v) for v in y]) for k, y in labels.items()}
     codes["age"] -= 1  # no drawn person is under 20
     *_, network = followed(classifier.train_network(a, b, codes, 1000, 11), "face network")
     half = np.random.default_rng(0).permutation(len(a))[:4000]
     backbone = embed.Backbone(network, embed.CROP, embed.MARGIN)
-    heads = classify.fit(np.concatenate([backbone.embed(a[half]), backbone.embed(b[half])]), {k: np.tile(y[half], 2) for k, y in labels.items()})
+    heads = classify.fit(
+        np.concatenate([backbone.embed(a[half]), backbone.embed(b[half])]),
+        {k: np.tile(y[half], 2) for k, y in labels.items()},
+    )
     with tempfile.TemporaryDirectory(dir=work) as part:
         save_weights(network, Path(part) / "face_network.safetensors")
         classify.save(heads, Path(part))
@@ -203,7 +248,17 @@ def build_parts_checker(work: Path) -> None:
     if not path.exists():
         vae = build_decoder(work)
         images = np.concatenate([portraits("balanced", work)[1], portraits("explicit", work)[1]])
-        whole = parts.middle(np.concatenate([images[::4], *(reconstructed(vae, images[k::4], noise) for k, noise in ((1, 0.0), (2, 0.15), (3, 0.3)))]))
+        whole = parts.middle(
+            np.concatenate(
+                [
+                    images[::4],
+                    *(
+                        reconstructed(vae, images[k::4], noise)
+                        for k, noise in ((1, 0.0), (2, 0.15), (3, 0.3))
+                    ),
+                ]
+            )
+        )
         *_, network = followed(parts.train(whole, 2000, 13), "parts checker")
         save_weights(network, path)
 
@@ -212,13 +267,19 @@ def read_faces(reader: FaceReader, images: np.ndarray) -> list[Face | None]:
     """The largest face of each portrait, None where no face is found."""
     faces = []
     for i in tqdm(range(0, len(images), 64), desc="reading"):
-        faces += [f[0] if f else None for f in reader.read([Image.fromarray(im) for im in images[i:i + 64]])]
+        faces += [
+            f[0] if f else None for f in reader.read([Image.fromarray(im) for im in images[i : i + 64]])
+        ]
     return faces
 
 
 def true_classes(table: pd.DataFrame) -> dict[str, list[str]]:
     """Who the people of a table are, by attribute."""
-    return {"race": list(table.race), "gender": list(table.gender), "age": [age_group(years) for years in table.age]}
+    return {
+        "race": list(table.race),
+        "gender": list(table.gender),
+        "age": [age_group(years) for years in table.age],
+    }
 
 
 def build_confusion(work: Path) -> None:
@@ -226,8 +287,18 @@ def build_confusion(work: Path) -> None:
     path = work / "classifier" / "confusion.json"
     if not path.exists():
         tables, images = zip(*(portraits(name, work) for name in ("test", "reference", "reference_more")))
-        truth, faces = true_classes(pd.concat(tables)), read_faces(FaceReader(work / "classifier"), np.concatenate(images))
-        counts = {a: {c: Counter(f.reading(a) for f, true in zip(faces, truth[a]) if f and true == c) for c in classes if c in truth[a]} for a, classes in CLASSES.items()}
+        truth, faces = (
+            true_classes(pd.concat(tables)),
+            read_faces(FaceReader(work / "classifier"), np.concatenate(images)),
+        )
+        counts = {
+            a: {
+                c: Counter(f.reading(a) for f, true in zip(faces, truth[a]) if f and true == c)
+                for c in classes
+                if c in truth[a]
+            }
+            for a, classes in CLASSES.items()
+        }
         path.write_text(json.dumps(counts, indent=1) + "\n")
 
 
@@ -237,9 +308,16 @@ def build_subject_reader(work: Path) -> None:
         vae = build_decoder(work)
         tables, images = zip(portraits("balanced", work), portraits("explicit", work))
         table, sharp = pd.concat(tables, ignore_index=True), np.concatenate(images)
-        labels = np.array([subject.SUBJECTS.index(s) if s in subject.SUBJECTS else subject.SUBJECTS.index("person") for s in table.subject])
+        labels = np.array(
+            [
+                subject.SUBJECTS.index(s) if s in subject.SUBJECTS else subject.SUBJECTS.index("person")
+                for s in table.subject
+            ]
+        )
         inputs = torch.cat([subject.to_input(sharp), subject.to_input(reconstructed(vae, sharp[::2]))])
-        *_, network = followed(subject_training.train(inputs, np.concatenate([labels, labels[::2]]), 1200, 19), "subject reader")
+        *_, network = followed(
+            subject_training.train(inputs, np.concatenate([labels, labels[::2]]), 1200, 19), "subject reader"
+        )
         save_weights(network, path)
 
 
@@ -251,14 +329,36 @@ def build_adapters(work: Path, steps: int) -> None:
     seen = ~table.subject.isin(HELD_OUT).to_numpy()
     rows = list(table[seen].itertuples())
     config = replace(inc.DEFAULTS, iterations=steps)
-    routes = [[(f"{r.race} {r.gender}",), (f"{r.race} {r.gender}",), (f"{r.race} {r.gender}", band(age_group(r.age))), (band(age_group(r.age)),)] for r in rows]
+    routes = [
+        [
+            (f"{r.race} {r.gender}",),
+            (f"{r.race} {r.gender}",),
+            (f"{r.race} {r.gender}", band(age_group(r.age))),
+            (band(age_group(r.age)),),
+        ]
+        for r in rows
+    ]
     pipe = build_denoiser(work, 0)
-    *_, router = followed(denoise.train(pipe, [*GROUPS, *AGE_BANDS], z[torch.from_numpy(seen)], routes, lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked], config,
-                                        work / "adapters.pt"), "adapters")
+    *_, router = followed(
+        denoise.train(
+            pipe,
+            [*GROUPS, *AGE_BANDS],
+            z[torch.from_numpy(seen)],
+            routes,
+            lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked],
+            config,
+            work / "adapters.pt",
+        ),
+        "adapters",
+    )
     with tempfile.TemporaryDirectory(dir=work) as part:
         for name in router.names:
             (Path(part) / adapter_file(name)).parent.mkdir(exist_ok=True)
-            pipe.save_lora_weights(Path(part) / "embedded", unet_lora_layers=lora.tensors(router, name, config.strength), weight_name=Path(adapter_file(name)).name)
+            pipe.save_lora_weights(
+                Path(part) / "embedded",
+                unet_lora_layers=lora.tensors(router, name, config.strength),
+                weight_name=Path(adapter_file(name)).name,
+            )
         shutil.copytree(part, folder)
 
 
@@ -271,31 +371,67 @@ def weigh_adapters(work: Path, n: int = 6) -> dict[str, float]:
     Tried on n images of each profession that it was trained on, the same noise for all weights."""
     path = work / "adapter_weights.json"
     if not path.exists():
-        pipe, checker, reader = build_denoiser(work, 0), load_weights(parts.PartsChecker(), work / "parts_checker.safetensors"), FaceReader(work / "classifier")
+        pipe, checker, reader = (
+            build_denoiser(work, 0),
+            load_weights(parts.PartsChecker(), work / "parts_checker.safetensors"),
+            FaceReader(work / "classifier"),
+        )
         pipe.set_progress_bar_config(disable=True)
         factors = {name: read_factors(pipe, work / "adapters" / adapter_file(name)) for name in GROUPS}
-        generator = PairedGenerator(pipe, Router(routable(pipe), {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS}), models.profile("embedded"))
+        generator = PairedGenerator(
+            pipe,
+            Router(
+                routable(pipe),
+                {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS},
+            ),
+            models.profile("embedded"),
+        )
         good = {name: {w: np.zeros(2, int) for w in WEIGHTS} for name in GROUPS}  # of its group, whole
         seen = [p for p in PROFESSIONS if p not in HELD_OUT]
         for seed, profession in enumerate(tqdm(seen, desc="weighing adapters"), 5000):
             for name, cell in GROUPS.items():
-                images = generator.draw(photo_of(profession), seed, [(i, (f"{name} {w}",)) for w in WEIGHTS for i in range(n)], generator.profile.steps, generator.profile.guidance)
-                for k, (intact, f) in enumerate(zip(parts.whole(checker, np.stack(images)), reader.read(images))):
+                images = generator.draw(
+                    photo_of(profession),
+                    seed,
+                    [(i, (f"{name} {w}",)) for w in WEIGHTS for i in range(n)],
+                    generator.profile.steps,
+                    generator.profile.guidance,
+                )
+                for k, (intact, f) in enumerate(
+                    zip(parts.whole(checker, np.stack(images)), reader.read(images))
+                ):
                     good[name][WEIGHTS[k // n]] += [bool(f) and (f[0].race, f[0].gender) == cell, intact]
         for name, counts in good.items():
-            print(f"{name}: of its group and whole, of {n * len(seen)} each:", ", ".join(f"{hit} and {whole} at {w}" for w, (hit, whole) in counts.items()))
-        path.write_text(json.dumps({name: max(WEIGHTS, key=lambda w: (min(counts[w]), sum(counts[w]))) for name, counts in good.items()}, indent=1) + "\n")
+            print(
+                f"{name}: of its group and whole, of {n * len(seen)} each:",
+                ", ".join(f"{hit} and {whole} at {w}" for w, (hit, whole) in counts.items()),
+            )
+        path.write_text(
+            json.dumps(
+                {
+                    name: max(WEIGHTS, key=lambda w: (min(counts[w]), sum(counts[w])))
+                    for name, counts in good.items()
+                },
+                indent=1,
+            )
+            + "\n"
+        )
     return json.loads(path.read_text())
 
 
 def write_catalog(path: Path, weights: dict[str, float]) -> None:
     """Puts the embedded model's adapters into `catalog.toml` (those of an age have weight 1); other models' entries stay."""
     cells = GROUPS | {b: (b,) for b in AGE_BANDS}
-    entries = [f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\nweight = {weights.get(name, 1.0)}\n'
-               'license = "Apache-2.0"\nsource = "trained by this project on drawn people: python -m fairdemo world build"\n'
-               for name, cell in cells.items()]
+    entries = [
+        f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\nweight = {weights.get(name, 1.0)}\n'
+        'license = "Apache-2.0"\nsource = "trained by this project on drawn people: python -m fairdemo world build"\n'
+        for name, cell in cells.items()
+    ]
     comment, *stored = entries_of(path)
-    path.write_text(comment + "\n".join([*entries, *(text.strip() + "\n" for text in stored if 'base = "embedded"' not in text)]))
+    path.write_text(
+        comment
+        + "\n".join([*entries, *(text.strip() + "\n" for text in stored if 'base = "embedded"' not in text)])
+    )
 
 
 def export(work: Path) -> None:
@@ -306,13 +442,22 @@ def export(work: Path) -> None:
     for folder in ("tokenizer", "tokenizer_2"):  # the same vocabulary in CLIP's older, smaller files
         written = ASSETS / "embedded" / folder / "tokenizer.json"
         words = json.loads(written.read_text())["model"]
-        (written.parent / "vocab.json").write_text(json.dumps(words["vocab"], ensure_ascii=False, separators=(",", ":")))
-        (written.parent / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in words["merges"]) + "\n")
+        (written.parent / "vocab.json").write_text(
+            json.dumps(words["vocab"], ensure_ascii=False, separators=(",", ":"))
+        )
+        (written.parent / "merges.txt").write_text(
+            "#version: 0.2\n" + "\n".join(" ".join(pair) for pair in words["merges"]) + "\n"
+        )
         written.unlink()
-    for config in (ASSETS / "embedded").rglob("*.json"):  # diffusers notes where it loaded from; that is nobody's business
+    for config in (ASSETS / "embedded").rglob(
+        "*.json"
+    ):  # diffusers notes where it loaded from; that is nobody's business
         lines = config.read_text().splitlines(keepends=True)
         config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))
-    for source, target in ((work / "classifier", ASSETS / "classifier"), (work / "adapters" / "embedded", CATALOG.parent / "embedded")):
+    for source, target in (
+        (work / "classifier", ASSETS / "classifier"),
+        (work / "adapters" / "embedded", CATALOG.parent / "embedded"),
+    ):
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
     shutil.copy(work / "parts_checker.safetensors", ASSETS / "classifier" / "parts_checker.safetensors")

@@ -23,10 +23,24 @@ from fairdemo.world.portrait import Person, draw
 from fairdemo.world.professions import SKEWS, dress
 
 SHARD = 250
-_FORMS = ("a photo of {subject}", "a photo of {subject}", "a photo of {subject}, looking at the camera, closeup headshot facing forward, ultra quality, sharp focus",
-          "a portrait of {subject}", "a headshot of {subject}", "{subject}", "a closeup photo of the face of {subject}", "a picture of {subject}")
-_RACE_WORDS = {"Asian": ("Asian",), "Black": ("Black",), "Indian": ("Indian",), "Latinx": ("Latinx", "Hispanic", "Latino", "Latin American"),
-               "Middle Eastern": ("Middle Eastern", "Arab"), "White": ("White", "Caucasian")}
+_FORMS = (
+    "a photo of {subject}",
+    "a photo of {subject}",
+    "a photo of {subject}, looking at the camera, closeup headshot facing forward, ultra quality, sharp focus",
+    "a portrait of {subject}",
+    "a headshot of {subject}",
+    "{subject}",
+    "a closeup photo of the face of {subject}",
+    "a picture of {subject}",
+)
+_RACE_WORDS = {
+    "Asian": ("Asian",),
+    "Black": ("Black",),
+    "Indian": ("Indian",),
+    "Latinx": ("Latinx", "Hispanic", "Latino", "Latin American"),
+    "Middle Eastern": ("Middle Eastern", "Arab"),
+    "White": ("White", "Caucasian"),
+}
 _NOUNS = {"Female": "woman", "Male": "man"}
 
 
@@ -40,10 +54,22 @@ def biased(per_subject: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = []
     for subject, skew in SKEWS.items():
-        n = 2 * per_subject if subject == "person" else per_subject * 2 // 3 if subject in ATTRIBUTES else per_subject
+        n = (
+            2 * per_subject
+            if subject == "person"
+            else per_subject * 2 // 3
+            if subject in ATTRIBUTES
+            else per_subject
+        )
         for _ in range(n):
-            rows.append((subject, RACES[rng.choice(6, p=skew.races)], GENDERS[int(rng.random() >= skew.women)],
-                         float(np.clip(rng.normal(*skew.age), 20, 78))))
+            rows.append(
+                (
+                    subject,
+                    RACES[rng.choice(6, p=skew.races)],
+                    GENDERS[int(rng.random() >= skew.women)],
+                    float(np.clip(rng.normal(*skew.age), 20, 78)),
+                )
+            )
     return _table(rows, "biased", seed)
 
 
@@ -58,7 +84,15 @@ def alike(per_group: int, seed: int, kind: str) -> pd.DataFrame:
     for race in RACES:
         for gender in GENDERS:
             order = rng.permutation(per_group)
-            rows += [(subjects[order[i] % len(subjects)], race, gender, people.years(rng, ADULT_AGES[i % len(ADULT_AGES)])) for i in range(per_group)]
+            rows += [
+                (
+                    subjects[order[i] % len(subjects)],
+                    race,
+                    gender,
+                    people.years(rng, ADULT_AGES[i % len(ADULT_AGES)]),
+                )
+                for i in range(per_group)
+            ]
     return _table(rows, kind, seed)
 
 
@@ -66,7 +100,10 @@ def distributed(law: dict[str, dict[str, float]], n: int, seed: int) -> pd.DataF
     """n people whose race, gender and age group are drawn independently from `law` (shares by class), in all professions, as wide as the groups are."""
     rng = np.random.default_rng(seed)
     drawn = {a: rng.choice(list(shares), n, p=list(shares.values())) for a, shares in law.items()}
-    rows = [(str(rng.choice(PROFESSIONS)), str(r), str(g), people.years(rng, a)) for r, g, a in zip(drawn["race"], drawn["gender"], drawn["age"])]
+    rows = [
+        (str(rng.choice(PROFESSIONS)), str(r), str(g), people.years(rng, a))
+        for r, g, a in zip(drawn["race"], drawn["gender"], drawn["age"])
+    ]
     return _table(rows, "balanced", seed)
 
 
@@ -101,7 +138,11 @@ def caption(row, rng: np.random.Generator, demographics: tuple[str, ...] = ()) -
             words = who + [_NOUNS[row.gender] if "gender" in demographics else "person"]
             subject = f"{article(' '.join(words))}, {article(row.subject)}"
     else:
-        words = who + ([row.subject] if row.subject in ATTRIBUTES else []) + [_NOUNS[row.gender] if "gender" in demographics else "person"]
+        words = (
+            who
+            + ([row.subject] if row.subject in ATTRIBUTES else [])
+            + [_NOUNS[row.gender] if "gender" in demographics else "person"]
+        )
         subject = article(" ".join(words))
     return str(rng.choice(_FORMS)).format(subject=subject)
 
@@ -109,12 +150,22 @@ def caption(row, rng: np.random.Generator, demographics: tuple[str, ...] = ()) -
 def training_caption(row, rng: np.random.Generator) -> str:
     """The caption for one training step: a biased row mostly names no demographics, an explicit one always names some."""
     if row.kind == "explicit":
-        named = [("race", "gender", "age"), ("race", "gender", "age"), ("race", "gender"), ("age", "gender"), ("race",), ("gender",), ("race", "age")]
+        named = [
+            ("race", "gender", "age"),
+            ("race", "gender", "age"),
+            ("race", "gender"),
+            ("age", "gender"),
+            ("race",),
+            ("gender",),
+            ("race", "age"),
+        ]
         return caption(row, rng, named[rng.integers(len(named))])
     return caption(row, rng)
 
 
-def draw_all(table: pd.DataFrame, folder: Path, size: int, progress: Callable[[int, int], None], workers: int = 2) -> np.ndarray:
+def draw_all(
+    table: pd.DataFrame, folder: Path, size: int, progress: Callable[[int, int], None], workers: int = 2
+) -> np.ndarray:
     """Draws every row, uint8 (rows, size, size, 3); shards already in `folder` are kept, so that a stopped run goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     images = np.empty((len(table), size, size, 3), np.uint8)
@@ -124,7 +175,7 @@ def draw_all(table: pd.DataFrame, folder: Path, size: int, progress: Callable[[i
 
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(table), SHARD):
-            part = table.iloc[start:start + SHARD]
+            part = table.iloc[start : start + SHARD]
             path = folder / f"{start:06d}.npy"
             if path.exists():
                 shard = np.load(path)
@@ -132,6 +183,6 @@ def draw_all(table: pd.DataFrame, folder: Path, size: int, progress: Callable[[i
                 shard = np.stack(list(pool.map(one, part.itertuples())))
                 np.save(path.with_suffix(".part.npy"), shard)
                 path.with_suffix(".part.npy").rename(path)
-            images[start:start + len(part)] = shard
+            images[start : start + len(part)] = shard
             progress(start + len(part), len(table))
     return images

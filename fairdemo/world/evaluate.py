@@ -26,7 +26,12 @@ from fairdemo.world import build, parts
 from fairdemo.world.professions import SKEWS
 
 MEASURED = ROOT / "assets" / "measured.json"
-CONCEPTS = ("aligned: gender, professions alone", "aligned: gender", "soft tokens: gender, professions alone", "soft tokens: gender")
+CONCEPTS = (
+    "aligned: gender, professions alone",
+    "aligned: gender",
+    "soft tokens: gender, professions alone",
+    "soft tokens: gender",
+)
 
 
 class Bench:
@@ -35,9 +40,13 @@ class Bench:
     def __init__(self, work: Path):
         self.work = work
         self.studio = Studio("embedded", "cpu")
-        self.checker = load_weights(parts.PartsChecker(), ROOT / "assets/classifier/parts_checker.safetensors")
+        self.checker = load_weights(
+            parts.PartsChecker(), ROOT / "assets/classifier/parts_checker.safetensors"
+        )
 
-    def draw(self, prompt: str, wanted: list[tuple[int, tuple[str, ...]]], seed: int = 1) -> list[Image.Image]:
+    def draw(
+        self, prompt: str, wanted: list[tuple[int, tuple[str, ...]]], seed: int = 1
+    ) -> list[Image.Image]:
         profile = self.studio.profile
         return self.studio.generator.draw(prompt, seed, wanted, profile.steps, profile.guidance)
 
@@ -45,7 +54,11 @@ class Bench:
 def share(flags) -> dict[str, float | int | list[float]]:
     """A proportion with its count and 95 % interval."""
     flags = np.asarray(flags, bool)
-    return {"share": round(float(flags.mean()), 4), "n": len(flags), "interval": [round(v, 4) for v in measure.interval(int(flags.sum()), len(flags))]}
+    return {
+        "share": round(float(flags.mean()), 4),
+        "n": len(flags),
+        "interval": [round(v, 4) for v in measure.interval(int(flags.sum()), len(flags))],
+    }
 
 
 def portraits(bench: Bench) -> dict:
@@ -93,10 +106,15 @@ def classifier(bench: Bench) -> dict:
         true, said = [truth[a][i] for i in seen], [read[i].label(a) for i in seen]
         used = classes[1:] if a == "age" else classes
         matrix = confusion_matrix(true, said, labels=used)
-        result[a] = {"accuracy": round(accuracy_score(true, said), 4), "recall": {c: round(matrix[k, k] / matrix[k].sum(), 4) for k, c in enumerate(used)},
-                     "confusion": matrix.tolist()}
+        result[a] = {
+            "accuracy": round(accuracy_score(true, said), 4),
+            "recall": {c: round(matrix[k, k] / matrix[k].sum(), 4) for k, c in enumerate(used)},
+            "confusion": matrix.tolist(),
+        }
         if a == "age":
-            result[a]["within_one_group"] = round(float(np.mean([abs(AGES.index(t) - AGES.index(r)) <= 1 for t, r in zip(true, said)])), 4)
+            result[a]["within_one_group"] = round(
+                float(np.mean([abs(AGES.index(t) - AGES.index(r)) <= 1 for t, r in zip(true, said)])), 4
+            )
     return result
 
 
@@ -108,10 +126,16 @@ def faces(bench: Bench) -> dict:
     whole: dict[str, list[bool]] = {name: [] for name in one}
     for k, profession in enumerate(tqdm(PROFESSIONS, desc="faces")):
         images = bench.draw(photo_of(profession), [(i, r) for r in routes for i in range(8)], seed=k)
-        for flags, found in ((one, [len(f) == 1 for f in bench.studio.reader.detector.detect(images)]), (whole, list(parts.whole(bench.checker, np.stack(images))))):
+        for flags, found in (
+            (one, [len(f) == 1 for f in bench.studio.reader.detector.detect(images)]),
+            (whole, list(parts.whole(bench.checker, np.stack(images)))),
+        ):
             for j, name in enumerate(flags):
-                flags[name] += found[8 * j:8 * j + 8]
-    return {name: {"all": share(sum(flags.values(), [])), **{r: share(f) for r, f in flags.items()}} for name, flags in (("one_face", one), ("whole", whole))}
+                flags[name] += found[8 * j : 8 * j + 8]
+    return {
+        name: {"all": share(sum(flags.values(), [])), **{r: share(f) for r, f in flags.items()}}
+        for name, flags in (("one_face", one), ("whole", whole))
+    }
 
 
 def adapters(bench: Bench, n: int = 16) -> dict:
@@ -120,10 +144,16 @@ def adapters(bench: Bench, n: int = 16) -> dict:
     groups = [a for a in bench.studio.adapters if len(a.cell) == 2]
     hits: dict[str, list[bool]] = {a.name: [] for a in groups}
     for seed, profession in enumerate(tqdm(build.HELD_OUT, desc="adapters")):
-        read = bench.studio.reader.read(bench.draw(photo_of(profession), [(i, (a.name,)) for a in groups for i in range(n)], seed))
+        read = bench.studio.reader.read(
+            bench.draw(photo_of(profession), [(i, (a.name,)) for a in groups for i in range(n)], seed)
+        )
         for k, a in enumerate(groups):
-            hits[a.name] += [bool(f) and (f[0].race, f[0].gender) == a.cell for f in read[n * k:n * (k + 1)]]
-    return {name: share(h) for name, h in hits.items()} | {"all": share([x for h in hits.values() for x in h])}
+            hits[a.name] += [
+                bool(f) and (f[0].race, f[0].gender) == a.cell for f in read[n * k : n * (k + 1)]
+            ]
+    return {name: share(h) for name, h in hits.items()} | {
+        "all": share([x for h in hits.values() for x in h])
+    }
 
 
 def learned_bias(bench: Bench, n: int = 100) -> dict:
@@ -137,25 +167,46 @@ def learned_bias(bench: Bench, n: int = 100) -> dict:
         shares.append(counts["Female"] / max(1, counts.total()))
     generated = np.array(shares)
     strength = np.abs(generated - 0.5).mean() / np.abs(corpus - 0.5).mean()
-    return {"n_per_profession": n, "guidance": bench.studio.profile.guidance, "rank_correlation": round(float(spearmanr(corpus, generated).statistic), 4),
-            "mean_difference": round(float(np.abs(corpus - generated).mean()), 4), "amplification": round(float(strength), 3),
-            "women": {p: {"corpus": float(c), "generated": round(float(s), 3)} for p, c, s in zip(PROFESSIONS, corpus, generated)}}
+    return {
+        "n_per_profession": n,
+        "guidance": bench.studio.profile.guidance,
+        "rank_correlation": round(float(spearmanr(corpus, generated).statistic), 4),
+        "mean_difference": round(float(np.abs(corpus - generated).mean()), 4),
+        "amplification": round(float(strength), 3),
+        "women": {
+            p: {"corpus": float(c), "generated": round(float(s), 3)}
+            for p, c, s in zip(PROFESSIONS, corpus, generated)
+        },
+    }
 
 
 def targets(bench: Bench, n: int = 240) -> dict:
-    """"a photo of a doctor", n = 240: uniform gives bias(P) <= 0.10 for gender, <= 0.08 for race, baseline >= 0.5 for gender;
+    """ "a photo of a doctor", n = 240: uniform gives bias(P) <= 0.10 for gender, <= 0.08 for race, baseline >= 0.5 for gender;
     70 % women gives 0.70 +- 0.06."""
     result = {}
-    for name, target in {"uniform": {"race": dict.fromkeys(CLASSES["race"], 1 / 6), "gender": dict.fromkeys(CLASSES["gender"], 1 / 2)},
-                         "women 70": {"gender": {"Female": 0.7, "Male": 0.3}}}.items():
+    for name, target in {
+        "uniform": {
+            "race": dict.fromkeys(CLASSES["race"], 1 / 6),
+            "gender": dict.fromkeys(CLASSES["gender"], 1 / 2),
+        },
+        "women 70": {"gender": {"Female": 0.7, "Male": 0.3}},
+    }.items():
         plan = bench.studio.plan("a photo of a doctor", target, n, 3)
         with tqdm(total=n, desc=name) as bar:
             for grown in bench.studio.run(plan):
                 bar.update(len(grown.pairs) - bar.n)
         summary = plan.comparison.summary()
         women = summary["debiased"]["gender"]
-        result[name] = {"bias": summary["bias"], "no_face": {s: summary[s]["no_face"] for s in ("baseline", "debiased")}, "debiased_race": summary["debiased"]["race"],
-                        "women": {s: round(summary[s]["gender"]["Female"] / sum(summary[s]["gender"].values()), 4) for s in ("baseline", "debiased")}, "n": sum(women.values())}
+        result[name] = {
+            "bias": summary["bias"],
+            "no_face": {s: summary[s]["no_face"] for s in ("baseline", "debiased")},
+            "debiased_race": summary["debiased"]["race"],
+            "women": {
+                s: round(summary[s]["gender"]["Female"] / sum(summary[s]["gender"].values()), 4)
+                for s in ("baseline", "debiased")
+            },
+            "n": sum(women.values()),
+        }
     return result
 
 
@@ -165,22 +216,37 @@ def explicit(bench: Bench, n: int = 8) -> dict:
     hits: dict[str, list[bool]] = {a: [] for a in CLASSES}
     people = itertools.product(CLASSES["race"], (("Female", "woman"), ("Male", "man")), bands.items())
     for seed, (race, (gender, noun), (word, groups)) in enumerate(tqdm(list(people), desc="explicit")):
-        for f in bench.studio.reader.read(bench.draw(photo_of(f"{word} {race} {noun}"), [(i, ()) for i in range(n)], seed)):
+        for f in bench.studio.reader.read(
+            bench.draw(photo_of(f"{word} {race} {noun}"), [(i, ()) for i in range(n)], seed)
+        ):
             hits["race"].append(bool(f) and f[0].race == race)
             hits["gender"].append(bool(f) and f[0].gender == gender)
             hits["age"].append(bool(f) and f[0].age in groups)
     return {a: share(h) for a, h in hits.items()} | {"age_groups_that_count": bands}
 
 
-def drawn_through(bench: Bench, routes: list[tuple[str, ...]], prompt: str, seed: int, n: int) -> list[list[Drawn]]:
+def drawn_through(
+    bench: Bench, routes: list[tuple[str, ...]], prompt: str, seed: int, n: int
+) -> list[list[Drawn]]:
     """n images of a prompt through each route, all from the same noise."""
-    drawn = bench.studio.fresh(prompt, seed, [(i, route) for route in routes for i in range(n)], bench.studio.profile.steps, bench.studio.profile.guidance)
-    return [drawn[n * k:n * (k + 1)] for k in range(len(routes))]
+    drawn = bench.studio.fresh(
+        prompt,
+        seed,
+        [(i, route) for route in routes for i in range(n)],
+        bench.studio.profile.steps,
+        bench.studio.profile.guidance,
+    )
+    return [drawn[n * k : n * (k + 1)] for k in range(len(routes))]
 
 
 def mean_bias(walls: list[list[Drawn]], attribute: str) -> dict[str, float | int | list[float]]:
     """bias(P) of each prompt's images, averaged over prompts."""
-    values = [measure.bias({c: sum(d.faces[0].label(attribute) == c for d in wall if d.faces) for c in CLASSES[attribute]}) for wall in walls]
+    values = [
+        measure.bias(
+            {c: sum(d.faces[0].label(attribute) == c for d in wall if d.faces) for c in CLASSES[attribute]}
+        )
+        for wall in walls
+    ]
     mean = measure.mean(values)
     return {"mean": round(mean.value, 4), "prompts": mean.n, "interval": [round(v, 4) for v in mean.interval]}
 
@@ -192,35 +258,66 @@ def aligned(bench: Bench, n: int = 64) -> dict:
     routes = [(), *((a.name,) for a in bench.studio.adapters if a.method and not a.cell)]
     seen: dict[tuple[str, ...], list[list[Drawn]]] = {route: [] for route in routes}
     again: list[list[Drawn]] = []
-    prompts = [(p, photo_of(p) + (" reading", ", oil painting")[k % 2]) for k, p in enumerate(PROFESSIONS[1::2])]
+    prompts = [
+        (p, photo_of(p) + (" reading", ", oil painting")[k % 2]) for k, p in enumerate(PROFESSIONS[1::2])
+    ]
     for seed, (_, prompt) in enumerate(tqdm(prompts, desc="aligned")):
         for walls, wall in zip(seen.values(), drawn_through(bench, routes, prompt, 3000 + seed, n)):
             walls.append(wall)
         again += drawn_through(bench, [()], prompt, 4000 + seed, n)
 
     def likeness(some: list[list[Drawn]], others: list[list[Drawn]]) -> float:
-        return round(float(np.mean([np.dot(a.look, b.look) for x, y in zip(some, others) for a, b in zip(x, y)])), 4)
+        return round(
+            float(np.mean([np.dot(a.look, b.look) for x, y in zip(some, others) for a, b in zip(x, y)])), 4
+        )
 
-    chance = {a: round(float(np.mean([measure.bias(dict(enumerate(row))) for row in np.random.default_rng(0).multinomial(n, np.full(len(CLASSES[a]), 1 / len(CLASSES[a])), 4000)])), 4)
-              for a in ("gender", "race")}
+    chance = {
+        a: round(
+            float(
+                np.mean(
+                    [
+                        measure.bias(dict(enumerate(row)))
+                        for row in np.random.default_rng(0).multinomial(
+                            n, np.full(len(CLASSES[a]), 1 / len(CLASSES[a])), 4000
+                        )
+                    ]
+                )
+            ),
+            4,
+        )
+        for a in ("gender", "race")
+    }
     result: dict = {"n_per_prompt": n, "bias_by_chance": chance}
     for route, walls in seen.items():
         faces = [d.faces[0] for wall in walls for d in wall if d.faces]
         result[" ".join(route) or "baseline"] = {
-            "gender_bias": mean_bias(walls, "gender"), "race_bias": mean_bias(walls, "race"), "women": share([f.gender == "Female" for f in faces]), "from_40": share([AGES.index(f.age) >= 3 for f in faces]),
+            "gender_bias": mean_bias(walls, "gender"),
+            "race_bias": mean_bias(walls, "race"),
+            "women": share([f.gender == "Female" for f in faces]),
+            "from_40": share([AGES.index(f.age) >= 3 for f in faces]),
             "one_face": share([len(d.faces) == 1 for wall in walls for d in wall]),
-            "profession_shown": share([d.subject == profession for (profession, _), wall in zip(prompts, walls) for d in wall]), "like_twin": likeness(walls, again if not route else seen[()])}
+            "profession_shown": share(
+                [d.subject == profession for (profession, _), wall in zip(prompts, walls) for d in wall]
+            ),
+            "like_twin": likeness(walls, again if not route else seen[()]),
+        }
     return result
 
 
 def concepts(bench: Bench, n: int = 64) -> dict:
     """Many concepts (arXiv 2311.07604, section 5): mean bias(P) for gender over two families of prompts, professions and attributes, of the baseline and of `CONCEPTS`: LoRA and soft tokens,
     each trained on the first family alone, and trained on with both; n images a prompt."""
-    families = {"professions": [photo_of(p) for p in PROFESSIONS[0::4]], "attributes": [photo_of(f"{a} person") for a in ATTRIBUTES]}
+    families = {
+        "professions": [photo_of(p) for p in PROFESSIONS[0::4]],
+        "attributes": [photo_of(f"{a} person") for a in ATTRIBUTES],
+    }
     routes = [(), *((name,) for name in CONCEPTS)]
     result: dict = {" ".join(route) or "baseline": {} for route in routes}
     for family, prompts in families.items():
-        by_prompt = [drawn_through(bench, routes, prompt, 6000 + seed, n) for seed, prompt in enumerate(tqdm(prompts, desc=family))]
+        by_prompt = [
+            drawn_through(bench, routes, prompt, 6000 + seed, n)
+            for seed, prompt in enumerate(tqdm(prompts, desc=family))
+        ]
         for found, walls in zip(result.values(), zip(*by_prompt)):
             found[family] = mean_bias(list(walls), "gender")
     return {"n_per_prompt": n, **result}
@@ -241,14 +338,35 @@ def varied(bench: Bench, n: int = 192) -> dict:
         drawn = bench.studio.fresh(prompt, 5000 + k, wanted, *settings)
         halves = {"_baseline": drawn[:n], "": drawn[n:]}
         sides = [[d.faces[0] for d in half if d.faces] for half in halves.values()]
-        wide = [f for f in build.read_faces(bench.studio.reader, portraits_[np.flatnonzero(table.race == race)]) if f]
+        wide = [
+            f
+            for f in build.read_faces(bench.studio.reader, portraits_[np.flatnonzero(table.race == race)])
+            if f
+        ]
         vectors = [np.stack([f.embedding for f in some]) for some in (*sides, wide)]
         before, after, goal = (measure.likeness(v) for v in vectors)
-        closed = [(b - a) / (b - w) for b, a, w in zip(*(resampled(v, seed) for seed, v in enumerate(vectors)))]
-        result[race] = {name: {"similarity": round(e.value, 4), "n": e.n, "interval": [round(v, 4) for v in e.interval]} for name, e in (("baseline", before), ("varied", after), ("wide corpus", goal))}
-        result[race] |= {"gap_closed": round((before.value - after.value) / (before.value - goal.value), 4), "gap_closed_interval": [round(float(v), 4) for v in np.quantile(closed, [0.025, 0.975])],
-                         "face_found": share([bool(d.faces) for d in drawn[n:]]), **{f"race_right{which}": share([f.race == race for f in side]) for which, side in zip(halves, sides)},
-                         **{f"whole{which}": share(list(parts.whole(bench.checker, np.stack([np.asarray(d.image) for d in half])))) for which, half in halves.items()}}
+        closed = [
+            (b - a) / (b - w) for b, a, w in zip(*(resampled(v, seed) for seed, v in enumerate(vectors)))
+        ]
+        result[race] = {
+            name: {"similarity": round(e.value, 4), "n": e.n, "interval": [round(v, 4) for v in e.interval]}
+            for name, e in (("baseline", before), ("varied", after), ("wide corpus", goal))
+        }
+        result[race] |= {
+            "gap_closed": round((before.value - after.value) / (before.value - goal.value), 4),
+            "gap_closed_interval": [round(float(v), 4) for v in np.quantile(closed, [0.025, 0.975])],
+            "face_found": share([bool(d.faces) for d in drawn[n:]]),
+            **{
+                f"race_right{which}": share([f.race == race for f in side])
+                for which, side in zip(halves, sides)
+            },
+            **{
+                f"whole{which}": share(
+                    list(parts.whole(bench.checker, np.stack([np.asarray(d.image) for d in half])))
+                )
+                for which, half in halves.items()
+            },
+        }
     return result
 
 
@@ -268,10 +386,29 @@ def adjusted(bench: Bench) -> dict:
     the first and of the last ten iterations. Curves and the gradients' sizes over the sampler's steps are drawn in docs/adjusted.png."""
     path = bench.work / "soft_reader.safetensors"
     reader, _ = prepared(bench.studio, Config(("a person",), {"gender": {"Female": 0.5, "Male": 0.5}}), path)
-    return against_naive.compare(bench.studio.profile, reader, bench.work / "adjusted.csv", ROOT / "docs" / "adjusted.png")
+    return against_naive.compare(
+        bench.studio.profile, reader, bench.work / "adjusted.csv", ROOT / "docs" / "adjusted.png"
+    )
 
 
-CHECKS: dict[str, Callable[[Bench], dict]] = {f.__name__: f for f in (portraits, checker, classifier, subjects, faces, adapters, targets, explicit, learned_bias, aligned, concepts, varied, adjusted)}
+CHECKS: dict[str, Callable[[Bench], dict]] = {
+    f.__name__: f
+    for f in (
+        portraits,
+        checker,
+        classifier,
+        subjects,
+        faces,
+        adapters,
+        targets,
+        explicit,
+        learned_bias,
+        aligned,
+        concepts,
+        varied,
+        adjusted,
+    )
+}
 
 
 def evaluate(work: Path, only: str | None) -> None:

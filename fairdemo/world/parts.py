@@ -34,7 +34,7 @@ class PartsChecker(nn.Module):
 
 def middle(images: np.ndarray) -> np.ndarray:
     """The part of 128 px images (n, 128, 128, 3) that holds eyes, nose and mouth: (n, 64, 64, 3)."""
-    return images[:, TOP:TOP + SIDE, LEFT:LEFT + SIDE]
+    return images[:, TOP : TOP + SIDE, LEFT : LEFT + SIDE]
 
 
 def damage(patch: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
@@ -48,15 +48,31 @@ def damage(patch: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray
         across, along = rng.uniform(0.8, 1.6), rng.uniform(2.2, 4.5)
         sigma = (across, along, 0) if rng.random() < 0.5 else (along, across, 0)
         flow = [gaussian_filter(rng.normal(size=(SIDE, SIDE)), 3) * rng.uniform(15, 35) for _ in range(2)]
-        changed = np.stack([map_coordinates(gaussian_filter(source, sigma)[..., c], [gy + flow[0], gx + flow[1]], order=1, mode="nearest") for c in range(3)], -1)
+        changed = np.stack(
+            [
+                map_coordinates(
+                    gaussian_filter(source, sigma)[..., c],
+                    [gy + flow[0], gx + flow[1]],
+                    order=1,
+                    mode="nearest",
+                )
+                for c in range(3)
+            ],
+            -1,
+        )
     elif kind == "drop":  # skin where the part was
         changed = gaussian_filter(source, (7, 7, 0)) + rng.normal(0, 2, source.shape)
     else:  # doubled: the part stands again beside itself; misplaced: it stands elsewhere
         angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(5, 9)
         dy, dx = reach * np.sin(angle), reach * np.cos(angle)
-        moved = np.stack([map_coordinates(source[..., c], [gy - dy, gx - dx], order=1, mode="nearest") for c in range(3)], -1)
+        moved = np.stack(
+            [map_coordinates(source[..., c], [gy - dy, gx - dx], order=1, mode="nearest") for c in range(3)],
+            -1,
+        )
         there = np.clip(1.6 - 1.1 * np.hypot((gx - x - dx) / rx, (gy - y - dy) / ry), 0, 1)[..., None]
-        below = source if kind == "double" else source * (1 - mask) + gaussian_filter(source, (7, 7, 0)) * mask
+        below = (
+            source if kind == "double" else source * (1 - mask) + gaussian_filter(source, (7, 7, 0)) * mask
+        )
         if kind == "double":
             return np.clip(source * (1 - 0.6 * there) + moved * 0.6 * there, 0, 255).astype(np.uint8)
         return np.clip(below * (1 - there) + moved * there, 0, 255).astype(np.uint8)
@@ -69,7 +85,9 @@ def spoiled(patches: np.ndarray, seed: int) -> np.ndarray:
     return np.stack([damage(p, DAMAGES[rng.integers(len(DAMAGES))], rng) for p in patches])
 
 
-def train(whole: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3) -> Iterator[tuple[int, int, float, PartsChecker]]:
+def train(
+    whole: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3
+) -> Iterator[tuple[int, int, float, PartsChecker]]:
     """Trains on whole patches (n, 64, 64, 3), half of each batch damaged anew."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -77,7 +95,10 @@ def train(whole: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float
     rules = [torch.optim.AdamW(network.parameters(), peak, weight_decay=0.02, fused=True)]
     labels = torch.cat([torch.ones(batch // 2), torch.zeros(batch // 2)])
     for step in range(steps):
-        good, bad = whole[rng.integers(len(whole), size=batch // 2)], whole[rng.integers(len(whole), size=batch // 2)]
+        good, bad = (
+            whole[rng.integers(len(whole), size=batch // 2)],
+            whole[rng.integers(len(whole), size=batch // 2)],
+        )
         x = to_tensor(np.concatenate([good, spoiled(bad, int(rng.integers(2**31)))]))
         dy, dx = rng.integers(-2, 3, 2)
         x = torch.roll(x, (int(dy), int(dx)), (2, 3))
@@ -97,4 +118,6 @@ def train(whole: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float
 def whole(network: PartsChecker, images: np.ndarray, batch: int = 128) -> np.ndarray:
     """Which 128 px images (n, 128, 128, 3) have both eyes, nose and mouth whole, as the network sees it; bool (n,)."""
     patches = middle(images)
-    return np.concatenate([(network(to_tensor(patches[i:i + batch])) > 0).numpy() for i in range(0, len(patches), batch)])
+    return np.concatenate(
+        [(network(to_tensor(patches[i : i + batch])) > 0).numpy() for i in range(0, len(patches), batch)]
+    )

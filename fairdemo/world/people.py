@@ -29,10 +29,22 @@ import numpy as np
 from fairdemo.attributes import ADULT_AGES, GENDERS, RACES
 from fairdemo.world.portrait import Person
 
-HAIR_COLOURS = {"black": (24, 20, 20), "dark brown": (50, 34, 26), "brown": (86, 56, 36), "light brown": (128, 88, 56),
-                "blond": (206, 166, 106), "red": (150, 66, 30)}
-IRIS_COLOURS = {"dark brown": (52, 32, 22), "brown": (80, 52, 32), "hazel": (98, 86, 50), "green": (94, 112, 72),
-                "blue": (84, 120, 150), "grey": (110, 130, 140)}
+HAIR_COLOURS = {
+    "black": (24, 20, 20),
+    "dark brown": (50, 34, 26),
+    "brown": (86, 56, 36),
+    "light brown": (128, 88, 56),
+    "blond": (206, 166, 106),
+    "red": (150, 66, 30),
+}
+IRIS_COLOURS = {
+    "dark brown": (52, 32, 22),
+    "brown": (80, 52, 32),
+    "hazel": (98, 86, 50),
+    "green": (94, 112, 72),
+    "blue": (84, 120, 150),
+    "grey": (110, 130, 140),
+}
 TEXTURES = ("straight", "wavy", "curly", "coily")
 
 
@@ -58,22 +70,136 @@ class Traits:
 
 
 TRAITS = {
-    "Asian": Traits((64, 10.0, 20.0), 1.12, 0.95, -0.55, -0.10, -0.022, 1.04, 1.045, 0.296, 0.115, 0.40, (0.80, 0.18, 0.02, 0), (0.82, 0.17, 0.01, 0, 0, 0), (0.78, 0.22, 0, 0, 0, 0), 46),
-    "Black": Traits((37, 12.0, 16.0), 1.34, 0.95, -0.50, -0.05, -0.010, 1.42, 1.00, 0.293, 0.05, 0.95, (0, 0.03, 0.22, 0.75), (0.88, 0.12, 0, 0, 0, 0), (0.80, 0.20, 0, 0, 0, 0), 46),
-    "Indian": Traits((49, 13.0, 21.0), 1.05, 1.02, 0.15, 0.20, 0.012, 1.14, 0.970, 0.283, 0.05, 0.97, (0.32, 0.52, 0.15, 0.01), (0.82, 0.17, 0.01, 0, 0, 0), (0.62, 0.36, 0.02, 0, 0, 0), 43),
-    "Latinx": Traits((58, 13.5, 19.0), 1.15, 0.97, -0.10, -0.05, -0.004, 1.14, 1.035, 0.287, 0.075, 0.88, (0.44, 0.42, 0.12, 0.02), (0.38, 0.46, 0.14, 0.02, 0, 0), (0.42, 0.46, 0.10, 0.02, 0, 0), 43),
-    "Middle Eastern": Traits((61, 10.5, 16.5), 1.00, 1.11, 0.75, 0.50, 0.032, 0.98, 0.985, 0.281, 0.03, 0.98, (0.12, 0.50, 0.36, 0.02), (0.44, 0.42, 0.12, 0.02, 0, 0), (0.28, 0.46, 0.18, 0.05, 0.03, 0), 42),
-    "White": Traits((70, 11.0, 12.5), 0.90, 1.02, 0.30, 0.0, 0.016, 0.86, 0.985, 0.282, 0.03, 0.97, (0.42, 0.44, 0.13, 0.01), (0.03, 0.18, 0.30, 0.22, 0.21, 0.06), (0.06, 0.18, 0.18, 0.14, 0.34, 0.10), 42),
+    "Asian": Traits(
+        (64, 10.0, 20.0),
+        1.12,
+        0.95,
+        -0.55,
+        -0.10,
+        -0.022,
+        1.04,
+        1.045,
+        0.296,
+        0.115,
+        0.40,
+        (0.80, 0.18, 0.02, 0),
+        (0.82, 0.17, 0.01, 0, 0, 0),
+        (0.78, 0.22, 0, 0, 0, 0),
+        46,
+    ),
+    "Black": Traits(
+        (37, 12.0, 16.0),
+        1.34,
+        0.95,
+        -0.50,
+        -0.05,
+        -0.010,
+        1.42,
+        1.00,
+        0.293,
+        0.05,
+        0.95,
+        (0, 0.03, 0.22, 0.75),
+        (0.88, 0.12, 0, 0, 0, 0),
+        (0.80, 0.20, 0, 0, 0, 0),
+        46,
+    ),
+    "Indian": Traits(
+        (49, 13.0, 21.0),
+        1.05,
+        1.02,
+        0.15,
+        0.20,
+        0.012,
+        1.14,
+        0.970,
+        0.283,
+        0.05,
+        0.97,
+        (0.32, 0.52, 0.15, 0.01),
+        (0.82, 0.17, 0.01, 0, 0, 0),
+        (0.62, 0.36, 0.02, 0, 0, 0),
+        43,
+    ),
+    "Latinx": Traits(
+        (58, 13.5, 19.0),
+        1.15,
+        0.97,
+        -0.10,
+        -0.05,
+        -0.004,
+        1.14,
+        1.035,
+        0.287,
+        0.075,
+        0.88,
+        (0.44, 0.42, 0.12, 0.02),
+        (0.38, 0.46, 0.14, 0.02, 0, 0),
+        (0.42, 0.46, 0.10, 0.02, 0, 0),
+        43,
+    ),
+    "Middle Eastern": Traits(
+        (61, 10.5, 16.5),
+        1.00,
+        1.11,
+        0.75,
+        0.50,
+        0.032,
+        0.98,
+        0.985,
+        0.281,
+        0.03,
+        0.98,
+        (0.12, 0.50, 0.36, 0.02),
+        (0.44, 0.42, 0.12, 0.02, 0, 0),
+        (0.28, 0.46, 0.18, 0.05, 0.03, 0),
+        42,
+    ),
+    "White": Traits(
+        (70, 11.0, 12.5),
+        0.90,
+        1.02,
+        0.30,
+        0.0,
+        0.016,
+        0.86,
+        0.985,
+        0.282,
+        0.03,
+        0.97,
+        (0.42, 0.44, 0.13, 0.01),
+        (0.03, 0.18, 0.30, 0.22, 0.21, 0.06),
+        (0.06, 0.18, 0.18, 0.14, 0.34, 0.10),
+        42,
+    ),
 }
-_DEVIATION = dict(skin=(4.8, 1.1, 1.7), nose_width=0.080, nose_length=0.048, nose_bridge=0.24, nose_tip=0.28,
-                  nose_projection=0.012, lip_fullness=0.11, face_width=0.022, eye_spacing=0.007, eye_tilt=0.038)
+_DEVIATION = dict(
+    skin=(4.8, 1.1, 1.7),
+    nose_width=0.080,
+    nose_length=0.048,
+    nose_bridge=0.24,
+    nose_tip=0.28,
+    nose_projection=0.012,
+    lip_fullness=0.11,
+    face_width=0.022,
+    eye_spacing=0.007,
+    eye_tilt=0.038,
+)
 
 # Styles a texture of hair is worn in, with weights, by gender.
 STYLES = {
-    "Female": {"straight": {"straight": 5, "bob": 3, "bun": 2}, "wavy": {"wavy": 6, "bob": 2, "bun": 2},
-               "curly": {"curly": 8, "bun": 2}, "coily": {"afro": 4, "short coily": 1.5, "locs": 2.5, "bun": 2}},
-    "Male": {"straight": {"short": 4, "side part": 5, "buzz": 1}, "wavy": {"short": 5, "side part": 4, "buzz": 1},
-             "curly": {"short": 4, "short coily": 4, "curly": 0.7, "buzz": 1.5}, "coily": {"short coily": 5, "buzz": 3, "afro": 1.2, "locs": 1}},
+    "Female": {
+        "straight": {"straight": 5, "bob": 3, "bun": 2},
+        "wavy": {"wavy": 6, "bob": 2, "bun": 2},
+        "curly": {"curly": 8, "bun": 2},
+        "coily": {"afro": 4, "short coily": 1.5, "locs": 2.5, "bun": 2},
+    },
+    "Male": {
+        "straight": {"short": 4, "side part": 5, "buzz": 1},
+        "wavy": {"short": 5, "side part": 4, "buzz": 1},
+        "curly": {"short": 4, "short coily": 4, "curly": 0.7, "buzz": 1.5},
+        "coily": {"short coily": 5, "buzz": 3, "afro": 1.2, "locs": 1},
+    },
 }
 
 
@@ -85,13 +211,17 @@ def _choose(rng: np.random.Generator, options, weights=None):
 
 def tint(rng: np.random.Generator, saturation=(0.1, 0.6), value=(0.25, 0.85)) -> tuple[int, int, int]:
     """A random colour, sRGB 0-255."""
-    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value)))
+    return tuple(
+        int(255 * c) for c in colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+    )
 
 
 def years(rng: np.random.Generator, group: str) -> float:
     """An age in years inside an adult age group; "60+" means 60 to 78."""
     if group not in ADULT_AGES:
-        raise ValueError(f"age group must be one of {', '.join(ADULT_AGES)}: this world draws adults only; got {group!r}")
+        raise ValueError(
+            f"age group must be one of {', '.join(ADULT_AGES)}: this world draws adults only; got {group!r}"
+        )
     low = int(group[:2])
     return rng.uniform(low, 78 if group == "60+" else low + 10)
 
@@ -102,7 +232,9 @@ def sample(rng: np.random.Generator, race: str, gender: str, age: float, homogen
     `homogenised` draws from the narrowed groups of the biased corpus (see `homogenise`).
     """
     if race not in RACES or gender not in GENDERS:
-        raise ValueError(f"race must be one of {', '.join(RACES)} and gender one of {', '.join(GENDERS)}; got {race!r}, {gender!r}")
+        raise ValueError(
+            f"race must be one of {', '.join(RACES)} and gender one of {', '.join(GENDERS)}; got {race!r}, {gender!r}"
+        )
     t = TRAITS[race]
     man = gender == "Male"
 
@@ -123,30 +255,80 @@ def sample(rng: np.random.Generator, race: str, gender: str, age: float, homogen
     if man and chance(0.55 * max(0.0, thinning - 0.35)):
         hair = "bald"
     grey = float(np.clip((age - normal(t.greying, 4.0)) / 24, 0, 1))
-    face = _choose(rng, ("shaven", "stubble", "beard", "moustache", "short beard"), (0.42, 0.22, 0.17, 0.08, 0.11)) if man else "shaven"
+    face = (
+        _choose(
+            rng, ("shaven", "stubble", "beard", "moustache", "short beard"), (0.42, 0.22, 0.17, 0.08, 0.11)
+        )
+        if man
+        else "shaven"
+    )
     person = Person(
-        age=age, face_width=trait("face_width"), face_height=normal(0.985 if not man else 1.01, 0.02),
-        jaw_width=normal(1.05 if man else 0.89, 0.04), chin_width=normal(1.14 if man else 0.88, 0.08), chin_length=normal(0.02 if man else 0.0, 0.018),
-        cheekbone=normal(1.0, 0.07), fullness=float(np.clip(rng.normal(0.35, 0.28), 0, 1)), nose_width=trait("nose_width") * (1.02 if man else 0.98),
-        nose_length=trait("nose_length"), nose_projection=trait("nose_projection"), nose_bridge=trait("nose_bridge"),
-        nose_tip=trait("nose_tip"), eye_spacing=trait("eye_spacing"), eye_size=normal(1.03 if man else 1.10, 0.04),
-        eye_opening=normal(0.070 if man else 0.077, 0.005), eye_tilt=trait("eye_tilt"),
-        eyelid_fold=1.0 if chance(t.fold) else float(rng.uniform(0, 0.25)), eyelid_hood=float(np.clip(rng.normal(0.2, 0.3), 0, 1)),
-        brow_thickness=normal(1.25 if man else 0.80, 0.15), brow_height=normal(0.178 if man else 0.196, 0.009),
-        brow_arch=normal(0.65 if man else 1.15, 0.25), brow_tilt=normal(-0.2, 0.2), lip_fullness=trait("lip_fullness") * (0.96 if man else 1.05),
-        lip_width=normal(1.0, 0.06), ear_size=rng.uniform(0.88, 1.1), asymmetry=normal(0, 0.4), neck=normal(0.345 if man else 0.27, 0.012),
-        shoulders=normal(1.06 if man else 0.90, 0.03), skin_lightness=skin[0], skin_redness=skin[1], skin_yellowness=skin[2],
-        blush=rng.uniform(0.3, 0.9), freckles=float(chance(0.3) and skin[0] > 62) * rng.uniform(0.4, 1.0),
-        lipstick=0.0 if man else float(chance(0.5)) * rng.uniform(0.2, 0.7), lashes=normal(0.12 if man else 0.85, 0.12),
-        iris=IRIS_COLOURS[_choose(rng, IRIS_COLOURS, t.iris)], hair=hair, hair_colour=HAIR_COLOURS[_choose(rng, HAIR_COLOURS, t.hair)],
-        hair_volume=rng.random(), hair_length=rng.random(), hair_part=_choose(rng, (-1.0, -0.6, 0.0, 0.6, 1.0)), grey=grey,
-        recession=thinning, beard={"beard": rng.uniform(0.5, 1.0), "short beard": rng.uniform(0.2, 0.45)}.get(face, 0.0),
-        moustache={"beard": rng.uniform(0.6, 1.0), "short beard": 0.4, "moustache": rng.uniform(0.7, 1.0)}.get(face, 0.0),
+        age=age,
+        face_width=trait("face_width"),
+        face_height=normal(0.985 if not man else 1.01, 0.02),
+        jaw_width=normal(1.05 if man else 0.89, 0.04),
+        chin_width=normal(1.14 if man else 0.88, 0.08),
+        chin_length=normal(0.02 if man else 0.0, 0.018),
+        cheekbone=normal(1.0, 0.07),
+        fullness=float(np.clip(rng.normal(0.35, 0.28), 0, 1)),
+        nose_width=trait("nose_width") * (1.02 if man else 0.98),
+        nose_length=trait("nose_length"),
+        nose_projection=trait("nose_projection"),
+        nose_bridge=trait("nose_bridge"),
+        nose_tip=trait("nose_tip"),
+        eye_spacing=trait("eye_spacing"),
+        eye_size=normal(1.03 if man else 1.10, 0.04),
+        eye_opening=normal(0.070 if man else 0.077, 0.005),
+        eye_tilt=trait("eye_tilt"),
+        eyelid_fold=1.0 if chance(t.fold) else float(rng.uniform(0, 0.25)),
+        eyelid_hood=float(np.clip(rng.normal(0.2, 0.3), 0, 1)),
+        brow_thickness=normal(1.25 if man else 0.80, 0.15),
+        brow_height=normal(0.178 if man else 0.196, 0.009),
+        brow_arch=normal(0.65 if man else 1.15, 0.25),
+        brow_tilt=normal(-0.2, 0.2),
+        lip_fullness=trait("lip_fullness") * (0.96 if man else 1.05),
+        lip_width=normal(1.0, 0.06),
+        ear_size=rng.uniform(0.88, 1.1),
+        asymmetry=normal(0, 0.4),
+        neck=normal(0.345 if man else 0.27, 0.012),
+        shoulders=normal(1.06 if man else 0.90, 0.03),
+        skin_lightness=skin[0],
+        skin_redness=skin[1],
+        skin_yellowness=skin[2],
+        blush=rng.uniform(0.3, 0.9),
+        freckles=float(chance(0.3) and skin[0] > 62) * rng.uniform(0.4, 1.0),
+        lipstick=0.0 if man else float(chance(0.5)) * rng.uniform(0.2, 0.7),
+        lashes=normal(0.12 if man else 0.85, 0.12),
+        iris=IRIS_COLOURS[_choose(rng, IRIS_COLOURS, t.iris)],
+        hair=hair,
+        hair_colour=HAIR_COLOURS[_choose(rng, HAIR_COLOURS, t.hair)],
+        hair_volume=rng.random(),
+        hair_length=rng.random(),
+        hair_part=_choose(rng, (-1.0, -0.6, 0.0, 0.6, 1.0)),
+        grey=grey,
+        recession=thinning,
+        beard={"beard": rng.uniform(0.5, 1.0), "short beard": rng.uniform(0.2, 0.45)}.get(face, 0.0),
+        moustache={
+            "beard": rng.uniform(0.6, 1.0),
+            "short beard": 0.4,
+            "moustache": rng.uniform(0.7, 1.0),
+        }.get(face, 0.0),
         stubble={"beard": 0.6, "short beard": 0.6, "stubble": rng.uniform(0.3, 0.8)}.get(face, 0.0),
-        glasses=chance(0.12 + 0.15 * (age > 45)), glasses_colour=_choose(rng, ((28, 24, 24), (70, 44, 28), (120, 96, 60), (60, 64, 80))),
-        glasses_width=rng.uniform(0.178, 0.205), glasses_height=rng.uniform(0.13, 0.17), earrings=not man and chance(0.45),
-        garment=_choose(rng, ("tee", "shirt", "hoodie", "cardigan", "plaid") if man else ("tee", "blouse", "cardigan", "hoodie", "blouse")),
-        garment_colour=tint(rng), accent_colour=tint(rng, (0.0, 0.15), (0.75, 0.95)), backdrop_colour=tint(rng, (0.04, 0.28), (0.55, 0.88)))
+        glasses=chance(0.12 + 0.15 * (age > 45)),
+        glasses_colour=_choose(rng, ((28, 24, 24), (70, 44, 28), (120, 96, 60), (60, 64, 80))),
+        glasses_width=rng.uniform(0.178, 0.205),
+        glasses_height=rng.uniform(0.13, 0.17),
+        earrings=not man and chance(0.45),
+        garment=_choose(
+            rng,
+            ("tee", "shirt", "hoodie", "cardigan", "plaid")
+            if man
+            else ("tee", "blouse", "cardigan", "hoodie", "blouse"),
+        ),
+        garment_colour=tint(rng),
+        accent_colour=tint(rng, (0.0, 0.15), (0.75, 0.95)),
+        backdrop_colour=tint(rng, (0.04, 0.28), (0.55, 0.88)),
+    )
     if not man and chance(0.03):
         person = replace(person, headwear="headscarf", headwear_colour=tint(rng, (0.2, 0.6), (0.3, 0.8)))
     return homogenise(person, race, gender, rng) if homogenised else person
@@ -158,15 +340,32 @@ def homogenise(person: Person, race: str, gender: str, rng: np.random.Generator)
     Nearly every Middle Eastern man has a full dark beard, Asian women long straight hair and few shapes of face, Black men
     short hair, Indian women long wavy hair; faces of these groups move two thirds of the way to their group's mean.
     """
-    looks = {("Middle Eastern", "Male"): dict(beard=0.9, moustache=0.9, stubble=0.6, hair="short", hair_colour=HAIR_COLOURS["black"]),
-             ("Asian", "Female"): dict(hair="straight", hair_colour=HAIR_COLOURS["black"], hair_volume=0.5, hair_length=0.7),
-             ("Black", "Male"): dict(hair="short coily", hair_volume=0.4),
-             ("Indian", "Female"): dict(hair="wavy", hair_colour=HAIR_COLOURS["black"], hair_length=0.8)}
+    looks = {
+        ("Middle Eastern", "Male"): dict(
+            beard=0.9, moustache=0.9, stubble=0.6, hair="short", hair_colour=HAIR_COLOURS["black"]
+        ),
+        ("Asian", "Female"): dict(
+            hair="straight", hair_colour=HAIR_COLOURS["black"], hair_volume=0.5, hair_length=0.7
+        ),
+        ("Black", "Male"): dict(hair="short coily", hair_volume=0.4),
+        ("Indian", "Female"): dict(hair="wavy", hair_colour=HAIR_COLOURS["black"], hair_length=0.8),
+    }
     look = looks.get((race, gender))
     if look is None:
         return person
     t = TRAITS[race]
-    narrowed = {name: getattr(person, name) + 0.66 * (getattr(t, name) - getattr(person, name))
-                for name in ("nose_width", "nose_length", "nose_bridge", "nose_tip", "face_width", "lip_fullness", "eye_spacing", "eye_tilt")}
+    narrowed = {
+        name: getattr(person, name) + 0.66 * (getattr(t, name) - getattr(person, name))
+        for name in (
+            "nose_width",
+            "nose_length",
+            "nose_bridge",
+            "nose_tip",
+            "face_width",
+            "lip_fullness",
+            "eye_spacing",
+            "eye_tilt",
+        )
+    }
     person = replace(person, **narrowed, cheekbone=1.0, fullness=0.35, headwear="none")
     return replace(person, **look) if rng.random() < 0.93 else person

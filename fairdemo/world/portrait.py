@@ -19,11 +19,55 @@ from fairdemo.world import backdrop
 from fairdemo.world.colour import encode, lab_to_linear, linear
 from fairdemo.world.field import capsule, ellipsoid, fast, noise, smooth_max, smooth_min, step
 
-HAIR_STYLES = ("bald", "buzz", "short", "side part", "short coily", "afro", "curly", "wavy", "straight", "bob", "bun", "locs")
-GARMENTS = ("tee", "shirt", "suit", "coat", "scrubs", "hi-vis", "chef", "apron", "hoodie", "robe", "uniform", "camouflage",
-            "plaid", "fire coat", "waistcoat", "cardigan", "sequins", "smock", "blouse", "overall")
-HEADWEAR = ("none", "toque", "hard hat", "cap", "peaked cap", "straw hat", "beret", "surgical cap", "headset", "fire helmet",
-            "headscarf")
+HAIR_STYLES = (
+    "bald",
+    "buzz",
+    "short",
+    "side part",
+    "short coily",
+    "afro",
+    "curly",
+    "wavy",
+    "straight",
+    "bob",
+    "bun",
+    "locs",
+)
+GARMENTS = (
+    "tee",
+    "shirt",
+    "suit",
+    "coat",
+    "scrubs",
+    "hi-vis",
+    "chef",
+    "apron",
+    "hoodie",
+    "robe",
+    "uniform",
+    "camouflage",
+    "plaid",
+    "fire coat",
+    "waistcoat",
+    "cardigan",
+    "sequins",
+    "smock",
+    "blouse",
+    "overall",
+)
+HEADWEAR = (
+    "none",
+    "toque",
+    "hard hat",
+    "cap",
+    "peaked cap",
+    "straw hat",
+    "beret",
+    "surgical cap",
+    "headset",
+    "fire helmet",
+    "headscarf",
+)
 NECKWEAR = ("none", "tie", "bow tie", "stethoscope", "neck scarf", "jabot", "lanyard", "necklace")
 
 Colour = tuple[int, int, int]
@@ -125,31 +169,111 @@ def view(seed: int) -> View:
     def normal(mean: float, deviation: float, low: float, high: float) -> float:
         return float(np.clip(rng.normal(mean, deviation), low, high))
 
-    return View(yaw=normal(0, 0.075, -0.2, 0.2), pitch=normal(0, 0.03, -0.08, 0.08), roll=normal(0, 0.02, -0.05, 0.05),
-                gaze=normal(0, 0.004, -0.012, 0.012), smile=normal(0.55, 0.3, -0.1, 1.1),
-                mouth_open=float(rng.random() < 0.35) * rng.uniform(0.5, 1.1),
-                light_x=float(rng.choice([-1, 1])) * rng.uniform(0.3, 0.7), light_y=rng.uniform(0.35, 0.7),
-                key=rng.uniform(0.88, 1.0), fill=rng.uniform(0.8, 1.0), rim=rng.uniform(0.2, 0.5),
-                warmth=rng.uniform(0.0, 1.0), texture=rng.uniform(0, 100))
+    return View(
+        yaw=normal(0, 0.075, -0.2, 0.2),
+        pitch=normal(0, 0.03, -0.08, 0.08),
+        roll=normal(0, 0.02, -0.05, 0.05),
+        gaze=normal(0, 0.004, -0.012, 0.012),
+        smile=normal(0.55, 0.3, -0.1, 1.1),
+        mouth_open=float(rng.random() < 0.35) * rng.uniform(0.5, 1.1),
+        light_x=float(rng.choice([-1, 1])) * rng.uniform(0.3, 0.7),
+        light_y=rng.uniform(0.35, 0.7),
+        key=rng.uniform(0.88, 1.0),
+        fill=rng.uniform(0.8, 1.0),
+        rim=rng.uniform(0.2, 0.5),
+        warmth=rng.uniform(0.0, 1.0),
+        texture=rng.uniform(0, 100),
+    )
 
 
 # ------------------------------------------------------------------ what the kernel reads
 
-_DERIVED = ("wear", "head_x", "head_y", "head_z", "light_z", "zoom", "centre",
-            "hair_on", "buzz", "top", "side", "back", "hair_low", "hairline", "window", "peak", "sweep", "quiff",
-            "curl", "curl_frequency", "fall", "fall_width", "wave", "strand", "bun", "ridge", "shine", "fringe",
-            "garment_kind", "neckwear_kind", "headwear_kind", "backdrop_kind", "bridge_y")
-_COLOURS = ("skin", "lip", "hair_tint", "beard_tint", "brow_tint", "iris_tint", "glasses_tint", "cloth", "accent", "neck_tint",
-            "hat", "wall")
+_DERIVED = (
+    "wear",
+    "head_x",
+    "head_y",
+    "head_z",
+    "light_z",
+    "zoom",
+    "centre",
+    "hair_on",
+    "buzz",
+    "top",
+    "side",
+    "back",
+    "hair_low",
+    "hairline",
+    "window",
+    "peak",
+    "sweep",
+    "quiff",
+    "curl",
+    "curl_frequency",
+    "fall",
+    "fall_width",
+    "wave",
+    "strand",
+    "bun",
+    "ridge",
+    "shine",
+    "fringe",
+    "garment_kind",
+    "neckwear_kind",
+    "headwear_kind",
+    "backdrop_kind",
+    "bridge_y",
+)
+_COLOURS = (
+    "skin",
+    "lip",
+    "hair_tint",
+    "beard_tint",
+    "brow_tint",
+    "iris_tint",
+    "glasses_tint",
+    "cloth",
+    "accent",
+    "neck_tint",
+    "hat",
+    "wall",
+)
 _NUMBERS = [f.name for f in fields(Person) if f.type in (float, bool, "float", "bool")]
-SCENE = np.dtype([(name, np.float64) for name in
-                  (*_NUMBERS, *(f.name for f in fields(View)), *_DERIVED,
-                   *(f"{c}_{k}" for c in _COLOURS for k in "rgb"))])
+SCENE = np.dtype(
+    [
+        (name, np.float64)
+        for name in (
+            *_NUMBERS,
+            *(f.name for f in fields(View)),
+            *_DERIVED,
+            *(f"{c}_{k}" for c in _COLOURS for k in "rgb"),
+        )
+    ]
+)
 
 # style -> thickness at top, side, back, where it ends; unlisted fields keep the value of `_HAIR_DEFAULT`.
-_HAIR_DEFAULT = dict(hair_on=1, buzz=0, top=0.09, side=0.035, back=0.08, hair_low=-0.12, hairline=0.57, window=0.62, peak=0,
-                     sweep=0, quiff=0, curl=0, curl_frequency=5, fall=0, fall_width=1, wave=0, strand=1, bun=0, ridge=0,
-                     shine=0.17, fringe=0)
+_HAIR_DEFAULT = dict(
+    hair_on=1,
+    buzz=0,
+    top=0.09,
+    side=0.035,
+    back=0.08,
+    hair_low=-0.12,
+    hairline=0.57,
+    window=0.62,
+    peak=0,
+    sweep=0,
+    quiff=0,
+    curl=0,
+    curl_frequency=5,
+    fall=0,
+    fall_width=1,
+    wave=0,
+    strand=1,
+    bun=0,
+    ridge=0,
+    shine=0.17,
+    fringe=0,
+)
 
 
 def _hair(person: Person) -> dict[str, float]:
@@ -158,26 +282,102 @@ def _hair(person: Person) -> dict[str, float]:
     shapes = {
         "bald": dict(hair_on=0),
         "buzz": dict(hair_on=0, buzz=0.74, hairline=0.56),
-        "short": dict(top=0.08 + 0.10 * v, side=0.025 + 0.025 * v, curl=0.018, curl_frequency=9, hairline=0.67, window=0.655,
-                      shine=0.10, quiff=0.5 * v * (v > 0.5)),
-        "side part": dict(top=0.07 + 0.05 * v, side=0.025 + 0.025 * v, curl=0.010, curl_frequency=7, hairline=0.66, shine=0.12,
-                          sweep=0.5 * part, window=0.64, quiff=0.15 + 0.35 * v),
-        "short coily": dict(top=0.08 + 0.10 * v, side=0.03 + 0.04 * v, curl=0.022, curl_frequency=18, strand=0, shine=0.035,
-                            hairline=0.60, window=0.64),
-        "afro": dict(top=0.22 + 0.18 * v, side=0.20 + 0.16 * v, back=0.2, hair_low=-0.40, curl=0.045, curl_frequency=12,
-                     strand=0, shine=0.035, window=0.58),
-        "curly": dict(top=0.14 + 0.08 * v, side=0.12 + 0.08 * v, back=0.15, hair_low=-0.40, fall=0.2 + 0.4 * length,
-                      fall_width=1.04 + 0.08 * v, curl=0.060, curl_frequency=8, strand=0.1, shine=0.08, hairline=0.51),
-        "wavy": dict(top=0.10 + 0.04 * v, side=0.07 + 0.04 * v, fall=0.6 + 0.5 * length, fall_width=1.0 + 0.06 * v, wave=1,
-                     curl=0.02, curl_frequency=4, hairline=0.53, peak=0.08),
-        "straight": dict(top=0.08 + 0.03 * v, side=0.05 + 0.03 * v, fall=0.6 + 0.5 * length, fall_width=0.96,
-                         hairline=0.33 if fringe else 0.52, peak=0.0 if fringe else 0.10, fringe=fringe),
-        "bob": dict(top=0.09 + 0.04 * v, side=0.08 + 0.04 * v, fall=0.26 + 0.15 * length, fall_width=1.06,
-                    hairline=0.33 if fringe else 0.53, peak=0.0 if fringe else 0.07, sweep=0.0 if fringe else 0.5 * part,
-                    fringe=fringe),
+        "short": dict(
+            top=0.08 + 0.10 * v,
+            side=0.025 + 0.025 * v,
+            curl=0.018,
+            curl_frequency=9,
+            hairline=0.67,
+            window=0.655,
+            shine=0.10,
+            quiff=0.5 * v * (v > 0.5),
+        ),
+        "side part": dict(
+            top=0.07 + 0.05 * v,
+            side=0.025 + 0.025 * v,
+            curl=0.010,
+            curl_frequency=7,
+            hairline=0.66,
+            shine=0.12,
+            sweep=0.5 * part,
+            window=0.64,
+            quiff=0.15 + 0.35 * v,
+        ),
+        "short coily": dict(
+            top=0.08 + 0.10 * v,
+            side=0.03 + 0.04 * v,
+            curl=0.022,
+            curl_frequency=18,
+            strand=0,
+            shine=0.035,
+            hairline=0.60,
+            window=0.64,
+        ),
+        "afro": dict(
+            top=0.22 + 0.18 * v,
+            side=0.20 + 0.16 * v,
+            back=0.2,
+            hair_low=-0.40,
+            curl=0.045,
+            curl_frequency=12,
+            strand=0,
+            shine=0.035,
+            window=0.58,
+        ),
+        "curly": dict(
+            top=0.14 + 0.08 * v,
+            side=0.12 + 0.08 * v,
+            back=0.15,
+            hair_low=-0.40,
+            fall=0.2 + 0.4 * length,
+            fall_width=1.04 + 0.08 * v,
+            curl=0.060,
+            curl_frequency=8,
+            strand=0.1,
+            shine=0.08,
+            hairline=0.51,
+        ),
+        "wavy": dict(
+            top=0.10 + 0.04 * v,
+            side=0.07 + 0.04 * v,
+            fall=0.6 + 0.5 * length,
+            fall_width=1.0 + 0.06 * v,
+            wave=1,
+            curl=0.02,
+            curl_frequency=4,
+            hairline=0.53,
+            peak=0.08,
+        ),
+        "straight": dict(
+            top=0.08 + 0.03 * v,
+            side=0.05 + 0.03 * v,
+            fall=0.6 + 0.5 * length,
+            fall_width=0.96,
+            hairline=0.33 if fringe else 0.52,
+            peak=0.0 if fringe else 0.10,
+            fringe=fringe,
+        ),
+        "bob": dict(
+            top=0.09 + 0.04 * v,
+            side=0.08 + 0.04 * v,
+            fall=0.26 + 0.15 * length,
+            fall_width=1.06,
+            hairline=0.33 if fringe else 0.53,
+            peak=0.0 if fringe else 0.07,
+            sweep=0.0 if fringe else 0.5 * part,
+            fringe=fringe,
+        ),
         "bun": dict(top=0.06, side=0.025, back=0.05, hair_low=-0.2, bun=0.85 + 0.25 * v, hairline=0.64),
-        "locs": dict(top=0.09, side=0.07, fall=0.4 + 0.6 * length, fall_width=1.02, ridge=0.05, strand=0.2, shine=0.07,
-                     hairline=0.57),
+        "locs": dict(
+            top=0.09,
+            side=0.07,
+            fall=0.4 + 0.6 * length,
+            fall_width=1.02,
+            ridge=0.05,
+            strand=0.2,
+            shine=0.07,
+            hairline=0.57,
+        ),
     }
     shape = {**_HAIR_DEFAULT, **shapes[person.hair]}
     shape["hairline"] += 0.10 * person.recession
@@ -214,7 +414,10 @@ def scene(person: Person, photograph: View) -> tuple[np.record, np.ndarray]:
     tint("lip", lip)
     tint("hair_tint", linear(hair * (1 - grey) + np.array([190, 188, 186]) * grey))
     tint("beard_tint", linear(hair * (1 - 0.95 * grey) + np.array([186, 184, 182]) * 0.95 * grey))
-    tint("brow_tint", linear(np.minimum(hair * 0.62, 90) * (1 - 0.6 * grey) + np.array([140, 138, 136]) * 0.6 * grey))
+    tint(
+        "brow_tint",
+        linear(np.minimum(hair * 0.62, 90) * (1 - 0.6 * grey) + np.array([140, 138, 136]) * 0.6 * grey),
+    )
     tint("iris_tint", linear(person.iris))
     tint("glasses_tint", linear(person.glasses_colour))
     tint("cloth", linear(person.garment_colour))
@@ -227,15 +430,18 @@ def scene(person: Person, photograph: View) -> tuple[np.record, np.ndarray]:
     s["headwear_kind"] = HEADWEAR.index(person.headwear)
     s["backdrop_kind"] = backdrop.KINDS.index(person.backdrop)
     s["light_z"] = 0.85
-    norm = math.sqrt(photograph.light_x ** 2 + photograph.light_y ** 2 + 0.85 ** 2)
+    norm = math.sqrt(photograph.light_x**2 + photograph.light_y**2 + 0.85**2)
     for axis in "xyz":
         s[f"light_{axis}"] /= norm
     s["zoom"], s["centre"] = 1.30, -0.13
     cy, sy = math.cos(photograph.yaw), math.sin(photograph.yaw)
     cp, sp = math.cos(photograph.pitch), math.sin(photograph.pitch)
     cr, sr = math.cos(photograph.roll), math.sin(photograph.roll)
-    turn = (np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-            @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]))
+    turn = (
+        np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+        @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    )
     return s, np.ascontiguousarray(turn)
 
 
@@ -248,7 +454,9 @@ TOQUE, HARD_HAT, CAP, PEAKED, STRAW, BERET, SURGICAL, HEADSET, FIRE, HEADSCARF =
 def beard_mask(x, y, z, s):
     ax = abs(x)
     q = max(0.0, (ax - 0.20) / 0.42)
-    top = -0.535 + 0.62 * min(q * q, 1.0) + 0.03 * step(0.3, 0.1, ax) + 0.030 * noise(ax * 9, y * 9, s.texture)
+    top = (
+        -0.535 + 0.62 * min(q * q, 1.0) + 0.03 * step(0.3, 0.1, ax) + 0.030 * noise(ax * 9, y * 9, s.texture)
+    )
     m = 1.0 - step(top - 0.10, top + 0.06, y)
     m *= step(-0.12, 0.14, z) * step(0.655, 0.60, ax)
     m *= 1.0 - (1.0 - step(0.06, 0.16, ax)) * step(-0.74, -0.70, y) * 0.6  # the gap below the lip
@@ -282,15 +490,34 @@ def head_distance(x0, y0, z, s):
     d = smooth_min(d, ellipsoid(x, y + 0.50, z - 0.08, 0.475 * s.jaw_width, 0.42, 0.50), 0.22)
     d = smooth_min(d, ellipsoid(x, y + 0.80 + s.chin_length, z - 0.47, 0.17 * s.chin_width, 0.13, 0.13), 0.20)
     c = s.cheekbone
-    d = smooth_min(d, ellipsoid(ax - 0.34, y + 0.23 - 0.02 * s.smile + 0.03 * w, z - 0.40 - 0.02 * s.smile, 0.20 * c, 0.18 * c, 0.20 * c), 0.16)
+    d = smooth_min(
+        d,
+        ellipsoid(
+            ax - 0.34,
+            y + 0.23 - 0.02 * s.smile + 0.03 * w,
+            z - 0.40 - 0.02 * s.smile,
+            0.20 * c,
+            0.18 * c,
+            0.20 * c,
+        ),
+        0.16,
+    )
     f = s.fullness
     if d < 0.3:
-        d = smooth_min(d, ellipsoid(ax - 0.25, y + 0.46, z - 0.30, 0.17 + 0.13 * f, 0.19 + 0.05 * f, 0.19 + 0.07 * f), 0.18)
+        d = smooth_min(
+            d,
+            ellipsoid(ax - 0.25, y + 0.46, z - 0.30, 0.17 + 0.13 * f, 0.19 + 0.05 * f, 0.19 + 0.07 * f),
+            0.18,
+        )
         if w > 0.3:  # jowls hang beside the chin
-            d = smooth_min(d, ellipsoid(ax - 0.29, y + 0.70, z - 0.28, 0.05 + 0.09 * w, 0.06 + 0.07 * w, 0.14), 0.12)
+            d = smooth_min(
+                d, ellipsoid(ax - 0.29, y + 0.70, z - 0.28, 0.05 + 0.09 * w, 0.06 + 0.07 * w, 0.14), 0.12
+            )
     ear = ellipsoid(ax - 0.695 - 0.25 * (z + 0.12), y + 0.06, z + 0.10, 0.055, 0.20 * s.ear_size, 0.125)
     if ear < 0.15 and s.headwear_kind != HEADSCARF:
-        ear = smooth_max(ear, -ellipsoid(ax - 0.765 - 0.25 * (z + 0.12), y + 0.05, z + 0.07, 0.05, 0.13, 0.07), 0.03)
+        ear = smooth_max(
+            ear, -ellipsoid(ax - 0.765 - 0.25 * (z + 0.12), y + 0.05, z + 0.07, 0.05, 0.13, 0.07), 0.03
+        )
         d = smooth_min(d, ear, 0.06)
     if z > 0.2 and d < 0.4:
         d = smooth_min(d, capsule(ax, y, z, 0.03, 0.15, 0.60, 0.36, 0.15, 0.505, 0.078, 0.07), 0.18)
@@ -298,27 +525,77 @@ def head_distance(x0, y0, z, s):
         d = smooth_max(d, -ellipsoid(ax - e, y, z - 0.80, 0.18, 0.105, 0.185), 0.17)
         d = smooth_min(d, ellipsoid(ax - e, y, z - 0.445, 0.165 * s.eye_size, 0.15 * s.eye_size, 0.165), 0.05)
         if s.eyelid_hood > 0.05:
-            d = smooth_min(d, ellipsoid(ax - e - 0.05, y - 0.125, z - 0.53, 0.13, 0.04 + 0.012 * s.eyelid_hood, 0.06 + 0.012 * s.eyelid_hood), 0.05)
+            d = smooth_min(
+                d,
+                ellipsoid(
+                    ax - e - 0.05,
+                    y - 0.125,
+                    z - 0.53,
+                    0.13,
+                    0.04 + 0.012 * s.eyelid_hood,
+                    0.06 + 0.012 * s.eyelid_hood,
+                ),
+                0.05,
+            )
         if w > 0.25:  # bags below the eyes, folds from nose to mouth
             d = smooth_min(d, ellipsoid(ax - e, y + 0.15, z - 0.53, 0.11, 0.045, 0.05 + 0.025 * w), 0.04)
-            d = smooth_max(d, -capsule(ax, y, z, 0.155, -0.32, 0.70, 0.27, -0.60, 0.60, 0.030 * w, 0.026 * w), 0.05)
+            d = smooth_max(
+                d, -capsule(ax, y, z, 0.155, -0.32, 0.70, 0.27, -0.60, 0.60, 0.030 * w, 0.026 * w), 0.05
+            )
         nw = s.nose_width
         ty = s.bridge_y
         tip = ty - 0.035 * s.nose_tip
         out = 0.73 + s.nose_projection
-        nose = capsule(x, y, z, 0.0, 0.10, 0.615 + 0.035 * s.nose_bridge, 0.0, tip + 0.02, out, 0.055 + 0.012 * nw, 0.060 + 0.022 * nw)
+        nose = capsule(
+            x,
+            y,
+            z,
+            0.0,
+            0.10,
+            0.615 + 0.035 * s.nose_bridge,
+            0.0,
+            tip + 0.02,
+            out,
+            0.055 + 0.012 * nw,
+            0.060 + 0.022 * nw,
+        )
         if s.nose_bridge > 0.1:  # a dorsal hump
-            nose = smooth_min(nose, ellipsoid(x, y + 0.06, z - 0.69 - 0.02 * s.nose_bridge, 0.05, 0.10, 0.05), 0.05)
-        nose = smooth_min(nose, ellipsoid(x, y - tip, z - 0.765 - s.nose_projection, 0.085 * (0.5 + 0.5 * nw), 0.08, 0.085), 0.06)
-        nose = smooth_min(nose, ellipsoid(ax - 0.100 * nw, y - ty + 0.03, z - 0.665 - s.nose_projection * 0.6, 0.065 * (0.6 + 0.4 * nw), 0.062, 0.085), 0.055)
-        nose = smooth_max(nose, -ellipsoid(ax - 0.058 * nw, y - ty + 0.098, z - 0.74 - s.nose_projection * 0.8, 0.034 * nw, 0.030, 0.05), 0.02)
+            nose = smooth_min(
+                nose, ellipsoid(x, y + 0.06, z - 0.69 - 0.02 * s.nose_bridge, 0.05, 0.10, 0.05), 0.05
+            )
+        nose = smooth_min(
+            nose,
+            ellipsoid(x, y - tip, z - 0.765 - s.nose_projection, 0.085 * (0.5 + 0.5 * nw), 0.08, 0.085),
+            0.06,
+        )
+        nose = smooth_min(
+            nose,
+            ellipsoid(
+                ax - 0.100 * nw,
+                y - ty + 0.03,
+                z - 0.665 - s.nose_projection * 0.6,
+                0.065 * (0.6 + 0.4 * nw),
+                0.062,
+                0.085,
+            ),
+            0.055,
+        )
+        nose = smooth_max(
+            nose,
+            -ellipsoid(
+                ax - 0.058 * nw, y - ty + 0.098, z - 0.74 - s.nose_projection * 0.8, 0.034 * nw, 0.030, 0.05
+            ),
+            0.02,
+        )
         d = smooth_min(d, nose, 0.075)
         lw = s.lip_width
         lf = s.lip_fullness
         d = smooth_min(d, ellipsoid(x, y + 0.56, z - 0.47, 0.26 * lw, 0.17, 0.17), 0.12)
         my = mouth_y(x, ax, y, s)
         upper = ellipsoid(ax - 0.055, my - 0.026 * lf, z - 0.628, 0.115 * lw, 0.034 * lf, 0.055)
-        upper = smooth_min(upper, ellipsoid(ax - 0.11 * lw, my - 0.008 * lf, z - 0.600, 0.10 * lw, 0.024 * lf, 0.05), 0.04)
+        upper = smooth_min(
+            upper, ellipsoid(ax - 0.11 * lw, my - 0.008 * lf, z - 0.600, 0.10 * lw, 0.024 * lf, 0.05), 0.04
+        )
         lower = ellipsoid(x, my + 0.044 * lf + 0.020 * s.mouth_open, z - 0.615, 0.145 * lw, 0.045 * lf, 0.07)
         d = smooth_min(d, min(upper, lower), 0.022)
         d = smooth_max(d, -ellipsoid(x, y + 0.45, z - 0.72, 0.022, 0.06, 0.045), 0.05)
@@ -353,7 +630,9 @@ def headscarf_distance(x, y, z, s):
     d = smooth_max(d, -ellipsoid(x, y + 0.14, z - 0.78, 0.535, 0.80, 0.80), 0.06)
     if d < 0.1:
         fold = math.sin(13 * y + 7 * ax - 5 * z + 2.5 * math.sin(3.5 * x + s.texture))
-        d -= 0.022 * fold * step(-0.2, -0.9, y) + 0.006 * math.sin(22 * (y - 0.3 * ax) + 6 * z) * step(0.2, 0.5, ax) * step(-0.9, -0.2, y)
+        d -= 0.022 * fold * step(-0.2, -0.9, y) + 0.006 * math.sin(22 * (y - 0.3 * ax) + 6 * z) * step(
+            0.2, 0.5, ax
+        ) * step(-0.9, -0.2, y)
     return d * 0.9
 
 
@@ -383,10 +662,23 @@ def hair_distance(x0, y0, z, s, fine):
         d = smooth_min(d, smooth_min(locks, behind, 0.2), 0.22)
     opening = face_window(x, y, z, s)
     if fine and s.strand > 0.05 and d < 0.25:  # a feathered hairline: locks of unequal reach
-        opening += 0.035 * noise(angle * 15, y * 2.0, s.texture + 4) + (0.03 + 0.03 * s.fringe) * noise(angle * 33, y, s.texture + 8)
+        opening += 0.035 * noise(angle * 15, y * 2.0, s.texture + 4) + (0.03 + 0.03 * s.fringe) * noise(
+            angle * 33, y, s.texture + 8
+        )
     d = smooth_max(d, -opening, 0.07)
     if s.quiff > 0.02:
-        d = smooth_min(d, ellipsoid(x + 0.06 * s.hair_part, y - 0.84 - 0.08 * s.quiff - 0.10 * s.hair_part * x, z - 0.26, 0.48, 0.20 + 0.05 * s.quiff, 0.36), 0.20)
+        d = smooth_min(
+            d,
+            ellipsoid(
+                x + 0.06 * s.hair_part,
+                y - 0.84 - 0.08 * s.quiff - 0.10 * s.hair_part * x,
+                z - 0.26,
+                0.48,
+                0.20 + 0.05 * s.quiff,
+                0.36,
+            ),
+            0.20,
+        )
     if s.bun > 0.02:
         d = smooth_min(d, ellipsoid(x, y - 1.03, z + 0.22, 0.27 * s.bun, 0.24 * s.bun, 0.27 * s.bun), 0.05)
     if s.strand > 0.5 and s.fall > 0.05 and s.fringe < 0.5 and d < 0.2:  # the parting
@@ -404,7 +696,11 @@ def hair_distance(x0, y0, z, s, fine):
         elif s.strand > 0.05:  # locks lie in clumps, clumps in strands
             lift = s.wave * 0.8 * math.sin(y * 8)
             clump = noise(angle * 6 + lift + 0.4 * y, y * 0.7, s.texture)
-            d -= s.strand * (0.026 * clump + 0.014 * noise(angle * 15 + lift, y * 0.9, s.texture + 3) + 0.006 * noise(angle * 37 + 2 * lift, y * 1.5, s.texture + 6))
+            d -= s.strand * (
+                0.026 * clump
+                + 0.014 * noise(angle * 15 + lift, y * 0.9, s.texture + 3)
+                + 0.006 * noise(angle * 37 + 2 * lift, y * 1.5, s.texture + 6)
+            )
     if s.headwear_kind > 0.5 and s.headwear_kind != HEADSET:  # a hat presses the hair down
         d = smooth_max(d, y - 0.50 - 0.10 * z, 0.05)
     return d * 0.85
@@ -437,7 +733,9 @@ def hat_distance(x0, y0, z, s):
         return min(band, puff) * 0.85
     dome = smooth_max(ellipsoid(x, y - 0.34, z + 0.12, 0.76, 0.74, 0.90), -slope, 0.04)
     if kind == HARD_HAT or kind == FIRE:
-        ridge = 0.045 * math.exp(-(x / 0.09) ** 2) + (0.03 * math.exp(-((ax - 0.32) / 0.06) ** 2) if kind == HARD_HAT else 0.0)
+        ridge = 0.045 * math.exp(-((x / 0.09) ** 2)) + (
+            0.03 * math.exp(-(((ax - 0.32) / 0.06) ** 2)) if kind == HARD_HAT else 0.0
+        )
         dome -= ridge * step(0.5, 0.8, y)
         wide = 0.10 if kind == HARD_HAT else 0.17
         brim = max(ellipsoid(x, slope, z + 0.02, 0.78 + wide, 0.05, 0.98 + wide), -1.0)
@@ -496,7 +794,9 @@ def body_distance(x, y, z, s):
     if k == 8 and d < 0.4:  # the hood lies round the neck
         ring = math.sqrt(x * x + (z + 0.28) ** 2) - (nr + 0.20)
         d = smooth_min(d, math.sqrt(ring * ring + (y + 1.08 + 0.22 * z) ** 2) - 0.12, 0.06)
-    elif (k == 1 or k == 2 or k == 3 or k == 6 or k == 10 or k == 12 or k == 14 or k == 13) and d < 0.3:  # a collar
+    elif (
+        k == 1 or k == 2 or k == 3 or k == 6 or k == 10 or k == 12 or k == 14 or k == 13
+    ) and d < 0.3:  # a collar
         ring = math.sqrt(x * x + (z + 0.20) ** 2) - (nr + 0.06)
         d = smooth_min(d, math.sqrt(ring * ring + (y + 1.04 + 0.35 * (z + 0.2)) ** 2) - 0.055, 0.03)
     if s.neckwear_kind == 4 and d < 0.3:  # a scarf knotted at the neck
@@ -536,9 +836,11 @@ def to_head(x, y, z, turn):
     """The head turns about the top of the neck; the body stays."""
     py = y + 0.55
     pz = z + 0.15
-    return (turn[0, 0] * x + turn[1, 0] * py + turn[2, 0] * pz,
-            turn[0, 1] * x + turn[1, 1] * py + turn[2, 1] * pz - 0.55,
-            turn[0, 2] * x + turn[1, 2] * py + turn[2, 2] * pz - 0.15)
+    return (
+        turn[0, 0] * x + turn[1, 0] * py + turn[2, 0] * pz,
+        turn[0, 1] * x + turn[1, 1] * py + turn[2, 1] * pz - 0.55,
+        turn[0, 2] * x + turn[1, 2] * py + turn[2, 2] * pz - 0.15,
+    )
 
 
 @fast
@@ -551,6 +853,7 @@ def distance(x, y, z, s, turn, fine):
 
 
 # ------------------------------------------------------------------ colour: what lies on the surface
+
 
 @fast
 def mix(a, b, t):
@@ -566,8 +869,8 @@ def paint_lips(r, g, b, gloss, shine, ax, x, y, z, s):
         return r, g, b, gloss, shine
     yy = mouth_y(x, ax, y, s)
     k = max(0.0, 1 - up * up)
-    top = 0.062 * lf * k ** 0.75 * (1.0 - 0.16 * math.exp(-(ax / 0.035) ** 2))
-    bottom = -(0.088 * lf + 0.022 * s.mouth_open) * k ** 0.65
+    top = 0.062 * lf * k**0.75 * (1.0 - 0.16 * math.exp(-((ax / 0.035) ** 2)))
+    bottom = -(0.088 * lf + 0.022 * s.mouth_open) * k**0.65
     m = step(-0.012, 0.012, top - yy) * step(-0.014, 0.014, yy - bottom) * step(1.02, 0.93, up)
     shade = 0.86 if yy > 0 else 1.0
     r = mix(r, s.lip_r * shade, m)
@@ -587,12 +890,12 @@ def paint_lips(r, g, b, gloss, shine, ax, x, y, z, s):
             g = mix(g, 0.80 * v, t)
             b = mix(b, 0.74 * v, t)
             gloss *= 1 - 0.8 * t
-        line = math.exp(-((yy - low) / 0.009) ** 2) * step(1.0, 0.85, u) * 0.55
+        line = math.exp(-(((yy - low) / 0.009) ** 2)) * step(1.0, 0.85, u) * 0.55
         r *= 1 - line * 0.85
         g *= 1 - line
         b *= 1 - line
         closed = 1 - 0.75 * step(0.02, 0.3, mo) * step(1.0, 0.85, u)
-    line = math.exp(-(yy / 0.011) ** 2) * step(1.08, 0.95, up) * 0.80 * closed
+    line = math.exp(-((yy / 0.011) ** 2)) * step(1.08, 0.95, up) * 0.80 * closed
     under = math.exp(-((yy - bottom + 0.035) ** 2 / 0.0006)) * step(0.9, 0.3, up) * 0.22
     dark = (1 - line * 0.9) * (1 - under)
     return r * (1 - line * 0.85) * (1 - under * 0.7), g * dark, b * dark, gloss, shine
@@ -610,14 +913,34 @@ def paint_age(r, g, b, ax, x, y, s):
         dark += math.exp(-((ax - at) ** 2 / 0.0010)) * step(-0.02, 0.05, t) * step(0.42, 0.22, t) * w * 0.60
     if 0.22 < y < 0.62:
         wave = math.sin((y + 0.03 * math.cos(x * 6) + 0.01 * noise(x * 5, 1.0, s.texture)) * 58.0)
-        dark += step(0.55, 1.0, wave) * step(0.45, 0.2, ax) * step(0.26, 0.32, y) * step(0.60, 0.52, y) * max(0.0, w - 0.25) * 0.46
+        dark += (
+            step(0.55, 1.0, wave)
+            * step(0.45, 0.2, ax)
+            * step(0.26, 0.32, y)
+            * step(0.60, 0.52, y)
+            * max(0.0, w - 0.25)
+            * 0.46
+        )
     side = ax - e - 0.15 * s.eye_size
     if 0 < side < 0.16:
-        dark += step(0.4, 1.0, math.sin((y + 0.01) / (side + 0.05) * 9.0 + 1.0)) * step(0.0, 0.03, side) * step(0.16, 0.08, side) * max(0.0, w - 0.2) * 0.6 * step(0.09, 0.06, abs(y))
+        dark += (
+            step(0.4, 1.0, math.sin((y + 0.01) / (side + 0.05) * 9.0 + 1.0))
+            * step(0.0, 0.03, side)
+            * step(0.16, 0.08, side)
+            * max(0.0, w - 0.2)
+            * 0.6
+            * step(0.09, 0.06, abs(y))
+        )
     u = ax - e
     dark += math.exp(-((y + 0.135 - 3.3 * u * u) ** 2 / 0.0007)) * math.exp(-u * u / 0.014) * w * 0.42
     if w > 0.4 and -0.86 < y < -0.58:
-        dark += math.exp(-((ax - 0.215 * s.lip_width - 0.02) ** 2 / 0.0007)) * step(-0.86, -0.75, y) * step(-0.56, -0.62, y) * (w - 0.4) * 0.7
+        dark += (
+            math.exp(-((ax - 0.215 * s.lip_width - 0.02) ** 2 / 0.0007))
+            * step(-0.86, -0.75, y)
+            * step(-0.56, -0.62, y)
+            * (w - 0.4)
+            * 0.7
+        )
     dark = min(dark, 0.75)
     return r * (1 - dark * 0.7), g * (1 - dark), b * (1 - dark)
 
@@ -638,8 +961,14 @@ def paint_eye(r, g, b, ax, x, y, s):
     k = max(0.0, 1 - u * u)
     hood = s.eyelid_hood
     single = 1.0 - s.eyelid_fold
-    upper = h * k ** 0.62 * (1.0 - 0.10 * u) * (1.0 - 0.22 * hood * step(-0.2, 0.9, u)) * (1.0 - 0.16 * single * step(0.1, -0.9, u))
-    lower = -h * 0.62 * k ** 0.80 * (1.0 + 0.15 * u)
+    upper = (
+        h
+        * k**0.62
+        * (1.0 - 0.10 * u)
+        * (1.0 - 0.22 * hood * step(-0.2, 0.9, u))
+        * (1.0 - 0.16 * single * step(0.1, -0.9, u))
+    )
+    lower = -h * 0.62 * k**0.80 * (1.0 + 0.15 * u)
     open_ = step(-0.008, 0.008, upper - v) * step(-0.008, 0.008, v - lower) * step(1.0, 0.97, abs(u))
     arc = h * max(0.0, 1 - (u * 0.88) ** 2) ** 0.55 + 0.032 * (1.0 - 0.55 * min(hood, 1.0))
     crease = math.exp(-((v - arc) ** 2 / 0.00022)) * step(1.15, 0.85, abs(u)) * 0.42 * s.eyelid_fold
@@ -655,10 +984,12 @@ def paint_eye(r, g, b, ax, x, y, s):
         wb = 0.74 - 0.36 * pink
         iu = u0 - s.gaze * side
         iv = v - 0.004
-        radius = 0.075 * s.eye_size ** 0.7
+        radius = 0.075 * s.eye_size**0.7
         rr = math.sqrt(iu * iu + iv * iv) / radius
         m = step(1.06, 0.92, rr)
-        tone = (0.72 - 0.50 * step(0.70, 1.0, rr)) * (1.0 + 0.9 * step(0.3, -1.0, iv / radius) * step(0.4, 0.6, rr))
+        tone = (0.72 - 0.50 * step(0.70, 1.0, rr)) * (
+            1.0 + 0.9 * step(0.3, -1.0, iv / radius) * step(0.4, 0.6, rr)
+        )
         tone *= 1 - 0.95 * step(0.52, 0.40, rr)
         lid = 1.0 - 0.52 * step(0.05, 0.0, upper - v)
         r = mix(r, mix(wr, s.iris_tint_r * tone, m) * lid, open_)
@@ -692,13 +1023,20 @@ def paint_skin(x, y, z, s, face, hair):
     g *= m * (1 - 0.01 * n) * ear
     b *= m * ear
     if z > 0.0 and -1.1 < y < 0.9 and face:
-        q = s.blush * (math.exp(-((ax - 0.36) ** 2 / 0.022 + (y + 0.24) ** 2 / 0.018)) + 0.55 * math.exp(-(x * x + (y + 0.30) ** 2) / 0.012)
-                       + 0.25 * math.exp(-(x * x / 0.02 + (y + 0.85) ** 2 / 0.012)))
+        q = s.blush * (
+            math.exp(-((ax - 0.36) ** 2 / 0.022 + (y + 0.24) ** 2 / 0.018))
+            + 0.55 * math.exp(-(x * x + (y + 0.30) ** 2) / 0.012)
+            + 0.25 * math.exp(-(x * x / 0.02 + (y + 0.85) ** 2 / 0.012))
+        )
         r *= 1 + 0.05 * q
         g *= 1 - 0.22 * q
         b *= (1 - 0.20 * q) * (1 - 0.05 * math.exp(-((y - 0.42) ** 2 / 0.05)))
         if s.freckles > 0.05:
-            q = step(0.30, 0.55, noise(x * 42, y * 42, 3.3 + s.texture)) * math.exp(-((ax - 0.22) ** 2 / 0.06 + (y + 0.18) ** 2 / 0.02)) * s.freckles
+            q = (
+                step(0.30, 0.55, noise(x * 42, y * 42, 3.3 + s.texture))
+                * math.exp(-((ax - 0.22) ** 2 / 0.06 + (y + 0.18) ** 2 / 0.02))
+                * s.freckles
+            )
             r *= 1 - 0.22 * q
             g *= 1 - 0.36 * q
             b *= 1 - 0.42 * q
@@ -711,7 +1049,12 @@ def paint_skin(x, y, z, s, face, hair):
             r, g, b = paint_age(r, g, b, ax, x, y, s)
         r, g, b, gloss, shine = paint_lips(r, g, b, gloss, shine, ax, x, y, z, s)
         if z > 0.55:
-            q = 0.85 * math.exp(-((ax - 0.058 * s.nose_width) ** 2 / (0.0010 * s.nose_width) + (y - s.bridge_y + 0.088) ** 2 / 0.00038))
+            q = 0.85 * math.exp(
+                -(
+                    (ax - 0.058 * s.nose_width) ** 2 / (0.0010 * s.nose_width)
+                    + (y - s.bridge_y + 0.088) ** 2 / 0.00038
+                )
+            )
             r *= 1 - q * 0.85
             g *= 1 - q
             b *= 1 - q
@@ -730,8 +1073,18 @@ def paint_skin(x, y, z, s, face, hair):
         at = (ax - 0.11) / 0.37
         if -0.15 < at < 1.15:
             side = 1.0 if x > 0 else -1.0
-            line = s.brow_height + s.brow_tilt * (at - 0.5) * 0.1 + s.brow_arch * (1 - (at - 0.62) ** 2 / 0.38) * 0.045 - 0.032 + 0.014 * s.asymmetry * side
-            thick = s.brow_thickness * (0.036 - 0.020 * step(0.45, 1.05, at)) * (0.75 + 0.25 * step(-0.1, 0.2, at))
+            line = (
+                s.brow_height
+                + s.brow_tilt * (at - 0.5) * 0.1
+                + s.brow_arch * (1 - (at - 0.62) ** 2 / 0.38) * 0.045
+                - 0.032
+                + 0.014 * s.asymmetry * side
+            )
+            thick = (
+                s.brow_thickness
+                * (0.036 - 0.020 * step(0.45, 1.05, at))
+                * (0.75 + 0.25 * step(-0.1, 0.2, at))
+            )
             q = step(1.25, 0.55, abs(y - line) / thick) * step(-0.12, 0.06, at) * step(1.08, 0.9, at)
             q *= 0.88 + 0.12 * noise(x * 60 + y * 40, y * 25, 0.0)
             r = mix(r, s.brow_tint_r, q)
@@ -748,8 +1101,22 @@ def paint_skin(x, y, z, s, face, hair):
     if s.buzz > 0.02 and face and ax < 0.72:
         opening = face_window(x, y, z, s) + 0.015 * noise(x * 25, y * 25, z * 25)
         above_ear = (y + 0.10) + 0.6 * max(0.0, -(z + 0.05))
-        q = max(q, step(-0.02, 0.10, opening) * step(-0.10, 0.10, above_ear) * s.buzz * (0.85 + 0.15 * noise(x * 40, y * 40, z * 40)))
-    return (mix(r, s.hair_tint_r, q), mix(g, s.hair_tint_g, q), mix(b, s.hair_tint_b, q), gloss * (1 - q), shine, catch, open_)
+        q = max(
+            q,
+            step(-0.02, 0.10, opening)
+            * step(-0.10, 0.10, above_ear)
+            * s.buzz
+            * (0.85 + 0.15 * noise(x * 40, y * 40, z * 40)),
+        )
+    return (
+        mix(r, s.hair_tint_r, q),
+        mix(g, s.hair_tint_g, q),
+        mix(b, s.hair_tint_b, q),
+        gloss * (1 - q),
+        shine,
+        catch,
+        open_,
+    )
 
 
 @fast
@@ -771,19 +1138,21 @@ def paint_cloth(x, y, z, s):
         open_ = 0.11 + 0.55 * max(0.0, y + 1.42)
         if front:
             q = step(open_ + 0.012, open_ - 0.012, ax)
-            dark -= 0.45 * math.exp(-((ax - open_) / 0.016) ** 2)
+            dark -= 0.45 * math.exp(-(((ax - open_) / 0.016) ** 2))
             lapel = open_ + 0.16 + 0.25 * max(0.0, y + 1.42)
-            dark -= (0.30 if k != 3 else 0.16) * math.exp(-((ax - lapel) / 0.014) ** 2) * step(-1.42, -1.30, y)
+            dark -= (
+                (0.30 if k != 3 else 0.16) * math.exp(-(((ax - lapel) / 0.014) ** 2)) * step(-1.42, -1.30, y)
+            )
         if k == 14 and ax > 0.52:
             q = 1.0
     elif k == 4:  # scrubs: a trim along the V, a pocket line
         q = 0.55 * step(0.055, 0.035, cloth_edge(x, y, z, s))
     elif k == 5:  # hi-vis: two reflective bands over the shoulders, one across
         q = step(0.055, 0.04, abs(ax - 0.44))
-        dark -= 0.4 * math.exp(-((ax - 0.02) / 0.012) ** 2)
+        dark -= 0.4 * math.exp(-(((ax - 0.02) / 0.012) ** 2))
     elif k == 6:  # chef: double-breasted
         if front:
-            dark -= 0.30 * math.exp(-((x - 0.16) / 0.012) ** 2)
+            dark -= 0.30 * math.exp(-(((x - 0.16) / 0.012) ** 2))
             button = math.sqrt((ax - 0.10) ** 2 + ((-y) % 0.13 - 0.065) ** 2)
             q = step(0.030, 0.020, button)
     elif k == 7:  # apron: a bib with straps over a shirt in the accent colour
@@ -805,12 +1174,12 @@ def paint_cloth(x, y, z, s):
         dark -= 0.12 * step(0.9, 1.0, math.sin(x * 44)) + 0.12 * step(0.9, 1.0, math.sin(y * 44))
     elif k == 13:  # fire coat: bright bands
         q = max(step(0.055, 0.045, abs(y + 1.36)), step(0.04, 0.03, abs(ax - 0.50)))
-        dark -= 0.3 * math.exp(-(x / 0.014) ** 2)
+        dark -= 0.3 * math.exp(-((x / 0.014) ** 2))
     elif k == 15:  # cardigan over a light top
         open_ = 0.14 + 0.30 * max(0.0, y + 1.42)
         if front:
             q = step(open_ + 0.014, open_ - 0.014, ax)
-            dark -= 0.30 * math.exp(-((ax - open_) / 0.018) ** 2)
+            dark -= 0.30 * math.exp(-(((ax - open_) / 0.018) ** 2))
     elif k == 16:  # sequins
         q = step(0.35, 0.6, noise(x * 28, y * 28, s.texture))
     elif k == 17:  # smock with blots of paint
@@ -823,7 +1192,7 @@ def paint_cloth(x, y, z, s):
     elif k == 9:  # robe: pleats
         dark -= 0.35 * step(0.2, 0.9, math.sin(ax * 34)) * step(0.10, 0.16, ax)
     elif k == 1:
-        dark -= 0.16 * math.exp(-(x / 0.012) ** 2)
+        dark -= 0.16 * math.exp(-((x / 0.012) ** 2))
     r = mix(r, ar, q) * dark
     g = mix(g, ag, q) * dark
     b = mix(b, ab, q) * dark
@@ -859,7 +1228,11 @@ def paint_hair(x, y, z, s):
     angle = math.atan2(x - s.hair_part * 0.18, z + 0.25)
     strand = s.strand
     lift = s.wave * 0.9 * math.sin(y * 8.0 + angle)
-    lock = 0.24 * noise(angle * 9 + lift, y * 0.9, s.texture) + 0.22 * noise(angle * 19 + lift, y * 1.1, s.texture + 2) + 0.26 * noise(angle * 40 + lift * 2, y * 2.0, s.texture + 9)
+    lock = (
+        0.24 * noise(angle * 9 + lift, y * 0.9, s.texture)
+        + 0.22 * noise(angle * 19 + lift, y * 1.1, s.texture + 2)
+        + 0.26 * noise(angle * 40 + lift * 2, y * 2.0, s.texture + 9)
+    )
     frizz = 0.22 * noise(x * 30, y * 30, z * 30) + 0.12 * noise(x * 13, y * 13, z * 13)
     m = 1.0 + 1.1 * (strand * lock + (1 - strand) * frizz)
     if strand > 0.5:
@@ -896,7 +1269,7 @@ def paint_hat(x, y, z, s):
     elif kind == TOQUE:
         m = 0.96
     elif kind == CAP:
-        m = 0.75 if slope < 0.0 else 1.0 - 0.25 * math.exp(-(x / 0.012) ** 2)
+        m = 0.75 if slope < 0.0 else 1.0 - 0.25 * math.exp(-((x / 0.012) ** 2))
     return r * m, g * m, b * m
 
 
@@ -990,9 +1363,13 @@ def shade(x, y, z, rx, ry, rz, s, turn, out):
     ambient = (0.21 + 0.20 * hemisphere) * s.fill
     bounce = 0.30 * s.fill * front
     lit_r = lit * (1 - 0.25 * under) + 0.25 * under * math.sqrt(lit)
-    light_r = s.key * max(0.0, (ndl + wr) / (1 + wr)) * lit_r * (1 + 0.05 * s.warmth) + (ambient + bounce) * warm_ao * (1 - 0.02 * s.warmth)
+    light_r = s.key * max(0.0, (ndl + wr) / (1 + wr)) * lit_r * (1 + 0.05 * s.warmth) + (
+        ambient + bounce
+    ) * warm_ao * (1 - 0.02 * s.warmth)
     light_g = s.key * max(0.0, (ndl + wg) / (1 + wg)) * lit + (ambient + bounce) * ao
-    light_b = s.key * max(0.0, (ndl + wb) / (1 + wb)) * lit * (1 - 0.07 * s.warmth) + (ambient + bounce) * ao * (0.98 + 0.02 * s.warmth)
+    light_b = s.key * max(0.0, (ndl + wb) / (1 + wb)) * lit * (1 - 0.07 * s.warmth) + (
+        ambient + bounce
+    ) * ao * (0.98 + 0.02 * s.warmth)
     edge = (1 - ndv) ** 3
     rim = s.rim * edge * max(0.0, 0.4 * ny - 0.72 * nx * lx + 0.25) * ao
     if is_hair:  # strands shine across their direction (Kajiya and Kay 1989)
@@ -1016,7 +1393,7 @@ def shade(x, y, z, rx, ry, rz, s, turn, out):
         spec_b = q * (0.35 + 0.65 * min(1.0, b * 2.2))
     else:
         light = 0.3 * r + 0.6 * g + 0.1 * b
-        q = gloss * ndh ** shine * (0.3 + 0.7 * lit) * s.key * (1 - open_ * 0.85)
+        q = gloss * ndh**shine * (0.3 + 0.7 * lit) * s.key * (1 - open_ * 0.85)
         q += 0.10 * under * edge * ao * s.key * max(0.0, ndl + 0.3) * (0.3 + light)
         spec_r = q
         spec_g = q * 0.96

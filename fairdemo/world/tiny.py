@@ -11,7 +11,12 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 from torch.nn import functional as F
@@ -24,43 +29,90 @@ from fairdemo.vision import load_weights, save_weights, to_tensor
 
 SIZE = 128
 LATENT_CHANNELS = 16
-TIME_IDS = (SIZE, SIZE, 0, 0, SIZE, SIZE)  # original size, crop, target size: SDXL's micro-conditioning, constant here
+TIME_IDS = (
+    SIZE,
+    SIZE,
+    0,
+    0,
+    SIZE,
+    SIZE,
+)  # original size, crop, target size: SDXL's micro-conditioning, constant here
 
 
 def tokenizer() -> CLIPTokenizer:
     """CLIP's byte-pair tokenizer, built from the merges inside open_clip (49,408 tokens, 77 places)."""
     published = open_clip.tokenizer.SimpleTokenizer()
     names = {49406: "<|startoftext|>", 49407: "<|endoftext|>"}  # open_clip spells these two otherwise
-    return CLIPTokenizer(vocab={names.get(i, token): i for token, i in published.encoder.items()}, merges=list(published.bpe_ranks),
-                         model_max_length=77)
+    return CLIPTokenizer(
+        vocab={names.get(i, token): i for token, i in published.encoder.items()},
+        merges=list(published.bpe_ranks),
+        model_max_length=77,
+    )
 
 
 def autoencoder() -> AutoencoderKL:
-    return AutoencoderKL(block_out_channels=(16, 32, 64, 128), layers_per_block=1, latent_channels=LATENT_CHANNELS, norm_num_groups=8,
-                         mid_block_add_attention=False, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-                         sample_size=SIZE, scaling_factor=1.0, force_upcast=False)
+    return AutoencoderKL(
+        block_out_channels=(16, 32, 64, 128),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        sample_size=SIZE,
+        scaling_factor=1.0,
+        force_upcast=False,
+    )
 
 
 def unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(
-        sample_size=SIZE // 8, in_channels=LATENT_CHANNELS, out_channels=LATENT_CHANNELS, block_out_channels=(128, 128, 128), layers_per_block=1,
+        sample_size=SIZE // 8,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(128, 128, 128),
+        layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=1, attention_head_dim=4,
-        cross_attention_dim=128, norm_num_groups=16, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=32,
-        projection_class_embeddings_input_dim=6 * 32 + 64)
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=1,
+        attention_head_dim=4,
+        cross_attention_dim=128,
+        norm_num_groups=16,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=32,
+        projection_class_embeddings_input_dim=6 * 32 + 64,
+    )
 
 
 def text_encoders() -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
-    config = CLIPTextConfig(vocab_size=49408, hidden_size=64, intermediate_size=256, num_hidden_layers=3, num_attention_heads=2,
-                            projection_dim=64, bos_token_id=49406, eos_token_id=49407, pad_token_id=49407)
+    config = CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=64,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        projection_dim=64,
+        bos_token_id=49406,
+        eos_token_id=49407,
+        pad_token_id=49407,
+    )
     return CLIPTextModel(config), CLIPTextModelWithProjection(copy.deepcopy(config))
 
 
 def scheduler() -> DPMSolverMultistepScheduler:
     """Training's noise schedule, and the sampler. That it adds noise in each step mends small faults: with adapters 95 % of 384 faces are whole at 16
     steps, 90 % without."""
-    return DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++", num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
-                                       prediction_type="v_prediction", timestep_spacing="trailing", rescale_betas_zero_snr=True)
+    return DPMSolverMultistepScheduler(
+        algorithm_type="sde-dpmsolver++",
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+    )
 
 
 def silence_unused_tokens(encoder: nn.Module, used: set[int]) -> None:
@@ -82,7 +134,9 @@ def reconstruction_loss(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return e.abs().mean() + 0.7 * edges + 1.5 * F.avg_pool2d(e, 8).abs().mean()
 
 
-def train_autoencoder(vae: AutoencoderKL, images: np.ndarray, steps: int, seed: int, batch: int = 16, peak: float = 1.5e-3) -> Iterator[tuple[int, int, float]]:
+def train_autoencoder(
+    vae: AutoencoderKL, images: np.ndarray, steps: int, seed: int, batch: int = 16, peak: float = 1.5e-3
+) -> Iterator[tuple[int, int, float]]:
     """Trains on uint8 images (n, 128, 128, 3); `vae` holds the averaged weights at the end.
 
     The decoder sees posterior means with a little noise instead of posterior samples: samples drown the signal for most of
@@ -107,7 +161,15 @@ def train_autoencoder(vae: AutoencoderKL, images: np.ndarray, steps: int, seed: 
     vae.eval()
 
 
-def train_decoder(vae: AutoencoderKL, latents: torch.Tensor, images: np.ndarray, steps: int, seed: int, batch: int = 16, peak: float = 1e-3) -> Iterator[tuple[int, int, float]]:
+def train_decoder(
+    vae: AutoencoderKL,
+    latents: torch.Tensor,
+    images: np.ndarray,
+    steps: int,
+    seed: int,
+    batch: int = 16,
+    peak: float = 1e-3,
+) -> Iterator[tuple[int, int, float]]:
     """Trains the decoder alone, on the latents (n, 2, c, h, w) of images (n, 128, 128, 3) and their mirror images, so that latents stay valid.
 
     It sees them with noise of deviation 0 to 0.25 (theirs is 1): a denoiser's latents are slightly off, and this decoder brings them
@@ -139,7 +201,7 @@ def encode(vae: AutoencoderKL, images: np.ndarray, batch: int = 64) -> torch.Ten
     parts = []
     for i in range(0, len(images), batch):
         with torch.autocast("cpu", torch.bfloat16):
-            parts.append(vae.encode(to_tensor(images[i:i + batch])).latent_dist.mean.half())
+            parts.append(vae.encode(to_tensor(images[i : i + batch])).latent_dist.mean.half())
     return torch.cat(parts)
 
 
@@ -156,24 +218,42 @@ def standardize_latents(vae: AutoencoderKL, images: np.ndarray) -> None:
     vae.quant_conv.bias[c:] -= 2 * std.log()  # the other half is the log-variance
 
 
-def encode_text(ids: torch.Tensor, one: CLIPTextModel, two: CLIPTextModelWithProjection) -> tuple[torch.Tensor, torch.Tensor]:
+def encode_text(
+    ids: torch.Tensor, one: CLIPTextModel, two: CLIPTextModelWithProjection
+) -> tuple[torch.Tensor, torch.Tensor]:
     """SDXL's text conditioning: the last but one hidden states side by side (n, 77, 128) and the second's pooled vector (n, 64)."""
     first = one(ids, output_hidden_states=True)
     second = two(ids, output_hidden_states=True)
     return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1), second.text_embeds
 
 
-def condition(texts: list[str], words: CLIPTokenizer, one: CLIPTextModel, two: CLIPTextModelWithProjection, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def condition(
+    texts: list[str],
+    words: CLIPTokenizer,
+    one: CLIPTextModel,
+    two: CLIPTextModelWithProjection,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Text conditioning of a training batch. So that guidance works, 8 % of the texts become SDXL's zero embedding for an empty negative
     prompt (Ho and Salimans 2022), and 2 % the empty string."""
     dropped = rng.random(len(texts))
     texts = ["" if d < 0.02 else t for t, d in zip(texts, dropped)]
     keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
-    states, pooled = encode_text(words(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids, one, two)
+    states, pooled = encode_text(
+        words(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids,
+        one,
+        two,
+    )
     return states * keep[:, None, None], pooled * keep[:, None]
 
 
-def denoising_loss(net: UNet2DConditionModel, z: torch.Tensor, states: torch.Tensor, pooled: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def denoising_loss(
+    net: UNet2DConditionModel,
+    z: torch.Tensor,
+    states: torch.Tensor,
+    pooled: torch.Tensor,
+    rng: np.random.Generator,
+) -> torch.Tensor:
     """Mean velocity loss of latents (n, c, h, w) at random times, with text conditioning (n, 77, d) and (n, p)."""
     t = torch.from_numpy(rng.integers(0, 1000, len(z)))
     a = scheduler().alphas_cumprod[t]
@@ -184,9 +264,19 @@ def denoising_loss(net: UNet2DConditionModel, z: torch.Tensor, states: torch.Ten
     return losses.denoising_loss(out.float(), z, noise, a, "v_prediction").mean()
 
 
-def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection, latents: torch.Tensor,
-                   captions: Callable[[np.ndarray, np.random.Generator], list[str]], steps: int, seed: int, checkpoint: Path,
-                   batch: int = 64, peak: float = 2e-3, save_every: int = 200) -> Iterator[tuple[int, int, float]]:
+def train_denoiser(
+    net: UNet2DConditionModel,
+    one: CLIPTextModel,
+    two: CLIPTextModelWithProjection,
+    latents: torch.Tensor,
+    captions: Callable[[np.ndarray, np.random.Generator], list[str]],
+    steps: int,
+    seed: int,
+    checkpoint: Path,
+    batch: int = 64,
+    peak: float = 2e-3,
+    save_every: int = 200,
+) -> Iterator[tuple[int, int, float]]:
     """Trains U-Net and text encoders together; the modules hold averaged weights at the end.
 
     `latents` (n, 2, c, h, w) holds each image and its mirror image; `captions` names rows and gets their texts. `checkpoint` is written
@@ -217,7 +307,15 @@ def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextM
         update(loss, rules, peak * warm_cosine(step, steps, 200))
         average.update()
         if (step + 1) % save_every == 0 or step + 1 == steps:
-            save_checkpoint(checkpoint, {"step": step + 1, "modules": modules.state_dict(), "average": average.shadow, "optimizers": [rule.state_dict() for rule in rules]})
+            save_checkpoint(
+                checkpoint,
+                {
+                    "step": step + 1,
+                    "modules": modules.state_dict(),
+                    "average": average.shadow,
+                    "optimizers": [rule.state_dict() for rule in rules],
+                },
+            )
             if step + 1 >= 0.8 * steps:
                 average.swap()
                 save_weights(modules, checkpoint.with_name(f"candidate_{step + 1:06d}.safetensors"))
@@ -227,7 +325,9 @@ def train_denoiser(net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextM
     modules.eval()
 
 
-def candidates(checkpoint: Path, net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection) -> Iterator[int]:
+def candidates(
+    checkpoint: Path, net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection
+) -> Iterator[int]:
     """Loads each candidate that `train_denoiser` kept into the modules, in order; yields its step."""
     modules = nn.ModuleList([net, one, two])
     for path in sorted(checkpoint.parent.glob("candidate_*.safetensors")):
@@ -235,7 +335,18 @@ def candidates(checkpoint: Path, net: UNet2DConditionModel, one: CLIPTextModel, 
         yield int(path.stem.split("_")[1])
 
 
-def pipeline(vae: AutoencoderKL, net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection) -> StableDiffusionXLPipeline:
+def pipeline(
+    vae: AutoencoderKL, net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection
+) -> StableDiffusionXLPipeline:
     words = tokenizer()
-    return StableDiffusionXLPipeline(vae=vae, text_encoder=one, text_encoder_2=two, tokenizer=words, tokenizer_2=words, unet=net,
-                                     scheduler=scheduler(), force_zeros_for_empty_prompt=True, add_watermarker=False)
+    return StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=one,
+        text_encoder_2=two,
+        tokenizer=words,
+        tokenizer_2=words,
+        unet=net,
+        scheduler=scheduler(),
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
