@@ -1,6 +1,6 @@
 """fairdemo's web app: `python app.py`, or the entry point of a Hugging Face Space."""
 
-from fairdemo import gpu  # noqa: F401  before torch, as ZeroGPU asks
+from fairdemo.models import gpu  # noqa: F401  before torch, as ZeroGPU asks
 from fairdemo.ui.app import launch
 
 if __name__ == "__main__":

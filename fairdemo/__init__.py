@@ -1,1 +1,3 @@
-"""fairdemo: see a text-to-image model's demographic bias, a debiased version of it, and choose the distribution."""
+"""Shows a text-to-image model's demographic bias next to a debiased version of the same model."""
+
+__version__ = "0.2.0"

@@ -1,4 +1,5 @@
-"""The page in a real browser: serving it, and what a visitor does with it. For the tests and for the screenshots."""
+"""The page in a real browser: serving it, and what a visitor does with it. For the tests and for the
+screenshots."""
 
 import os
 import shutil
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from fairdemo.models import ROOT
+from fairdemo.models.profiles import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -107,7 +108,8 @@ def draw(page: Page, n: int = 8) -> None:
     page.click("#draw")
     page.wait_for_selector(f"text={n} pairs in", timeout=120_000)
     page.wait_for_function(
-        "n => ['baseline', 'debiased'].every(side => document.querySelectorAll(`#wall-${side} .tile img`).length === n)",
+        "n => ['baseline', 'debiased'].every(side => document.querySelectorAll(`#wall-${side} .tile"
+        " img`).length === n)",
         arg=n,
         timeout=20_000,
     )

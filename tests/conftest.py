@@ -2,8 +2,8 @@
 
 import pytest
 
-from fairdemo import pack as packs
-from fairdemo.compare import Studio
+from fairdemo.studio import packs as packs
+from fairdemo.studio.studio import Studio
 
 
 @pytest.fixture(scope="session")

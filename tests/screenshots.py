@@ -1,4 +1,5 @@
-"""Pictures of the page's main states, to be looked at; README's come from here: python -m tests.screenshots FOLDER"""
+"""Pictures of the page's main states, to be looked at; README's come from here: python -m tests.screenshots
+FOLDER"""
 
 import sys
 from pathlib import Path

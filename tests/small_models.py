@@ -1,4 +1,5 @@
-"""Small models of the real classes, saved in the real layout: a tiny SDXL, a tiny Stable Diffusion 1.5, adapters for both. Random weights."""
+"""Small models of the real classes, saved in the real layout: a tiny SDXL, a tiny Stable Diffusion 1.5,
+adapters for both. Random weights."""
 
 import re
 from pathlib import Path
@@ -17,8 +18,8 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from fairdemo.attributes import TARGET_CLASSES
-from fairdemo.models import FAMILIES
+from fairdemo.models.pipelines import FAMILIES
+from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.world.tiny import tokenizer
 
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -131,9 +132,11 @@ def save_lora(
         names = (
             ("lora_A", "lora_B")
             if peft
-            else ("lora.down", "lora.up")
-            if part == "unet"
-            else ("lora_linear_layer.down", "lora_linear_layer.up")
+            else (
+                ("lora.down", "lora.up")
+                if part == "unet"
+                else ("lora_linear_layer.down", "lora_linear_layer.up")
+            )
         )
         for layer, factors in layers.items():
             inside = (

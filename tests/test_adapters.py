@@ -8,9 +8,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from fairdemo import adapters, mix, models
 from fairdemo.__main__ import main
-from fairdemo.adapters import Router
+from fairdemo.models import catalog, pipelines, profiles, routing
+from fairdemo.models.routing import Router
+from fairdemo.stats import mix
 from fairdemo.training import denoise
 from tests.small_models import save_lora
 
@@ -86,7 +87,7 @@ def test_weight_scales_what_an_adapter_adds():
     net = small_unet()
     factors = random_factors(net, ["one"])
     layer, (a, b) = next(iter(factors["one"].items()))
-    scaled = adapters.weighted(factors["one"], 0.5)[layer]
+    scaled = routing.weighted(factors["one"], 0.5)[layer]
     assert torch.equal(scaled[0], a) and torch.allclose(scaled[1] @ scaled[0], 0.5 * b @ a)
 
 
@@ -105,30 +106,31 @@ def test_unknown_and_foreign_adapters_are_named():
 def test_damaged_files_are_named(studio, tmp_path):
     pipe = studio.generator.pipeline
     with pytest.raises(ValueError, match="gone.safetensors is missing"):
-        adapters.attach(pipe, [replace(studio.adapters[0], file="gone.safetensors", home=tmp_path)])
+        routing.attach(pipe, [replace(studio.adapters[0], file="gone.safetensors", home=tmp_path)])
     (tmp_path / "cut.safetensors").write_bytes(b"12345678 this is no safetensors file")
     with pytest.raises(ValueError, match="cut.safetensors is damaged"):
-        adapters.read_factors(pipe, tmp_path / "cut.safetensors")
+        routing.read_factors(pipe, tmp_path / "cut.safetensors")
     save_file({"other.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="other.safetensors"):
-        adapters.read_factors(pipe, tmp_path / "other.safetensors")
+        routing.read_factors(pipe, tmp_path / "other.safetensors")
     (tmp_path / "catalog.toml").write_text("[[adapter]]\nname = 3")
     with pytest.raises(ValueError, match="catalog.toml is damaged"):
-        adapters.catalog("embedded", tmp_path / "catalog.toml")
+        catalog.catalog("embedded", tmp_path / "catalog.toml")
     (tmp_path / "catalog.toml").write_text(
-        adapters.CATALOG.read_text().replace("weight = 1.0", 'weight = "heavy"')
+        catalog.CATALOG.read_text().replace("weight = 1.0", 'weight = "heavy"')
     )
     with pytest.raises(ValueError, match="catalog.toml is damaged"):
-        adapters.catalog("embedded", tmp_path / "catalog.toml")
+        catalog.catalog("embedded", tmp_path / "catalog.toml")
 
 
 def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
-    """`load_lora_weights` and `set_adapters` with the catalog's weights before an image give what routing gives, in float32."""
-    plain_pipe = models.load_pipeline(studio.profile, "cpu")
+    """`load_lora_weights` and `set_adapters` with the catalog's weights before an image give what routing
+    gives, in float32."""
+    plain_pipe = pipelines.load_pipeline(studio.profile, "cpu")
     weights = {a.name.replace(" ", "_"): a.weight for a in studio.adapters}
     for a in (a for a in studio.adapters if a.name in ("Black Female", "old")):
         plain_pipe.load_lora_weights(
-            adapters.CATALOG.parent / a.file.split("/")[0],
+            catalog.CATALOG.parent / a.file.split("/")[0],
             weight_name=a.file.split("/")[1],
             adapter_name=a.name.replace(" ", "_"),
         )
@@ -186,7 +188,7 @@ def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
         == 0
     )
     monkeypatch.setenv("FAIRDEMO_CATALOG", str(catalog))
-    mine = {a.name: a for a in adapters.of_profile(models.profile("sdxl"))}
+    mine = {a.name: a for a in catalog.of_profile(profiles.profile("sdxl"))}
     assert (
         len(mine) == 14
         and mine["with a hat"].cell == ()
@@ -215,12 +217,12 @@ def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
 
 def test_pinning_writes_the_commits(tmp_path, monkeypatch):
     path = tmp_path / "catalog.toml"
-    path.write_text(adapters.CATALOG.read_text())
+    path.write_text(catalog.CATALOG.read_text())
     monkeypatch.setattr(
-        adapters.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=f"{abs(hash(repo)):040x}"[:40])
+        catalog.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=f"{abs(hash(repo)):040x}"[:40])
     )
-    assert len(adapters.pin(path)) == 12 and adapters.pin(path) == []
+    assert len(catalog.pin(path)) == 12 and catalog.pin(path) == []
     assert (
-        all(len(a.revision) == 40 for a in adapters.catalog("sdxl", path))
-        and adapters.catalog("embedded", path)[0].revision is None
+        all(len(a.revision) == 40 for a in catalog.catalog("sdxl", path))
+        and catalog.catalog("embedded", path)[0].revision is None
     )

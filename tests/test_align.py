@@ -1,4 +1,5 @@
-"""Distributional alignment: expected transport worked by hand, losses, and the gradient in constant memory."""
+"""Distributional alignment: expected transport worked by hand, losses, and the gradient in constant
+memory."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,11 +11,12 @@ from diffusers import DDIMScheduler
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from fairdemo import adapters, models
-from fairdemo.attributes import TARGET_CLASSES
-from fairdemo.generate import PairedGenerator
-from fairdemo.prompts import PROFESSIONS, profession
-from fairdemo.training import adjusted, against_naive, align, losses, soft_tokens
+from fairdemo.experiments import against_naive
+from fairdemo.models import pipelines, profiles, routing
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.stats.attributes import TARGET_CLASSES
+from fairdemo.stats.prompts import PROFESSIONS, profession
+from fairdemo.training import adjusted, align, losses, soft_tokens
 from fairdemo.training.joint import joint_of
 from fairdemo.training.looks import looks_of
 from fairdemo.training.moved_words import MovedWords
@@ -24,20 +26,23 @@ from tests.small_models import save_lora, save_profile
 
 
 def test_two_images_by_hand():
-    """Uniform target, images with 0.9 and 0.2 for the second class. Two samples are of (2, 0), (1, 1), (0, 2) classes with probability 1/4, 1/2, 1/4; with one
-    each the likelier image gets the second class. So q = 3/4 and 1/4."""
+    """Uniform target, images with 0.9 and 0.2 for the second class. Two samples are of (2, 0), (1, 1), (0,
+    2) classes with probability 1/4, 1/2, 1/4; with one each the likelier image gets the second class. So q
+    = 3/4 and 1/4."""
     q = expected_transport(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([0.5, 0.5]))
     assert q == pytest.approx(np.array([[0.25, 0.75], [0.75, 0.25]]))
 
 
 def test_three_images_by_hand():
-    """75 % first class: j of three samples are of the second with probability 27/64, 27/64, 9/64, 1/64; ranks 0, 1, 2 get it when j > rank."""
+    """75 % first class: j of three samples are of the second with probability 27/64, 27/64, 9/64, 1/64;
+    ranks 0, 1, 2 get it when j > rank."""
     q = expected_transport(np.array([[0.3, 0.7], [0.9, 0.1], [0.6, 0.4]]), np.array([0.75, 0.25]))
     assert q[:, 1] == pytest.approx([37 / 64, 1 / 64, 10 / 64])
 
 
 def test_three_classes_by_hand():
-    """One image: its expected target is the target itself. Three sure images of different classes and samples of one class each: each keeps its own."""
+    """One image: its expected target is the target itself. Three sure images of different classes and
+    samples of one class each: each keeps its own."""
     assert expected_transport(np.array([[0.2, 0.3, 0.5]]), np.array([0.2, 0.2, 0.6]), 20_000)[
         0
     ] == pytest.approx([0.2, 0.2, 0.6], abs=0.015)
@@ -101,7 +106,7 @@ def test_losses_by_hand():
 )
 def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
     """The kept graph (z_t detached) gives the same adjusted gradient to 1e-4 in float32."""
-    profile = models.profile(str(save_profile(tmp_path, family, steps=4)))
+    profile = profiles.profile(str(save_profile(tmp_path, family, steps=4)))
     config = align.Config(
         ("a photo of a doctor",),
         {"gender": {"Female": 0.5, "Male": 0.5}},
@@ -109,8 +114,8 @@ def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
         rank=3,
         images=3,
     )
-    pipe = models.load_pipeline(profile, "cpu")
-    generator = PairedGenerator(pipe, adapters.Router(adapters.routable(pipe), {}), profile, "cpu")
+    pipe = pipelines.load_pipeline(profile, "cpu")
+    generator = PairedGenerator(pipe, routing.Router(routing.routable(pipe), {}), profile, "cpu")
     factors = align.fresh(generator, config).factors
     torch.manual_seed(0)
     with torch.no_grad():
@@ -213,7 +218,7 @@ def test_runs_say_what_is_wrong_with_them(line, message, tmp_path):
 def test_the_run_files_can_be_read_and_go_on_from_each_other():
     runs = {
         path.stem: align.read_config(path)
-        for path in (models.ROOT / "fairdemo" / "training" / "runs").glob("*.toml")
+        for path in (profiles.ROOT / "fairdemo" / "training" / "runs").glob("*.toml")
     }
     assert len(runs) >= 5
     for config in runs.values():
@@ -230,13 +235,14 @@ def test_the_run_files_can_be_read_and_go_on_from_each_other():
 
 def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeypatch):
     """Every image goes through it, none is steered, and what the mix rests on stays as it was."""
-    from fairdemo.calibrate import weights
-    from fairdemo.compare import Studio
+    from fairdemo.experiments.calibrate import weights
+    from fairdemo.studio.studio import Studio
 
     factors = small_models.lora(studio.generator.pipeline.unet, r"attn1\.to_q$", 3)
     save_lora(tmp_path / "even.safetensors", {"unet": factors})
     (tmp_path / "mine.toml").write_text(
-        '[[adapter]]\nname = "even"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight = 1.0\nmethod = "even"\nlicense = "none"\nsource = "a test"\n'
+        '[[adapter]]\nname = "even"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight ='
+        ' 1.0\nmethod = "even"\nlicense = "none"\nsource = "a test"\n'
     )
     monkeypatch.setenv("FAIRDEMO_CATALOG", str(tmp_path / "mine.toml"))
     other = Studio("embedded", "cpu")
@@ -252,7 +258,8 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeyp
 
 
 def test_shipped_methods_even_out_gender_where_they_never_were(studio):
-    """In a profession of mostly men and one of mostly women that no adapter saw, as perceived by the classifier: each aligned adapter and soft token is nearer to one half."""
+    """In a profession of mostly men and one of mostly women that no adapter saw, as perceived by the
+    classifier: each aligned adapter and soft token is nearer to one half."""
     methods = [slot.adapters for slots in studio.own_methods.values() for slot in slots if not slot.cell]
     assert len(methods) >= 4
     distance = dict.fromkeys([(), *methods], 0.0)
@@ -270,7 +277,7 @@ def test_shipped_methods_even_out_gender_where_they_never_were(studio):
 def small_aligner(studio, config):
     quick = replace(studio.profile, steps=2, dtype="float32")
     generator = PairedGenerator(
-        models.load_pipeline(quick, "cpu"), adapters.Router(torch.nn.Module(), {}), quick, "cpu"
+        pipelines.load_pipeline(quick, "cpu"), routing.Router(torch.nn.Module(), {}), quick, "cpu"
     )
     reader = align.SoftReader(studio.reader, small_models.random_heads())
     return align.Aligner(
@@ -343,7 +350,8 @@ def drawn_by(pipe, prompt):
 
 
 def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, tmp_path):
-    """Keys and values of cross attention, and SDXL's pooled text; one of a lower rank to go on from does what it did."""
+    """Keys and values of cross attention, and SDXL's pooled text; one of a lower rank to go on from does
+    what it did."""
     config = align.Config(
         ("a photo of a doctor",),
         {"gender": {"Female": 0.5, "Male": 0.5}},
@@ -364,7 +372,7 @@ def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, 
     aligner.trained.save(path)
     with aligner.generator.router.routed([(align.NAME,)]):
         ours = drawn_by(aligner.generator.pipeline, "a photo of a nurse")
-    plain = models.load_pipeline(aligner.generator.profile, "cpu")
+    plain = pipelines.load_pipeline(aligner.generator.profile, "cpu")
     before = drawn_by(plain, "a photo of a nurse")
     plain.load_lora_weights(str(tmp_path), weight_name="adapter.safetensors")
     assert np.abs(ours - before).max() > 5 and np.abs(ours - drawn_by(plain, "a photo of a nurse")).max() <= 1
@@ -377,11 +385,13 @@ def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, 
 
 
 def test_naive_and_adjusted_finetuning_begin_alike(studio):
-    """The same images from the same noise: both ways' first loss is one and the same, but not their gradients; both descend it."""
+    """The same images from the same noise: both ways' first loss is one and the same, but not their
+    gradients; both descend it."""
     reader = align.SoftReader(studio.reader, small_models.random_heads())
     quick = replace(studio.profile, dtype="float32")
     found = {
-        way: against_naive.finetune(way, 0, quick, reader, 3, 3, 2.0, 2, 1e-3) for way in against_naive.WAYS
+        way: against_naive.finetune(way, 0, quick, reader, against_naive.Trial((0,), 3, 3, 2.0, 2, 1e-3))
+        for way in against_naive.WAYS
     }
     first = {way: values[0] for way, (values, _) in found.items()}
     assert first["naive"] == pytest.approx(first["adjusted"], rel=1e-4)
@@ -392,7 +402,7 @@ def test_naive_and_adjusted_finetuning_begin_alike(studio):
 
 def test_soft_tokens_begin_at_words(studio):
     """Each of the words in turn, in both text encoders; without words there is nothing to begin at."""
-    pipe = models.load_pipeline(studio.profile, "cpu")
+    pipe = pipelines.load_pipeline(studio.profile, "cpu")
     table = pipe.text_encoder.get_input_embeddings().weight.detach().float()
     female, male = (
         table[pipe.tokenizer(word, add_special_tokens=False).input_ids[0]] for word in ("female", "male")
@@ -408,7 +418,8 @@ def test_soft_tokens_begin_at_words(studio):
 
 
 def test_real_models_are_compared_by_clip_and_dino(tmp_path):
-    """DINO's vector is what transformers makes of the same picture; both are of length one and have a gradient; a model that can't be had is named."""
+    """DINO's vector is what transformers makes of the same picture; both are of length one and have a
+    gradient; a model that can't be had is named."""
     Dinov2Model(
         Dinov2Config(
             hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=224, patch_size=56
@@ -439,8 +450,9 @@ def test_real_models_are_compared_by_clip_and_dino(tmp_path):
 
 
 def test_words_move_in_the_space_of_the_runs_words(studio):
-    """Only words that tell the prompts apart, for as long as it is asked, each seed in its own way, in both text encoders alike, by the wanted deviation in every direction."""
-    pipe = models.load_pipeline(studio.profile, "cpu")
+    """Only words that tell the prompts apart, for as long as it is asked, each seed in its own way, in both
+    text encoders alike, by the wanted deviation in every direction."""
+    pipe = pipelines.load_pipeline(studio.profile, "cpu")
     prompts = ("a photo of a doctor", "a photo of a nurse", "a photo of a chef", "a photo of a pilot")
     words = MovedWords(pipe, prompts, 0.5)
     ids = pipe.tokenizer("a photo of a doctor", padding="max_length", return_tensors="pt").input_ids

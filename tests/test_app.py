@@ -1,4 +1,5 @@
-"""The page in a real browser: a newcomer's path, what-if, stop, two visitors, bad input, links, files, phones."""
+"""The page in a real browser: a newcomer's path, what-if, stop, two visitors, bad input, links, files,
+phones."""
 
 import zipfile
 
@@ -37,7 +38,8 @@ def page(visitor, address):
 
 
 def test_a_newcomers_path(page, visitor, tmp_path):
-    """Open, draw, read the numbers, ask for 70 % women, see the redraw, open a pair, download, reload the link: the same result."""
+    """Open, draw, read the numbers, ask for 70 % women, see the redraw, open a pair, download, reload the
+    link: the same result."""
     draw(page)
     assert (
         page.locator("#wall-baseline .tile img").count()
@@ -65,7 +67,8 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     assert faces(page, "debiased") == before, "going back shows what was there"
     move(page, "Female", 0.7)
     page.wait_for_function(
-        "said => [...document.querySelectorAll('#wall-debiased .tile[data-slot]')].map(t => t.title).join() === said",
+        "said => [...document.querySelectorAll('#wall-debiased .tile[data-slot]')].map(t => t.title).join()"
+        " === said",
         arg=",".join(after),
         timeout=20_000,
     )
@@ -107,7 +110,8 @@ def test_a_newcomers_path(page, visitor, tmp_path):
 
 
 def test_the_lists_show_what_the_prompt_names(page):
-    """A prompt written by hand turns the lists to what it names; a list that is used writes the prompt and empties the other."""
+    """A prompt written by hand turns the lists to what it names; a list that is used writes the prompt and
+    empties the other."""
     profession, attribute = (
         page.get_by_label("Profession", exact=True),
         page.get_by_label("or an attribute", exact=True),
@@ -136,7 +140,8 @@ def test_a_bar_lights_up_its_faces_and_twins_light_up_together(page):
         "debiased1",
     ]
     page.evaluate(
-        "document.querySelector('#plot-gender .js-plotly-plot').emit('plotly_click', {points: [{x: 'Female', data: {type: 'bar', meta: 'debiased'}}]})"
+        "document.querySelector('#plot-gender .js-plotly-plot').emit('plotly_click', {points: [{x: 'Female',"
+        " data: {type: 'bar', meta: 'debiased'}}]})"
     )
     clear = page.locator(".tile[data-slot]:not(.dim)")
     assert clear.count() == page.locator("#wall-debiased .tile[data-gender=Female]").count() >= 1

@@ -10,13 +10,15 @@ import pytest
 from PIL import Image
 
 from fairdemo import comparison as comparisons
-from fairdemo import models, targets
 from fairdemo.__main__ import main
-from fairdemo.attributes import CLASSES
-from fairdemo.compare import Studio
 from fairdemo.comparison import measures
-from fairdemo.faces import FaceReader, classify
-from fairdemo.generate import Cancelled, cut_words
+from fairdemo.models import profiles
+from fairdemo.models.generating import Cancelled, cut_words
+from fairdemo.readers import classify
+from fairdemo.readers.read import FaceReader
+from fairdemo.stats import targets
+from fairdemo.stats.attributes import CLASSES
+from fairdemo.studio.studio import Studio
 
 UNIFORM = targets.PRESETS["uniform"].target
 
@@ -215,10 +217,10 @@ def test_existing_output_folder(tmp_path, capsys):
 def test_missing_and_damaged_model_files(tmp_path, capsys):
     profile = tmp_path / "mine.toml"
     profile.write_text(
-        models.profile("embedded")
+        profiles.profile("embedded")
         .file.read_text()
         .replace("../../assets/embedded", "./model")
-        .replace("../../assets/classifier", str(models.ROOT / "assets/classifier"))
+        .replace("../../assets/classifier", str(profiles.ROOT / "assets/classifier"))
     )
     command = ["compare", "a doctor", "-n", "1", "--profile", str(profile)]
     assert main(command) == 2
@@ -250,7 +252,7 @@ def test_command_line_prints_a_table_and_json(tmp_path):
         ],
         capture_output=True,
         text=True,
-        cwd=models.ROOT,
+        cwd=profiles.ROOT,
         timeout=300,
     )
     assert call.returncode == 0, call.stderr
@@ -278,9 +280,9 @@ def test_classifier_files_hold_no_code(tmp_path):
     import skops.io
 
     for attribute in CLASSES:
-        unknown = skops.io.get_untrusted_types(file=models.ROOT / f"assets/classifier/{attribute}.skops")
+        unknown = skops.io.get_untrusted_types(file=profiles.ROOT / f"assets/classifier/{attribute}.skops")
         assert set(unknown) <= set(classify.TRUSTED)
-    assert isinstance(FaceReader(models.ROOT / "assets/classifier"), FaceReader)
+    assert isinstance(FaceReader(profiles.ROOT / "assets/classifier"), FaceReader)
 
 
 def test_the_planned_mix_is_shown_before_drawing(studio):

@@ -12,13 +12,13 @@ from facenet_pytorch import MTCNN, InceptionResnetV1
 from PIL import Image
 from safetensors.torch import save_file
 
-from fairdemo import clip
 from fairdemo.__main__ import main
-from fairdemo.attributes import ATTRIBUTES, CLASSES, RACES
-from fairdemo.faces import FaceReader, classify
-from fairdemo.faces.detect import Detector
-from fairdemo.faces.judge import judge
-from fairdemo.faces.labelled import read_labelled, upright
+from fairdemo.readers import classify, clip
+from fairdemo.readers.detect import Detector
+from fairdemo.readers.judge import judge
+from fairdemo.readers.labelled import read_labelled, upright
+from fairdemo.readers.read import FaceReader
+from fairdemo.stats.attributes import ATTRIBUTES, CLASSES, RACES
 from fairdemo.training import heads
 from fairdemo.world import people
 from fairdemo.world.portrait import draw
@@ -44,7 +44,8 @@ def vit(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """Drawn people as a labelled folder: every race and gender, with one file that can't be opened and one without a face."""
+    """Drawn people as a labelled folder: every race and gender, with one file that can't be opened and one
+    without a face."""
     folder = tmp_path_factory.mktemp("labelled")
     rng = np.random.default_rng(4)
     rows = []
@@ -199,7 +200,10 @@ def test_evaluation_by_group_with_intervals(labelled, tmp_path, capsys):
     [
         (
             "facenet-svm",
-            "isn't trained on this machine. Train it with: python -m fairdemo train classifier --backbone facenet",
+            (
+                "isn't trained on this machine. Train it with: python -m fairdemo train classifier --backbone"
+                " facenet"
+            ),
         ),
         ("openclip-svm:ViT-L-14", "isn't trained on this machine"),
         ("horoscope", "'horoscope' is unknown"),

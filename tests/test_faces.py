@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fairdemo.attributes import GENDERS, RACES
-from fairdemo.faces.detect import Detector
-from fairdemo.faces.embed import CROP, crop
+from fairdemo.readers.detect import Detector
+from fairdemo.readers.embed import CROP, crop
+from fairdemo.stats.attributes import GENDERS, RACES
 from fairdemo.world import parts, people
 from fairdemo.world.portrait import draw
 
@@ -87,8 +87,8 @@ def test_crops_beyond_the_edge():
 
 
 def test_parts_checker_tells_whole_from_damaged(drawn):
-    from fairdemo.models import ROOT
-    from fairdemo.vision import load_weights
+    from fairdemo.models.profiles import ROOT
+    from fairdemo.readers.vision import load_weights
 
     checker = load_weights(parts.PartsChecker(), ROOT / "assets/classifier/parts_checker.safetensors")
     images = np.stack([np.asarray(im) for im in drawn[2]])

@@ -1,4 +1,5 @@
-"""What goes wrong between here and the Hub, in words; a Space with a shared GPU; what the app doesn't import."""
+"""What goes wrong between here and the Hub, in words; a Space with a shared GPU; what the app doesn't
+import."""
 
 import errno
 import os
@@ -11,8 +12,8 @@ import torch
 from huggingface_hub import errors
 from safetensors import SafetensorError
 
-from fairdemo import hub, models
-from fairdemo.models import ROOT
+from fairdemo.models import hub, pipelines, profiles
+from fairdemo.models.profiles import ROOT
 
 ANSWER = httpx.Response(404, request=httpx.Request("GET", "https://example.org"))
 
@@ -69,11 +70,11 @@ def test_loaders_tell_it(error, message, monkeypatch):
     def fails(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(models.FAMILIES["sdxl"], "download", fails)
+    monkeypatch.setattr(pipelines.FAMILIES["sdxl"], "download", fails)
     with pytest.raises(
         ValueError, match=f"model 'stabilityai/stable-diffusion-xl-base-1.0' of profile 'sdxl'.*{message}"
     ):
-        models.load_pipeline(models.profile("sdxl"), "cpu")
+        pipelines.load_pipeline(profiles.profile("sdxl"), "cpu")
     monkeypatch.setattr(hub, "hf_hub_download", fails)
     with pytest.raises(ValueError, match=f"pytorch_lora_weights.safetensors.*{message}"):
         hub.weights_file("NYUAD-ComNets/Asian_Female_Profession_Model", "pytorch_lora_weights.safetensors")
@@ -91,13 +92,13 @@ def test_a_local_folder_stands_in_for_a_repository(tmp_path, monkeypatch):
         asked.update(settings, source=source)
         return str(tmp_path)
 
-    monkeypatch.setattr(models.FAMILIES["sdxl"], "download", download)
+    monkeypatch.setattr(pipelines.FAMILIES["sdxl"], "download", download)
     monkeypatch.setattr(
-        models.AutoencoderKL,
+        pipelines.AutoencoderKL,
         "from_pretrained",
         lambda source, **settings: asked.update(vae=source, **settings) or pipe.vae,
     )
-    loaded = models.load_pipeline(models.profile("sdxl"), "cpu")
+    loaded = pipelines.load_pipeline(profiles.profile("sdxl"), "cpu")
     assert torch.allclose(loaded.unet.conv_in.weight.float(), pipe.unet.conv_in.weight, atol=0.01)
     assert (
         asked["source"] == "stabilityai/stable-diffusion-xl-base-1.0"
@@ -107,7 +108,7 @@ def test_a_local_folder_stands_in_for_a_repository(tmp_path, monkeypatch):
     )
     (tmp_path / "unet/diffusion_pytorch_model.fp16.safetensors").unlink()
     with pytest.raises(ValueError, match="of profile 'sdxl'.*profile embedded works without it"):
-        models.load_pipeline(models.profile("sdxl"), "cpu")
+        pipelines.load_pipeline(profiles.profile("sdxl"), "cpu")
 
 
 ZERO = """
@@ -121,11 +122,11 @@ def GPU(duration):
         return crossing
     return decorate
 sys.modules["spaces"] = types.SimpleNamespace(GPU=GPU)
-from fairdemo import gpu
+from fairdemo.models import gpu
 import torch
 assert not torch.cuda.is_initialized()
-from fairdemo.compare import Studio
-from fairdemo.targets import PRESETS
+from fairdemo.studio.studio import Studio
+from fairdemo.stats.targets import PRESETS
 studio = Studio("embedded", "cpu")
 for comparison in studio.run(studio.plan("a photo of a doctor", PRESETS["uniform"].target, 4, 1, steps=3), lambda share: 1 / 0):
     pass
@@ -135,7 +136,8 @@ print("drawn on a shared GPU")
 
 
 def test_drawings_cross_over_to_a_shared_gpu():
-    """ZeroGPU runs decorated work in another process: what goes there and comes back must be pickled, and callbacks stay behind."""
+    """ZeroGPU runs decorated work in another process: what goes there and comes back must be pickled, and
+    callbacks stay behind."""
     done = subprocess.run(
         [sys.executable, "-c", ZERO],
         capture_output=True,
@@ -149,8 +151,9 @@ def test_drawings_cross_over_to_a_shared_gpu():
 
 def test_the_embedded_app_imports_no_model_that_it_does_not_use():
     code = (
-        "import sys, fairdemo.ui.app as app; app.page(); from fairdemo.compare import Studio; Studio('embedded', 'cpu').load(); "
-        "print([m for m in ('open_clip', 'datasets', 'spaces', 'timm') if m in sys.modules])"
+        "import sys, fairdemo.ui.app as app; app.page(); from fairdemo.compare import Studio;"
+        " Studio('embedded', 'cpu').load(); print([m for m in ('open_clip', 'datasets', 'spaces', 'timm') if"
+        " m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -166,7 +169,8 @@ def test_the_embedded_app_imports_no_model_that_it_does_not_use():
 def test_strange_errors_keep_their_words():
     assert (
         hub.explain(KeyError("strange"), "model 'a/b'")
-        == "model 'a/b' can't be used, it may be damaged: KeyError: 'strange'; profile embedded works without it"
+        == "model 'a/b' can't be used, it may be damaged: KeyError: 'strange'; profile embedded works"
+        " without it"
     )
 
 

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from statsmodels.stats.proportion import multinomial_proportions_confint, proportion_confint
 
-from fairdemo import measure
+from fairdemo.stats import measure
 
 
 def test_bias_by_hand():
-    # arXiv 2311.07604, section 5.1, two classes: |0.75 - 0.25|; three classes 0.5, 0.5, 0: (0 + 0.5 + 0.5) / 3
+    # arXiv 2311.07604, section 5.1, two classes: |0.75 - 0.25|; three classes 0.5, 0.5, 0: (0 + 0.5 + 0.5)
+    # / 3
     assert measure.bias({"Female": 3, "Male": 1}) == pytest.approx(0.5)
     assert measure.bias({"a": 5, "b": 5, "c": 0}) == pytest.approx(1 / 3)
     assert measure.bias({"a": 4, "b": 4, "c": 4}) == 0
@@ -22,7 +23,8 @@ def test_bias_by_hand():
 
 
 def test_interval_by_hand():
-    # No success in 4: 0 up to the p where the test's p-value is 0.055. There every count but 0 is likelier, so p-value = (1 - p)^4.
+    # No success in 4: 0 up to the p where the test's p-value is 0.055. There every count but 0 is likelier,
+    # so p-value = (1 - p)^4.
     assert measure.interval(0, 4) == (0, pytest.approx(1 - 0.055**0.25, abs=1.1e-3))
     assert measure.interval(4, 4)[1] == 1 and measure.interval(0, 0) == (0, 1)
     with pytest.raises(ValueError, match="5 of 4"):
@@ -109,7 +111,8 @@ def test_goodness_of_fit():
     assert measure.goodness_of_fit({"h": 7, "t": 9}, {"h": 0.3, "t": 0.7}) == pytest.approx(
         binomtest(7, 16, 0.3).pvalue
     )
-    # three classes by hand: (2, 0, 0) under thirds: probability 1/9, others of that kind 3 x 1/9; the mixed ones 2/9 each are likelier
+    # three classes by hand: (2, 0, 0) under thirds: probability 1/9, others of that kind 3 x 1/9; the mixed
+    # ones 2/9 each are likelier
     assert measure.goodness_of_fit({"a": 2, "b": 0, "c": 0}, dict.fromkeys("abc", 1 / 3)) == pytest.approx(
         1 / 3
     )
@@ -181,7 +184,8 @@ def test_readings_are_finer_than_labels():
     assert measure.reading({"a": 0.95, "b": 0.05}) == "a"
     assert measure.reading({"a": 0.3, "b": 0.7, "c": 0.0}) == "b / a"
     assert measure.reading({"a": 0.3, "b": 0.2, "c": 0.5}) == "c / a?" and measure.label("c / a?") == "c"
-    # Label a in both cases, but who is read as "a / b" is b as often as a: the nearly-b among the seen ones give b away.
+    # Label a in both cases, but who is read as "a / b" is b as often as a: the nearly-b among the seen ones
+    # give b away.
     confusion = {"a": {"a": 50, "a / b": 50}, "b": {"a / b": 50, "b": 50}}
     assert measure.correct({"a": 50, "a / b": 50}, confusion).shares["a"] == pytest.approx(1, abs=0.02)
     assert measure.correct({"a / b": 100}, confusion).shares["a"] == pytest.approx(0.5, abs=0.02)

@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fairdemo import mix, response, targets
-from fairdemo.attributes import AGE_BANDS, CELLS, GENDERS, RACES, TARGET_CLASSES
+from fairdemo.stats import mix, response, targets
+from fairdemo.stats.attributes import AGE_BANDS, CELLS, GENDERS, RACES, TARGET_CLASSES
 
 ADAPTERS = {(r, g): f"{r} {g}" for r in RACES for g in GENDERS} | {(b,): b for b in AGE_BANDS}
 CHOICE = mix.sources((name, cell) for cell, name in ADAPTERS.items())
@@ -155,7 +155,7 @@ def test_rearranging_changes_no_more_than_it_must(before, after):
 @pytest.mark.parametrize("attribute, name", [("gender", "Female"), ("race", "Black"), ("race", "White")])
 @pytest.mark.parametrize("step", [0.1, -0.1])
 def test_a_moved_slider_changes_the_fewest_slots(attribute, name, step):
-    from fairdemo.validate import fewest_changes, moved_slider
+    from fairdemo.experiments.validate import fewest_changes, moved_slider
 
     start = mix.allot(mix.solve(task(UNIFORM)), 24)
     planned, moved = mix.remix(task(moved_slider(UNIFORM, attribute, name, step)), 24, start)

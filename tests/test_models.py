@@ -1,4 +1,5 @@
-"""Profiles, loaders and routing for both model families: small models of the real classes, in the real layout."""
+"""Profiles, loaders and routing for both model families: small models of the real classes, in the real
+layout."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,19 +9,21 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fairdemo import adapters, bench, hub, models
-from fairdemo.adapters import Adapter
-from fairdemo.generate import PairedGenerator, fitting
+from fairdemo.experiments import bench
+from fairdemo.models import catalog, hub, pipelines, profiles, routing
+from fairdemo.models.catalog import Adapter
+from fairdemo.models.generating import PairedGenerator, fitting
 from tests import small_models
 from tests.small_models import ATTENTION, lora, save_lora, save_profile
 
-FAMILIES = tuple(models.FAMILIES)
+FAMILIES = tuple(pipelines.FAMILIES)
 SAMPLES = [(), ("one",), ("words",), ("one", "two"), ("two",), ("one", "two", "words")]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def made(request, tmp_path_factory):
-    """A profile of a family with three adapters: attention as published; attention and convolutions in PEFT's names; both sorts of network with text encoders."""
+    """A profile of a family with three adapters: attention as published; attention and convolutions in
+    PEFT's names; both sorts of network with text encoders."""
     folder, family = tmp_path_factory.mktemp(request.param), request.param
     path = save_profile(folder, family)
     pipe = small_models.pipeline(family)
@@ -44,15 +47,16 @@ def made(request, tmp_path_factory):
     with path.open("a") as file:
         for name, f in files.items():
             file.write(
-                f'\n[[adapter]]\nname = "{name}"\nbase = "tiny-{family}"\nfile = "{f.name}"\ncell = {list(cells[name])}\nweight = 0.8\nlicense = "none"\nsource = "a test"\n'
+                f'\n[[adapter]]\nname = "{name}"\nbase = "tiny-{family}"\nfile = "{f.name}"\ncell ='
+                f' {list(cells[name])}\nweight = 0.8\nlicense = "none"\nsource = "a test"\n'
             )
-    return models.profile(str(path)), files
+    return profiles.profile(str(path)), files
 
 
 def generator(profile) -> PairedGenerator:
-    pipe = models.load_pipeline(profile, "cpu")
-    router = adapters.attach(pipe, adapters.of_profile(profile))
-    models.place(pipe, "cpu")
+    pipe = pipelines.load_pipeline(profile, "cpu")
+    router = routing.attach(pipe, catalog.of_profile(profile))
+    pipelines.place(pipe, "cpu")
     return PairedGenerator(pipe, router, profile, "cpu")
 
 
@@ -60,7 +64,7 @@ class Plain:
     """The reference: diffusers' own way, `set_adapters` before a single image."""
 
     def __init__(self, profile, files):
-        self.pipe = models.load_pipeline(profile, "cpu")
+        self.pipe = pipelines.load_pipeline(profile, "cpu")
         for name, file in files.items():
             self.pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=name)
         self.pipe.vae.to(
@@ -172,7 +176,7 @@ def test_distilled_weights_and_another_sampler(tmp_path):
     save_file(fast.state_dict(), tmp_path / "fast" / "fast.safetensors")
     with path.open("a") as file:
         file.write('scheduler = {name = "EulerDiscreteScheduler", timestep_spacing = "trailing"}\n')
-    pipe = models.load_pipeline(models.profile(str(path)), "cpu")
+    pipe = pipelines.load_pipeline(profiles.profile(str(path)), "cpu")
     assert (
         torch.equal(pipe.unet.conv_in.weight, fast.conv_in.weight)
         and pipe.scheduler.config.timestep_spacing == "trailing"
@@ -181,12 +185,12 @@ def test_distilled_weights_and_another_sampler(tmp_path):
         (tmp_path / "fast" / "fast.safetensors").read_bytes()[:5000]
     )
     with pytest.raises(ValueError, match="fast.safetensors.*damaged or incomplete.*profile embedded works"):
-        models.load_pipeline(models.profile(str(path)), "cpu")
+        pipelines.load_pipeline(profiles.profile(str(path)), "cpu")
 
 
 def test_half_precision_keeps_the_autoencoder_that_overflows_in_float32(tmp_path):
     path = save_profile(tmp_path, "sdxl", dtype="float16")
-    pipe = models.load_pipeline(models.profile(str(path)), "cpu")
+    pipe = pipelines.load_pipeline(profiles.profile(str(path)), "cpu")
     assert pipe.unet.dtype == torch.float16 and pipe.vae.dtype == torch.float32
 
 
@@ -203,7 +207,7 @@ def test_kohya_files_with_alphas_open_too(made, tmp_path):
     profile, _ = made
     if profile.family != "sd15":
         pytest.skip("one family is enough")
-    pipe = models.load_pipeline(profile, "cpu")
+    pipe = pipelines.load_pipeline(profile, "cpu")
     layers = lora(pipe.unet, r"attn1\.to_q$", 1)
     state = {}
     for layer, (down, up) in layers.items():
@@ -214,7 +218,7 @@ def test_kohya_files_with_alphas_open_too(made, tmp_path):
             f"{key}.alpha": torch.tensor(2.0),
         }
     save_file(state, tmp_path / "kohya.safetensors")
-    read = adapters.read_factors(pipe, tmp_path / "kohya.safetensors")
+    read = routing.read_factors(pipe, tmp_path / "kohya.safetensors")
     assert set(read) == {f"unet.{layer}" for layer in layers}
     for layer, (down, up) in layers.items():
         a, b = read[f"unet.{layer}"]
@@ -226,13 +230,13 @@ def test_adapters_for_another_base_are_refused_and_leave_nothing_behind(tmp_path
     before = {k: v.clone() for k, v in sdxl.unet.state_dict().items()}
     wrong = save_lora(tmp_path / "wrong.safetensors", {"unet": lora(sd15.unet, ATTENTION, 1)})
     with pytest.raises(ValueError, match="wrong.safetensors was made for another base model"):
-        adapters.read_factors(sdxl, wrong)
+        routing.read_factors(sdxl, wrong)
     foreign = save_lora(
         tmp_path / "foreign.safetensors",
         {"unet": {"no.such.attn1.to_q": (torch.zeros(4, 8), torch.zeros(8, 4))}},
     )
     with pytest.raises(ValueError, match="foreign.safetensors was made for another base model"):
-        adapters.read_factors(sdxl, foreign)
+        routing.read_factors(sdxl, foreign)
     after = sdxl.unet.state_dict()
     assert set(after) == set(before) and all(torch.equal(after[k], v) for k, v in before.items())
 
@@ -270,29 +274,29 @@ def test_profiles_say_what_is_wrong_with_them(tmp_path, line, message):
         "\n".join([*(old for old in path.read_text().splitlines() if not old.startswith(f"{key} =")), line])
     )
     with pytest.raises(ValueError, match=message):
-        models.profile(str(path))
+        profiles.profile(str(path))
     with pytest.raises(ValueError, match="can't be read"):
-        models.profile(str(tmp_path / "gone.toml"))
+        profiles.profile(str(tmp_path / "gone.toml"))
 
 
 def test_our_profiles_are_pinned_and_their_adapters_known():
-    assert list(models.PROFILES) == ["embedded", "sdxl", "sdxl-lightning", "sd15"]
-    published = adapters.of_profile(models.profile("sdxl"))
+    assert list(profiles.PROFILES) == ["embedded", "sdxl", "sdxl-lightning", "sd15"]
+    published = catalog.of_profile(profiles.profile("sdxl"))
     assert len(published) == 12 and len({a.cell for a in published}) == 12
     assert all(a.repo.startswith("NYUAD-ComNets/") and a.file.endswith(".safetensors") for a in published)
 
 
 def test_too_little_memory_is_said_before_loading(tmp_path, monkeypatch):
-    profile = models.profile(str(save_profile(tmp_path, "sdxl")))
-    monkeypatch.setattr(models.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000})())
+    profile = profiles.profile(str(save_profile(tmp_path, "sdxl")))
+    monkeypatch.setattr(pipelines.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000})())
     with pytest.raises(
         ValueError, match="needs about .* GB of memory and 0.0 GB are free.*profile embedded works"
     ):
-        models.load_pipeline(profile, "cpu")
+        pipelines.load_pipeline(profile, "cpu")
 
 
 def test_the_full_size_bench_runs_on_a_small_model(capsys):
-    profile = replace(models.profile("sdxl"), size=64, steps=3, dtype="float32", suffix="")
+    profile = replace(profiles.profile("sdxl"), size=64, steps=3, dtype="float32", suffix="")
     bench.real(lambda: small_models.pipeline("sdxl"), profile, pairs=2)
     printed = capsys.readouterr().out
     assert (

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from datasets import load_dataset
 
-from fairdemo import pack as packs
-from fairdemo import targets
 from fairdemo.__main__ import main
-from fairdemo.compare import Studio
 from fairdemo.comparison import load
+from fairdemo.stats import targets
+from fairdemo.studio import packs as packs
+from fairdemo.studio.studio import Studio
 from tests.conftest import PROMPTS, SEEDS
 
 
@@ -93,7 +93,10 @@ def test_twins_in_a_pack_are_the_models_twins(folder, studio):
             "a photo of a pilot",
             4,
             None,
-            "holds images for 2 prompts: “a photo of a doctor”, “a photo of a nurse”. “a photo of a pilot” isn't one",
+            (
+                "holds images for 2 prompts: “a photo of a doctor”, “a photo of a nurse”. “a photo of a"
+                " pilot” isn't one"
+            ),
         ),
         (PROMPTS[0], 64, None, "at most 4 pairs are possible, not 64"),
         (PROMPTS[0], 4, 40, "was drawn with 12 steps"),

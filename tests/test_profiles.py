@@ -1,8 +1,9 @@
-"""Other models in the app, in a real browser: a pack, a tiny Stable Diffusion 1.5, a model that can't be had."""
+"""Other models in the app, in a real browser: a pack, a tiny Stable Diffusion 1.5, a model that can't be
+had."""
 
 import pytest
 
-from fairdemo.models import ROOT
+from fairdemo.models.profiles import ROOT
 from tests import browser
 from tests.conftest import SEEDS
 from tests.small_models import save_profile

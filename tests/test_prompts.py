@@ -1,6 +1,6 @@
 import pytest
 
-from fairdemo import prompts
+from fairdemo.stats import prompts
 
 
 @pytest.mark.parametrize(

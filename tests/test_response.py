@@ -4,9 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from fairdemo import mix, response
-from fairdemo.attributes import AGE_BANDS, CELLS, CLASSES, GENDERS, RACES
-from fairdemo.compare import Studio
+from fairdemo.stats import mix, response
+from fairdemo.stats.attributes import AGE_BANDS, CELLS, CLASSES, GENDERS, RACES
+from fairdemo.studio.studio import Studio
 
 CHOICE = mix.sources(
     [*((f"{r} {g}", (r, g)) for r in RACES for g in GENDERS), *((b, (b,)) for b in AGE_BANDS)]
@@ -83,7 +83,7 @@ def test_report_says_what_each_source_gives():
 
 
 def test_the_shipped_response_belongs_to_the_shipped_weights():
-    from fairdemo.calibrate import weights
+    from fairdemo.experiments.calibrate import weights
 
     studio = Studio("embedded", "cpu")
     assert studio.counts is not None and studio.counts.weights == weights(studio)
@@ -95,7 +95,10 @@ def test_the_shipped_response_belongs_to_the_shipped_weights():
     "module", ["attributes", "targets", "measure", "mix", "response", "prompts", "comparison"]
 )
 def test_the_science_pulls_in_no_torch(module):
-    code = f"import sys, fairdemo.{module}; print([m for m in ('torch', 'gradio', 'diffusers', 'pandas', 'scipy.stats', 'statsmodels') if m in sys.modules])"
+    code = (
+        f"import sys, fairdemo.{module}; print([m for m in ('torch', 'gradio', 'diffusers', 'pandas',"
+        " 'scipy.stats', 'statsmodels') if m in sys.modules])"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fairdemo import targets
-from fairdemo.attributes import CELLS, TARGET_CLASSES
+from fairdemo.stats import targets
+from fairdemo.stats.attributes import CELLS, TARGET_CLASSES
 
 JOINT = arrays(float, (6, 2, 3), elements=st.floats(0.01, 1)).map(lambda a: a / a.sum())
 
@@ -100,7 +100,7 @@ def test_independent_joint_is_the_product_of_marginals():
 
 
 def test_classes_of_targets_cover_every_age_group():
-    from fairdemo.attributes import AGE_BANDS, AGES, band
+    from fairdemo.stats.attributes import AGE_BANDS, AGES, band
 
     assert sorted(g for groups in AGE_BANDS.values() for g in groups) == sorted(AGES) and set(
         AGE_BANDS
@@ -109,8 +109,8 @@ def test_classes_of_targets_cover_every_age_group():
 
 
 def test_workforce_of_a_profession():
-    from fairdemo.prompts import PROFESSIONS
-    from fairdemo.workforce import OCCUPATIONS, workforce
+    from fairdemo.stats.prompts import PROFESSIONS
+    from fairdemo.stats.workforce import OCCUPATIONS, workforce
 
     nurse = workforce("nurse")
     assert nurse.target["gender"]["Female"] == pytest.approx(0.879) and "Registered nurses" in nurse.source

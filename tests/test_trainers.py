@@ -1,4 +1,5 @@
-"""Every training method on small models of the real classes, its files opened by diffusers, and runs that are killed, resumed, spread over devices or given bad input."""
+"""Every training method on small models of the real classes, its files opened by diffusers, and runs that
+are killed, resumed, spread over devices or given bad input."""
 
 import os
 import random
@@ -13,11 +14,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from fairdemo import adapters, models
 from fairdemo.__main__ import main
-from fairdemo.adapters import Adapter
-from fairdemo.attributes import TARGET_CLASSES
-from fairdemo.generate import PairedGenerator
+from fairdemo.models import catalog, pipelines, profiles, routing
+from fairdemo.models.catalog import Adapter
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.training import align, denoise, inc
 from tests.small_models import random_heads, save_profile
 
@@ -33,7 +34,7 @@ class Reader:
         self.detector = self
 
     def detect(self, images):
-        from fairdemo.faces.detect import Detection
+        from fairdemo.readers.detect import Detection
 
         return [
             [Detection((12, 12, 52, 52), np.zeros((5, 2)), 1.0)] if (i + 1) % self.every else []
@@ -42,9 +43,9 @@ class Reader:
 
 
 def aligner(tmp_path, family, studio, **keys):
-    profile = models.profile(str(save_profile(tmp_path, family, steps=2)))
-    pipe = models.load_pipeline(profile, "cpu")
-    generator = PairedGenerator(pipe, adapters.Router(torch.nn.Module(), {}), profile, "cpu")
+    profile = profiles.profile(str(save_profile(tmp_path, family, steps=2)))
+    pipe = pipelines.load_pipeline(profile, "cpu")
+    generator = PairedGenerator(pipe, routing.Router(torch.nn.Module(), {}), profile, "cpu")
     config = align.Config(
         ("a photo of a doctor",),
         EVEN,
@@ -79,8 +80,8 @@ def test_one_step_of_alignment(family, parts, studio, tmp_path):
     made.trained.save(tmp_path / "adapter.safetensors")
     ours = made.generator.draw("a photo of a nurse", 3, [(0, (align.NAME,)), (0, ())], 2, 3.0)
     tokens = 5 if parts == ("tokens",) else 0
-    fresh = models.load_pipeline(made.generator.profile, "cpu")
-    router = adapters.attach(
+    fresh = pipelines.load_pipeline(made.generator.profile, "cpu")
+    router = routing.attach(
         fresh,
         [
             Adapter(
@@ -109,9 +110,9 @@ def test_soft_tokens_are_a_textual_inversion(studio, tmp_path):
     """Plain diffusers: `load_textual_inversion` for each text encoder, and the token in the prompt."""
     made = aligner(tmp_path, "sdxl", studio, parts=("tokens",), tokens=3)
     made.trained.save(tmp_path / "soft.safetensors")
-    pipe = models.load_pipeline(made.generator.profile, "cpu")
+    pipe = pipelines.load_pipeline(made.generator.profile, "cpu")
     for key, vectors in load_file(tmp_path / "soft.safetensors").items():
-        encoder, tokenizer = (getattr(pipe, name) for name in adapters.ENCODERS[key])
+        encoder, tokenizer = (getattr(pipe, name) for name in routing.ENCODERS[key])
         pipe.load_textual_inversion({"<fair>": vectors.float()}, tokenizer=tokenizer, text_encoder=encoder)
     theirs = pipe.encode_prompt("<fair> a photo of a nurse", do_classifier_free_guidance=False)[0]
     ours = made.generator.encode("a photo of a nurse", [(align.NAME,), ()], 1.0)["prompt_embeds"]
@@ -121,7 +122,8 @@ def test_soft_tokens_are_a_textual_inversion(studio, tmp_path):
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
 @pytest.mark.parametrize("what", ["inc", "div"])
 def test_one_step_on_photographs(family, what, tmp_path, monkeypatch):
-    """`train inc` and `train div` on a folder of labelled pictures, through the command; the catalog's adapters draw."""
+    """`train inc` and `train div` on a folder of labelled pictures, through the command; the catalog's
+    adapters draw."""
     groups = [(r, g) for r in TARGET_CLASSES["race"] for g in TARGET_CLASSES["gender"]]
     faces(tmp_path / "faces", groups)
     profile = save_profile(tmp_path, family, steps=2)
@@ -146,7 +148,7 @@ def test_one_step_on_photographs(family, what, tmp_path, monkeypatch):
         )
         == 0
     )
-    made = adapters.catalog(f"tiny-{family}", out / "catalog.toml")
+    made = catalog.catalog(f"tiny-{family}", out / "catalog.toml")
     assert len(made) == (12 if what == "inc" else 6) and all(
         a.method == ("" if what == "inc" else "varied faces") for a in made
     )
@@ -157,9 +159,9 @@ def test_one_step_on_photographs(family, what, tmp_path, monkeypatch):
         "catalog.toml",
         "step_00002.png",
     } and "not measured" in (out / "card.md").read_text()
-    chosen = models.profile(str(profile))
-    pipe = models.load_pipeline(chosen, "cpu")
-    images = PairedGenerator(pipe, adapters.attach(pipe, made), chosen, "cpu").draw(
+    chosen = profiles.profile(str(profile))
+    pipe = pipelines.load_pipeline(chosen, "cpu")
+    images = PairedGenerator(pipe, routing.attach(pipe, made), chosen, "cpu").draw(
         "a photo of a nurse", 3, [(0, (made[0].name,)), (0, ())], 2, 3.0
     )
     assert len(images) == 2
@@ -221,7 +223,7 @@ def test_bad_data_is_named_before_anything_is_trained(tmp_path, capsys):
 def test_broken_pictures_are_left_out(tmp_path):
     groups = [(r, "Female") for r in TARGET_CLASSES["race"]] * 2
     faces(tmp_path / "faces", groups, broken=[2, 7])
-    pipe = models.load_pipeline(models.profile(str(save_profile(tmp_path, "sd15"))), "cpu")
+    pipe = pipelines.load_pipeline(profiles.profile(str(save_profile(tmp_path, "sd15"))), "cpu")
     config = denoise.Config(("race",), data=str(tmp_path / "faces"))
     rows, z = denoise.labelled_faces(pipe, config, 64, tmp_path / "cache.safetensors")
     again, kept = denoise.labelled_faces(pipe, config, 64, tmp_path / "cache.safetensors")
@@ -301,22 +303,25 @@ import sys, torch
 torch.set_num_threads(1)
 from dataclasses import replace
 from pathlib import Path
-from fairdemo import adapters, models
-from fairdemo.generate import PairedGenerator
+from fairdemo.models import catalog
+from fairdemo.models import routing
+from fairdemo.models import profiles
+from fairdemo.models import pipelines
+from fairdemo.models.generating import PairedGenerator
 from fairdemo.training import align
 from tests.small_models import random_heads
 from tests.test_trainers import Reader, EVEN
-from fairdemo.faces import embed
+from fairdemo.readers import embed
 import os, random, signal, time
 from accelerate import Accelerator
 from torch.nn import functional as F
 
 def build(profile, devices=None):
-    profile = models.profile(profile)
-    pipe = models.load_pipeline(profile, "cpu")
-    generator = PairedGenerator(pipe, adapters.Router(torch.nn.Module(), {}), profile, "cpu")
+    profile = profiles.profile(profile)
+    pipe = pipelines.load_pipeline(profile, "cpu")
+    generator = PairedGenerator(pipe, routing.Router(torch.nn.Module(), {}), profile, "cpu")
     config = align.Config(("a photo of a doctor", "a photo of a chef"), EVEN, parts=("unet", "text_encoder"), rank=2, images=4, iterations=60, hold=1.0, peak=0.01)
-    backbone = embed.embedded(models.ROOT / "assets" / "classifier")
+    backbone = embed.embedded(profiles.ROOT / "assets" / "classifier")
     reader = align.SoftReader(Reader(backbone, 1000), random_heads())
     return align.Aligner(generator, reader, [lambda x: F.normalize(x.mean((2, 3)), dim=-1)], torch.eye(128)[:4], config, align.fresh(generator, config), devices or Accelerator(cpu=True))
 
@@ -329,7 +334,8 @@ def run(profile, folder):
 
 
 def test_killed_ten_times_a_run_ends_with_the_same_weights(tmp_path):
-    """SIGKILL at random moments; each time the run begins anew from its checkpoint. A process forks the runs, so that imports are paid once."""
+    """SIGKILL at random moments; each time the run begins anew from its checkpoint. A process forks the
+    runs, so that imports are paid once."""
     profile = save_profile(tmp_path, "sd15", steps=2)
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
@@ -381,7 +387,8 @@ while True:
 
 
 def test_two_devices_are_one(tmp_path):
-    """Two processes with half of the images each have the gradient of one with all of them: probabilities are gathered before the transport."""
+    """Two processes with half of the images each have the gradient of one with all of them: probabilities
+    are gathered before the transport."""
     profile = save_profile(tmp_path, "sd15", steps=2)
     code = (
         RUN

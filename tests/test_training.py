@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from fairdemo.readers.vision import to_tensor
 from fairdemo.training.classifier import augment, contrastive_loss, train_network
 from fairdemo.training.losses import denoising_loss
-from fairdemo.training.muon import Muon, optimizers, orthogonal
+from fairdemo.training.muon import Muon, muon_and_adamw, orthogonal
 from fairdemo.training.subject import train as train_subject
-from fairdemo.vision import to_tensor
 from fairdemo.world import parts, tiny
 
 
@@ -46,16 +46,19 @@ def test_muon_makes_updates_orthogonal_and_descends():
     net = torch.nn.Linear(16, 16)
     goal = torch.randn(64, 16)
     x = torch.randn(64, 16)
-    rules = optimizers(net, 0.02)
-    assert isinstance(rules[0], Muon) and sum(len(r.param_groups[0]["params"]) for r in rules) == 2
+    optimizers = muon_and_adamw(net, 0.02)
+    assert (
+        isinstance(optimizers[0], Muon)
+        and sum(len(r.param_groups[0]["params"]) for optimizer in optimizers) == 2
+    )
     losses = []
     for _ in range(60):
         loss = (net(x) - goal).pow(2).mean()
         losses.append(loss.item())
         net.zero_grad()
         loss.backward()
-        for r in rules:
-            r.step()
+        for optimizer in optimizers:
+            optimizer.step()
     assert losses[-1] < 0.97 * losses[0]
 
 

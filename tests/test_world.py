@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fairdemo.attributes import GENDERS, RACES, age_group
-from fairdemo.prompts import ATTRIBUTES, PROFESSIONS
+from fairdemo.stats.attributes import GENDERS, RACES, age_group
+from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS
 from fairdemo.world import corpus, people
 from fairdemo.world.portrait import GARMENTS, HAIR_STYLES, HEADWEAR, NECKWEAR, Person, draw
 from fairdemo.world.professions import OUTFITS, SKEWS

@@ -1,9 +1,11 @@
 """Adjusted direct finetuning in constant memory (arXiv 2311.07604, section 4.2, eq. 10).
 
-A sampler's step is z_(t-1) = A_t z_t - B_t eps(z_t, t). The plain gradient of a loss of z_0 multiplies the A_t and B_t of all steps and explodes; the adjusted
-one takes A_t = 1 and B_t = I, which leaves g = dL/dz_0 the same at every step: dL/dtheta = - sum over t of <g, d eps(z_t, t) / d theta>. So no graph goes through the
-sampler: it samples without one, keeping what the U-Net was given, and afterwards each step is one forward pass and one vector-Jacobian product.
-"""
+A sampler's step is z_(t-1) = A_t z_t - B_t eps(z_t, t). The plain gradient of a loss of z_0 multiplies the
+A_t and B_t of all steps and explodes; the adjusted one takes A_t = 1 and B_t = I, which leaves g = dL/dz_0
+the same at every step: dL/dtheta = - sum over t of <g, d eps(z_t, t) / d theta>. So no graph goes through
+the
+sampler: it samples without one, keeping what the U-Net was given, and afterwards each step is one forward
+pass and one vector-Jacobian product."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,8 +18,8 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 
 @dataclass(frozen=True)
 class Step:
-    """What the U-Net was given in one step of sampling: `sample` (n, c, h, w), the same for unconditional and conditional rows under guidance. `scale` is
-    `output_scale` of the step."""
+    """What the U-Net was given in one step of sampling: `sample` (n, c, h, w), the same for unconditional
+    and conditional rows under guidance. `scale` is `output_scale` of the step."""
 
     sample: torch.Tensor
     timestep: torch.Tensor
@@ -27,16 +29,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Text:
-    """The U-Net's conditioning as a function of what is trained: `states` (n, 77, d), and SDXL's `pooled` (n, p)."""
+    """The U-Net's conditioning as a function of what is trained: `states` (n, 77, d), and SDXL's `pooled`
+    (n, p)."""
 
     states: torch.Tensor
     pooled: torch.Tensor | None
 
 
 def output_scale(scheduler: SchedulerMixin, timestep: torch.Tensor) -> float:
-    """How much the step's -eps grows with the network's output: 1 where it predicts the noise, as in the paper. A velocity says of the clean image
-    z_0 = sqrt(alpha_bar) z_t - sqrt(1 - alpha_bar) v, so there the scale is sqrt(1 - alpha_bar): at pure noise, where velocity models with a zero
-    terminal signal begin, eps = z_t says nothing. ValueError for other predictions."""
+    """How much the step's -eps grows with the network's output: 1 where it predicts the noise, as in the
+    paper. A velocity says of the clean image z_0 = sqrt(alpha_bar) z_t - sqrt(1 - alpha_bar) v, so there
+    the scale is sqrt(1 - alpha_bar): at pure noise, where velocity models with a zero terminal signal
+    begin, eps = z_t says nothing. ValueError for other predictions."""
     kind = scheduler.config.prediction_type
     if kind not in ("epsilon", "v_prediction"):
         raise ValueError(f"the model predicts {kind!r}; finetuning knows epsilon and v_prediction")
@@ -75,7 +79,8 @@ def recorded(pipeline: DiffusionPipeline, rows: Sequence[int], batch: int) -> It
 def inner_product(
     pipeline: DiffusionPipeline, step: Step, text: Text, g: torch.Tensor, guidance: float
 ) -> torch.Tensor:
-    """- <g, eps(z_t, t)> of one step, guided as the sampler was; its gradient is the step's share of eq. 10."""
+    """- <g, eps(z_t, t)> of one step, guided as the sampler was; its gradient is the step's share of eq.
+    10."""
     added = None if text.pooled is None else {"text_embeds": text.pooled, **step.extra}
     out = pipeline.unet(
         torch.cat([step.sample] * 2) if guidance > 1 else step.sample,
@@ -97,8 +102,9 @@ def backward(
     guidance: float,
     routed: Callable[[], AbstractContextManager],
 ) -> list[float]:
-    """Adds the adjusted gradient to `.grad` of everything that is trained, one step at a time; returns the norm of what each step adds to the text's
-    gradient, which shows how even the steps are. `text` is evaluated with a graph once; only its gradient is summed over the steps. `routed` turns the trained
+    """Adds the adjusted gradient to `.grad` of everything that is trained, one step at a time; returns the
+    norm of what each step adds to the text's gradient, which shows how even the steps are. `text` is
+    evaluated with a graph once; only its gradient is summed over the steps. `routed` turns the trained
     adapter on, anew for each step, so that each has a graph of its own."""
     with routed():
         whole = text()

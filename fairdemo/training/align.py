@@ -1,39 +1,48 @@
-"""Distributional alignment (arXiv 2311.07604): finetunes LoRA, or soft tokens before the prompt, so that what is drawn has the target distribution.
+"""Distributional alignment (arXiv 2311.07604): finetunes LoRA, or soft tokens before the prompt, so that
+what is drawn has the target distribution.
 
-Each iteration draws images with the finetuned model and, from the same noise, with the frozen one; reads them; finds each image's target class by expected
-optimal transport; and follows the losses' adjusted gradient.
-"""
+Each iteration draws images with the finetuned model and, from the same noise, with the frozen one; reads
+them; finds each image's target class by expected optimal transport; and follows the losses' adjusted
+gradient."""
 
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from diffusers.utils import make_image_grid
 from PIL import Image
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator, model_validator
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from fairdemo import measure, models
-from fairdemo.adapters import Adapter, Router, read_factors, read_tokens, routable
-from fairdemo.attributes import TARGET_CLASSES, band
-from fairdemo.compare import Studio
-from fairdemo.comparison import Face
-from fairdemo.generate import PairedGenerator
-from fairdemo.subject import SubjectReader
+from fairdemo.checked import Real, Whole
+from fairdemo.models import pipelines
+from fairdemo.models.catalog import Adapter
+from fairdemo.models.generating import PairedGenerator, Sample, Setting, by_default, through
+from fairdemo.models.profiles import Profile
+from fairdemo.models.routing import Router, read_factors, read_tokens, routable
+from fairdemo.pairs import Face
+from fairdemo.readers.read import FaceReader
+from fairdemo.readers.vision import to_pixels
+from fairdemo.stats import measure
+from fairdemo.stats.attributes import TARGET_CLASSES, band
+from fairdemo.stats.mix import Source
+from fairdemo.studio.live import Live
 from fairdemo.training import adjusted, lora, losses, settings, soft_tokens
-from fairdemo.training.folder import Folder, sheet_of
+from fairdemo.training.folder import Folder
 from fairdemo.training.joint import Target, joint_of
 from fairdemo.training.looks import Look, looks_of, without_faces
 from fairdemo.training.moved_words import MovedWords
-from fairdemo.training.soft_reader import Box, SoftReader, bank, drawn_people, teach
+from fairdemo.training.settings import Settings
+from fairdemo.training.soft_reader import Box, SoftReader, bank, teach
 from fairdemo.training.steps import Course, warm_cosine
 from fairdemo.training.transport import expected_transport
-from fairdemo.vision import to_pixels
 
 NAME = "align"  # of the adapter while it is trained
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -45,89 +54,91 @@ LAYERS = {
 }  # what LoRA goes on: in which model, and what its layers' names contain
 
 
-@dataclass(frozen=True)
-class Config:
-    """A run; the defaults are the paper's (section 5 and appendix) where it says.
+def ranged(low: float, high: float) -> Any:
+    """A number within its bounds."""
+    return Field(ge=low, le=high)
 
-    `prompts` are drawn in turn, `batch` of them an iteration, `images` of each. `target` is the wanted distribution over one attribute or several; classes
-    joined by a plus sign count as one. `parts` are what LoRA of `rank` goes on ("text_reading" are those layers of the U-Net that the text enters through), or "tokens" for `tokens` soft tokens, which begin at `words`.
-    Words that tell the prompts apart are moved by `moved` standard deviations (`moved_words.py`). `threshold` is C; `semantics` are
-    lambda_img,1 to 3 (no face; class stays; class changes); `realism` is lambda_face; `hold`, ours, keeps the attributes that the target leaves out as the twin has
-    them. `steps` of the sampler are drawn with (the profile's if 0), and `sampled` of them used for the gradient (all if 0). `ema` is the weights' moving average, and
-    `blend` how far from where the run began to them the saved ones lie: less than 1 is more robust to prompts never seen (Wortsman and others 2021, arXiv 2109.01903, equation 1).
-    Every `validate` iterations (never if 0) `validation` prompts are measured; after `patience` times without getting nearer to the target the run ends.
-    `at_once` images are in memory at a time. `start` is an adapter of the same parts, of this rank or a lower one, to go on from. `faces` is a folder of photographs, `dino` a model of the Hub; the embedded world has its own."""
 
-    prompts: tuple[str, ...]
-    target: Target
+class Config(Settings):
+    """A run; the defaults are the paper's (section 5 and appendix) where it says."""
+
+    prompts: tuple[str, ...]  # drawn in turn, `batch` of them an iteration
+    target: Target  # the wanted shares, over one attribute or several; "middle + old" counts as one class
+    # What LoRA of `rank` goes on (see `LAYERS`), or "tokens" for soft tokens.
     parts: tuple[str, ...] = ("text_encoder", "text_encoder_2")
-    rank: int = 50
-    tokens: int = 5
-    words: str = "person"
-    moved: float = 0.0
-    images: int = 24
-    batch: int = 1
-    iterations: int = 300
-    peak: float = 1e-3
-    threshold: float = 0.8
-    semantics: tuple[float, float, float] = (8.0, 8.0, 1.6)
-    realism: float = 1.0
-    hold: float = 0.0
-    steps: int = 0
-    sampled: int = 0
-    ema: float = 0.98
-    blend: float = 1.0
-    validation: tuple[str, ...] = ()
-    validate: int = 0
-    patience: int = 4
-    at_once: int = 16
-    seed: int = 0
-    start: str = ""
-    faces: str = ""
-    dino: str = "facebook/dinov2-base"
+    rank: Annotated[Whole, ranged(1, 256)] = 50
+    tokens: Annotated[Whole, ranged(1, 50)] = 5  # soft tokens
+    words: str = "person"  # where soft tokens begin
+    # By how many standard deviations words that tell the prompts apart are moved (`moved_words.py`).
+    moved: Annotated[Real, ranged(0, 10)] = 0.0
+    images: Annotated[Whole, ranged(2, 512)] = 24  # of each prompt
+    batch: Annotated[Whole, ranged(1, 64)] = 1  # prompts an iteration
+    iterations: Annotated[Whole, ranged(1, 10**6)] = 300
+    learning_rate: Annotated[
+        Real, Field(ge=0, le=1, validation_alias=AliasChoices("learning_rate", "peak"))
+    ] = 1e-3
+    threshold: Annotated[Real, ranged(0, 1)] = 0.8  # C, from which on a target counts as sure
+    # lambda_img,1 to 3: no face; the class stays; the class changes.
+    semantics: tuple[Real, Real, Real] = (8.0, 8.0, 1.6)
+    realism: Annotated[Real, ranged(0, 100)] = 1.0  # lambda_face
+    # ours: keeps attributes outside the target as the twin has them
+    hold: Annotated[Real, ranged(0, 100)] = 0.0
+    steps: Annotated[Whole, ranged(0, 100)] = 0  # of the sampler; 0: the profile's
+    sampled: Annotated[Whole, ranged(0, 1000)] = 0  # steps that the gradient uses; 0: all
+    ema: Annotated[Real, ranged(0, 0.99999)] = 0.98  # the weights' moving average
+    # How far from where the run began to its weights the saved ones lie; less than 1 is more robust to
+    # prompts never seen (Wortsman and others 2021, arXiv 2109.01903, equation 1).
+    blend: Annotated[Real, ranged(0, 1)] = 1.0
+    validation: tuple[str, ...] = ()  # prompts that are measured while the run goes on
+    validate_every: Annotated[
+        Whole, Field(ge=0, le=10**6, validation_alias=AliasChoices("validate_every", "validate"))
+    ] = 0  # iterations; 0: never
+    # the run ends after as many validations without progress
+    patience: Annotated[Whole, ranged(1, 10**6)] = 4
+    at_once: Annotated[Whole, ranged(1, 512)] = 16  # images in memory
+    seed: Annotated[Whole, ranged(0, 2**31 // 10**6)] = 0
+    start: str = ""  # an adapter of the same parts, of this rank or a lower one, to go on from
+    faces: str = ""  # a folder of photographs for the realism loss; the embedded world has its own
+    dino: str = "facebook/dinov2-base"  # a model of the Hub
 
-    def __post_init__(self) -> None:
-        joint_of(self.target)
-        if not self.prompts or any(
-            not isinstance(p, str) or not p.strip() for p in (*self.prompts, *self.validation)
-        ):
+    @field_validator("prompts", "validation")
+    @classmethod
+    def _texts(cls, prompts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not all(p.strip() for p in prompts) or (info.field_name == "prompts" and not prompts):
             raise ValueError("prompts of a run must be texts, and at least one")
-        if not self.parts or (set(self.parts) - set(LAYERS) and self.parts != ("tokens",)):
-            raise ValueError(
-                f'parts are {list(self.parts)}; expected some of {", ".join(LAYERS)}, or "tokens" alone'
-            )
-        if self.validate and not self.validation:
-            raise ValueError("validate is set, but there are no validation prompts")
-        if len(self.semantics) != 3 or min(self.semantics) < 0:
-            raise ValueError(f"semantics are {list(self.semantics)}; expected three weights of 0 or more")
-        settings.check_bounds(
-            self,
-            (
-                ("rank", 1, 256),
-                ("tokens", 1, 50),
-                ("images", 2, 512),
-                ("batch", 1, 64),
-                ("iterations", 1, 10**6),
-                ("threshold", 0, 1),
-                ("sampled", 0, 1000),
-                ("steps", 0, 100),
-                ("peak", 0, 1),
-                ("moved", 0, 10),
-                ("realism", 0, 100),
-                ("hold", 0, 100),
-                ("ema", 0, 0.99999),
-                ("blend", 0, 1),
-                ("validate", 0, 10**6),
-                ("patience", 1, 10**6),
-                ("at_once", 1, 512),
-                ("seed", 0, 2**31 // 10**6),
-            ),
-        )
+        return prompts
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _joint(cls, target: Any) -> Any:
+        joint_of(target)
+        return target
+
+    @field_validator("parts")
+    @classmethod
+    def _known(cls, parts: tuple[str, ...]) -> tuple[str, ...]:
+        if not parts or (set(parts) - set(LAYERS) and parts != ("tokens",)):
+            known = ", ".join(LAYERS)
+            raise ValueError(f'parts are {list(parts)}; expected some of {known}, or "tokens" alone')
+        return parts
+
+    @field_validator("semantics")
+    @classmethod
+    def _weights(cls, semantics: tuple[float, ...]) -> tuple[float, ...]:
+        if min(semantics) < 0:
+            raise ValueError(f"semantics are {list(semantics)}; expected three weights of 0 or more")
+        return semantics
+
+    @model_validator(mode="after")
+    def _validated(self) -> "Config":
+        if self.validate_every and not self.validation:
+            raise ValueError("validate_every is set, but there are no validation prompts")
+        return self
 
 
 def read_config(path: Path) -> Config:
     """A run's TOML file; ValueError names what is wrong with it."""
-    return settings.read(path, Config, Config)
+    return settings.read(path, Config)
 
 
 @dataclass
@@ -140,7 +151,8 @@ class Trained:
 
 
 def fresh(generator: PairedGenerator, config: Config) -> Trained:
-    """Puts one adapter to train into the generator: the config's `start`, or LoRA whose A is random and B zero, or soft tokens near a word. ValueError if `start` can't be used, or there are no words to move."""
+    """Puts one adapter to train into the generator: the config's `start`, or LoRA whose A is random and B
+    zero, or soft tokens near a word. ValueError if `start` can't be used, or there are no words to move."""
     random = torch.Generator().manual_seed(config.seed)
     pipe = generator.pipeline
     model = routable(pipe).requires_grad_(False)
@@ -194,7 +206,8 @@ def pictures(x: torch.Tensor) -> list[Image.Image]:
 
 @dataclass
 class Losses:
-    """What one iteration saw: the losses, of how many images, how many had a face and a sure target, and the size of each sampler step's gradient."""
+    """What one iteration saw: the losses, of how many images, how many had a face and a sure target, and
+    the size of each sampler step's gradient."""
 
     alignment: float = 0.0
     semantics: float = 0.0
@@ -208,7 +221,8 @@ class Losses:
 
 @dataclass
 class Drawn:
-    """Slots drawn with the finetuned model, and the frozen model's twins: latents and what was seen in them."""
+    """Slots drawn with the finetuned model, and the frozen model's twins: latents and what was seen in
+    them."""
 
     slots: list[int]
     steps: list[adjusted.Step]
@@ -222,7 +236,8 @@ class Drawn:
 
 @dataclass
 class Aligner:
-    """A run's parts: who draws, who reads, the looks that are kept, the real faces `bank` (m, d), and the devices."""
+    """A run's parts: who draws, who reads, the looks that are kept, the real faces `bank` (m, d), and the
+    devices."""
 
     generator: PairedGenerator
     reader: SoftReader
@@ -238,7 +253,8 @@ class Aligner:
         self.held = [a for a in TARGET_CLASSES if a not in self.joint.groups] if self.config.hold else []
         if self.config.images % self.devices.num_processes:
             raise ValueError(
-                f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes} devices"
+                f"images is {self.config.images}; expected a multiple of the {self.devices.num_processes}"
+                " devices"
             )
         for a, groups in self.joint.groups.items():
             missing = set(itertools.chain(*groups)) - set(self.reader.read(a))
@@ -258,7 +274,8 @@ class Aligner:
     def logits(
         self, x: torch.Tensor, boxes: list[Box | None]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Unit vectors (f, d) of the f faces found, and each image's logits, not a number where there is no face."""
+        """Unit vectors (f, d) of the f faces found, and each image's logits, not a number where there is no
+        face."""
         has = [i for i, b in enumerate(boxes) if b is not None]
         if not has:
             return x.new_zeros(0, self.bank.shape[1]), {
@@ -275,11 +292,10 @@ class Aligner:
     def draw(self, prompt: str, seed: int, slots: list[int]) -> Drawn:
         """Slots drawn without a graph, with the adapter and without."""
         n, profile = len(slots), self.generator.profile
-        wanted = [(i, (NAME,)) for i in slots] + [(i, ()) for i in slots]
+        wanted = [Sample(i, Source(names)) for names in ((NAME,), ()) for i in slots]
         with adjusted.recorded(self.generator.pipeline, range(n), 2 * n) as steps:
-            z = self.generator.denoise(
-                prompt, seed, wanted, self.config.steps or profile.steps, profile.guidance
-            )
+            k = self.config.steps or profile.steps
+            z = self.generator.denoise(Setting(prompt, seed, k, profile.guidance), wanted)
         x = self.decoded(z)
         boxes = self.reader.boxes(pictures(x))
         return Drawn(
@@ -294,8 +310,10 @@ class Aligner:
         )
 
     def goals(self, drawn: list[Drawn], seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The target group in each attribute of every image drawn here (n, attributes), and its twin's; `losses.IGNORED` where it is unsure, and -2 where the twin has no face.
-        All devices' images are transported together, over the combinations of all attributes; each attribute counts where the transport is sure of it."""
+        """The target group in each attribute of every image drawn here (n, attributes), and its twin's;
+        `losses.IGNORED` where it is unsure, and -2 where the twin has no face. All devices' images are
+        transported together, over the combinations of all attributes; each attribute counts where the
+        transport is sure of it."""
         k = len(self.joint.shares)
         p, twins = (np.full((sum(len(d.slots) for d in drawn), k), np.nan) for _ in range(2))
         for table, name in ((p, "logits"), (twins, "twin_logits")):
@@ -377,7 +395,8 @@ class Aligner:
         )
 
     def gradient(self, prompt: str, seed: int) -> Losses:
-        """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of the slots."""
+        """Adds the adjusted gradient of one prompt's images to the adapter's, for this device's share of
+        the slots."""
         c, pipe, guidance = self.config, self.generator.pipeline, self.generator.profile.guidance
         mine = range(
             self.devices.process_index * c.images // self.devices.num_processes,
@@ -397,24 +416,25 @@ class Aligner:
             if c.sampled and c.sampled < len(steps):
                 picked = np.random.default_rng([c.seed, seed]).choice(len(steps), c.sampled, replace=False)
                 steps, g = [steps[i] for i in sorted(picked)], g * len(steps) / c.sampled
-            samples: list[tuple[str, ...]] = [(NAME,)] * n
             with self.autocast():
                 seen.norms = adjusted.backward(
                     pipe,
                     steps,
-                    lambda: conditioning(self.generator, prompt, samples),
+                    lambda n=n: conditioning(self.generator, prompt, n),
                     g,
                     guidance,
-                    lambda: self.generator.router.routed(samples),
+                    lambda n=n: self.generator.router.routed([(NAME,)] * n),
                 )
             whole, first = added(whole, seen), first + n
         return whole
 
     def train(self, checkpoint: Path) -> Iterator[tuple[int, Losses, dict[str, float] | None]]:
-        """Trains; yields (iteration, losses, what validation found). `checkpoint` is written every 10 iterations, and a run that was killed goes on from it with the
-        same numbers that it would have had. At the end the adapter holds its averaged weights, or the best that validation saw, blended with those that it began with."""
+        """Trains; yields (iteration, losses, what validation found). `checkpoint` is written every 10
+        iterations, and a run that was killed goes on from it with the same numbers that it would have had.
+        At the end the adapter holds its averaged weights, or the best that validation saw, blended with
+        those that it began with."""
         c = self.config
-        course = Course(self.trained.factors, c.peak, c.ema, checkpoint)
+        course = Course(self.trained.factors, c.learning_rate, c.ema, checkpoint)
         for step in range(course.step, c.iterations):
             if course.waited >= c.patience:
                 break
@@ -436,11 +456,12 @@ class Aligner:
                     f.grad = self.devices.reduce(f.grad, "sum") / c.batch
             if not all(f.grad is None or f.grad.isfinite().all() for f in self.trained.factors):
                 raise ValueError(
-                    f"the gradient of iteration {step + 1} is not a number; iteration {course.kept} is kept in {str(checkpoint)!r}. Try a lower peak than {c.peak}"
+                    f"the gradient of iteration {step + 1} is not a number; iteration {course.kept} is kept"
+                    f" in {str(checkpoint)!r}. Try a lower learning_rate than {c.learning_rate}"
                 )
-            course.descend(c.peak * warm_cosine(step, c.iterations, min(20, c.iterations // 10 + 1)))
+            course.descend(c.learning_rate * warm_cosine(step, c.iterations, min(20, c.iterations // 10 + 1)))
             found = None
-            if c.validate and (step + 1) % c.validate == 0:
+            if c.validate_every and (step + 1) % c.validate_every == 0:
                 with course.averaged():
                     found = self.validated(c.validation)
                     course.compare(found["distance"])
@@ -455,16 +476,14 @@ class Aligner:
     def validated(
         self, prompts: tuple[str, ...], route: tuple[str, ...] = (NAME,), n: int = 16
     ) -> dict[str, float]:
-        """How far what is drawn is from the target, as perceived by the classifier: the mean over prompts and attributes of half the sum of differences (total variation), each
-        attribute's mean bias(P), and the share of images with one face. n images a prompt, the same noise each time."""
+        """How far what is drawn is from the target, as perceived by the classifier: the mean over prompts
+        and attributes of half the sum of differences (total variation), each attribute's mean bias(P), and
+        the share of images with one face. n images a prompt, the same noise each time."""
         profile, reader = self.generator.profile, self.reader.reader
         distances, biases, one = [], {a: [] for a in self.joint.groups}, []
         for k, prompt in enumerate(prompts):
-            found = reader.read(
-                self.generator.draw(
-                    prompt, 900_000 + k, [(i, route) for i in range(n)], profile.steps, profile.guidance
-                )
-            )
+            setting = by_default(profile, prompt, 900_000 + k)
+            found = reader.read(self.generator.draw(setting, through([route], n)))
             faces = [f[0] for f in found if f]
             one += [len(f) == 1 for f in found]
             for a, groups in self.joint.groups.items():
@@ -494,9 +513,9 @@ def added(one: Losses, other: Losses) -> Losses:
     return Losses(*(getattr(one, f.name) + getattr(other, f.name) for f in fields(Losses)))
 
 
-def conditioning(generator: PairedGenerator, prompt: str, samples: list[tuple[str, ...]]) -> adjusted.Text:
-    """The U-Net's text for each sample, with a graph to the adapter."""
-    encoded = generator.encode(prompt, samples, generator.profile.guidance)
+def conditioning(generator: PairedGenerator, prompt: str, n: int) -> adjusted.Text:
+    """The U-Net's text for n samples through the trained adapter, with a graph to it."""
+    encoded = generator.encode(prompt, [Source((NAME,))] * n, generator.profile.guidance)
     guided = generator.profile.guidance > 1
 
     def whole(name: str) -> torch.Tensor | None:
@@ -510,67 +529,61 @@ def conditioning(generator: PairedGenerator, prompt: str, samples: list[tuple[st
 COLUMNS = ("alignment", "semantics", "realism", "hold", "faces", "sure", "distance")
 
 
-def run(profile: str, config: Config, out: Path) -> Path:
-    """A whole run into the folder `out`, resumed if it was started: `log.csv`, `curves.png`, pictures of twins, and at the end the adapter with its card and catalog. Returns
-    the adapter's file."""
-    devices = Accelerator(cpu=models.default_device() == "cpu", log_with="all", project_dir=out)
-    studio = Studio(profile, str(devices.device))
-    if studio.pack:
-        raise ValueError(
-            f"profile {profile!r} is a pack of images that were drawn before; training needs a model"
-        )
-    with Folder(
-        out, {**asdict(config), "profile": studio.profile.name}, COLUMNS, config.iterations, devices
-    ) as folder:
-        studio.load()
-        generator = PairedGenerator(
-            models.load_pipeline(studio.profile, studio.device),
-            Router(torch.nn.Module(), {}),
-            studio.profile,
-            studio.device,
-        )
-        models.place(generator.pipeline, studio.device)
+Faces = Callable[[FaceReader], torch.Tensor]  # a model's own real faces (m, d)
+
+
+def run(profile: str, config: Config, out: Path, own_faces: Faces | None = None) -> Path:
+    """A whole run into the folder `out`, resumed if it was started: `log.csv`, `curves.png`, pictures of
+    twins, and at the end the adapter with its card and catalog. `own_faces` are the real faces of a model
+    that has some, where the config names no photographs. Returns the adapter's file."""
+    devices = Accelerator(cpu=pipelines.default_device() == "cpu", log_with="all", project_dir=out)
+    live = Live(profile, str(devices.device))
+    kept = {**config.model_dump(), "profile": live.profile.name}
+    with Folder(out, kept, COLUMNS, config.iterations, devices) as folder:
+        live.load()
+        pipeline = pipelines.load_pipeline(live.profile, live.device)
+        generator = PairedGenerator(pipeline, Router(torch.nn.Module(), {}), live.profile, live.device)
+        pipelines.place(pipeline, live.device)
         trained = fresh(generator, config)  # before the reader is taught: bad input is named at once
-        reader, faces = prepared(studio, config, out / "reader.safetensors")
-        looks = looks_of(studio, config.dino)
-        aligner = Aligner(generator, reader, looks, faces, config, trained, devices)
+        reader, faces = prepared(live, config, out / "reader.safetensors", own_faces)
+        aligner = Aligner(generator, reader, looks_of(live, config.dino), faces, config, trained, devices)
         for step, seen, found in aligner.train(out / "checkpoint.pt"):
-            folder.write(
-                step,
-                {
-                    **{k: getattr(seen, k) / seen.images for k in COLUMNS[:-1]},
-                    "distance": found["distance"] if found else None,
-                },
-            )
+            row = {k: getattr(seen, k) / seen.images for k in COLUMNS[:-1]}
+            folder.write(step, {**row, "distance": found["distance"] if found else None})
             if step % 20 == 0 or step == config.iterations:
                 folder.picture(step, lambda: twins(generator, config.prompts[0]))
         if devices.is_main_process:
-            shown = config.validation or config.prompts[:8]
             trained.save(out / "adapter.safetensors")
-            made = Adapter(
-                out.name,
-                studio.profile.adapters,
-                "adapter.safetensors",
-                (),
-                1.0,
-                "Apache-2.0",
-                "fairdemo train align",
-                method=out.name,
-                tokens=config.tokens if config.parts == ("tokens",) else 0,
-                home=out.resolve(),
-            )
-            folder.card(studio.profile, [made], card(config, aligner, shown))
+            made = adapter_of(live.profile, config, out)
+            folder.card(live.profile, [made], card(config, aligner, config.validation or config.prompts[:8]))
     return out / "adapter.safetensors"
 
 
-def prepared(studio: Studio, config: Config, path: Path) -> tuple[SoftReader, torch.Tensor]:
+def adapter_of(profile: Profile, config: Config, out: Path) -> Adapter:
+    """The catalog's entry for what a run made."""
+    return Adapter(
+        name=out.name,
+        base=profile.adapters,
+        file="adapter.safetensors",
+        cell=(),
+        weight=1.0,
+        license="Apache-2.0",
+        source="fairdemo train align",
+        method=out.name,
+        tokens=config.tokens if config.parts == ("tokens",) else 0,
+        home=out.resolve(),
+    )
+
+
+def prepared(
+    live: Live, config: Config, path: Path, own_faces: Faces | None
+) -> tuple[SoftReader, torch.Tensor]:
     """The soft reader and the real faces, kept in a file so that a resumed run begins at once."""
     if path.is_file():
         kept = load_file(path)
-        return SoftReader(
-            studio.reader, {a: (kept[f"{a}.weights"], kept[f"{a}.bias"]) for a in TARGET_CLASSES}
-        ), kept["faces"]
-    faces, reader = real_faces(studio, config), teach(studio)
+        heads = {a: (kept[f"{a}.weights"], kept[f"{a}.bias"]) for a in TARGET_CLASSES}
+        return SoftReader(live.reader, heads), kept["faces"]
+    faces, reader = real_faces(live, config, own_faces), teach(live)
     tensors = {
         f"{a}.{name}": t.contiguous()
         for a, pair in reader.heads.items()
@@ -580,38 +593,32 @@ def prepared(studio: Studio, config: Config, path: Path) -> tuple[SoftReader, to
     return reader, faces
 
 
-def real_faces(studio: Studio, config: Config) -> torch.Tensor:
-    """The bank of the realism loss (m, d): photographs in the config's folder, or the embedded world's drawn people; ValueError if there is none."""
+def real_faces(live: Live, config: Config, own_faces: Faces | None) -> torch.Tensor:
+    """The bank of the realism loss (m, d): photographs in the config's folder, or the model's own;
+    ValueError if there is none."""
     if not config.faces:
-        if isinstance(studio.subjects, SubjectReader):
-            return drawn_people(studio.reader)
+        if own_faces is not None:
+            return own_faces(live.reader)
         raise ValueError(
-            'the realism loss needs real faces: name a folder of photographs as faces = "..." in the config, or set realism = 0'
+            'the realism loss needs real faces: name a folder of photographs as faces = "..." in the config,'
+            " or set realism = 0"
         )
-    paths = sorted(
-        p for p in Path(config.faces).glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")
-    )
+    endings = (".jpg", ".jpeg", ".png", ".webp")
     images = []
-    for path in paths:
+    for path in sorted(p for p in Path(config.faces).glob("*") if p.suffix.lower() in endings):
         try:
             images.append(Image.open(path).convert("RGB"))
         except OSError as error:
             raise ValueError(f"picture {str(path)!r} of the real faces can't be opened: {error}") from None
     if not images:
         raise ValueError(f"faces is {config.faces!r}; expected a folder with photographs")
-    return bank(studio.reader, images)
+    return bank(live.reader, images)
 
 
 def twins(generator: PairedGenerator, prompt: str, n: int = 8) -> Image.Image:
     """The frozen model's images above the finetuned one's, from the same noise."""
-    images = generator.draw(
-        prompt,
-        1,
-        [(i, names) for names in ((), (NAME,)) for i in range(n)],
-        generator.profile.steps,
-        generator.profile.guidance,
-    )
-    return sheet_of(images, n)
+    images = generator.draw(by_default(generator.profile, prompt, 1), through([(), (NAME,)], n))
+    return make_image_grid(images, 2, n)
 
 
 def card(config: Config, aligner: Aligner, prompts: tuple[str, ...]) -> str:
@@ -625,14 +632,20 @@ def card(config: Config, aligner: Aligner, prompts: tuple[str, ...]) -> str:
     rows = "\n".join(
         f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before if name != "images"
     )
-    return f"""Distributional alignment (arXiv 2311.07604): {what}, {config.iterations} iterations of {config.batch} x {config.images} images, seed {config.seed}.
+    images = f"{config.batch} x {config.images} images"
+    kind = "validation" if config.validation else "training"
+    return f"""Distributional alignment (arXiv 2311.07604): {what},
+{config.iterations} iterations of {images}, seed {config.seed}.
 
-Target: {config.target}. No data set: the model's own images of {len(config.prompts)} prompts, read by its classifier.
+Target: {config.target}. No data set: the model's own images of {len(config.prompts)} prompts, read by its
+classifier.
 
-Measured on {len(prompts)} {"validation" if config.validation else "training"} prompts, {int(after["images"])} generated images a side, as perceived by the classifier:
+Measured on {len(prompts)} {kind} prompts, {int(after["images"])} generated images a side, as perceived by the
+classifier:
 
 | | baseline | adapter |
 | --- | --- | --- |
 {rows}
 
-The distance is the mean total variation from the target; bias(P) of a few images a prompt is above 0 even for an even model."""
+The distance is the mean total variation from the target; bias(P) of a few images a prompt is above 0 even for
+an even model."""

@@ -1,4 +1,5 @@
-"""Trains the embedded classifier: the face network by metric learning, then one support vector machine an attribute."""
+"""Trains the embedded classifier: the face network by metric learning, then one support vector machine an
+attribute."""
 
 from collections.abc import Iterator
 
@@ -7,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fairdemo.faces.embed import DIMENSIONS, FaceNetwork
+from fairdemo.readers.embed import DIMENSIONS, FaceNetwork
+from fairdemo.readers.vision import to_tensor
 from fairdemo.training.steps import update, warm_cosine
-from fairdemo.vision import to_tensor
 
 
 def contrastive_loss(first: torch.Tensor, second: torch.Tensor, temperature: float = 0.12) -> torch.Tensor:
-    """NT-Xent between two photographs of the same people, unit vectors (n, d): every other person is a negative
-    (Chen et al. 2020, eq. 1, both directions)."""
+    """NT-Xent between two photographs of the same people, unit vectors (n, d): every other person is a
+    negative (Chen et al. 2020, eq. 1, both directions)."""
     similarity = first @ second.T / temperature
     labels = torch.arange(len(first))
     return (F.cross_entropy(similarity, labels) + F.cross_entropy(similarity.T, labels)) / 2
@@ -51,20 +52,23 @@ def train_network(
     steps: int,
     seed: int,
     batch: int = 96,
-    peak: float = 2e-3,
+    learning_rate: float = 2e-3,
 ) -> Iterator[tuple[int, int, float, FaceNetwork]]:
-    """`first` and `second` are crops (n, s, s, 3) of the same n people in two photographs; `labels` integer classes (n,).
+    """`first` and `second` are crops (n, s, s, 3) of the same n people in two photographs; `labels` integer
+    classes (n,).
 
-    Likeness (contrastive) and attributes (linear heads on the embedding, dropped afterwards) are learned together.
-    """
+    Likeness (contrastive) and attributes (linear heads on the embedding, dropped afterwards) are learned
+    together."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     network = FaceNetwork().train()
     heads = nn.ModuleDict({a: nn.Linear(DIMENSIONS, int(y.max()) + 1) for a, y in labels.items()})
     targets = {a: torch.from_numpy(y).long() for a, y in labels.items()}
-    rules = [
-        torch.optim.AdamW([*network.parameters(), *heads.parameters()], peak, weight_decay=0.03, fused=True)
+    optimizers = [
+        torch.optim.AdamW(
+            [*network.parameters(), *heads.parameters()], learning_rate, weight_decay=0.03, fused=True
+        )
     ]
     for step in range(steps):
         rows = rng.permutation(len(first))[:batch]
@@ -75,6 +79,6 @@ def train_network(
         loss = 0.3 * contrastive_loss(z[:batch], z[batch:])
         for a, head in heads.items():
             loss = loss + F.cross_entropy(head(8 * z), targets[a][rows].repeat(2))
-        update(loss, rules, peak * warm_cosine(step, steps, 100))
+        update(loss, optimizers, learning_rate * warm_cosine(step, steps, 100))
         yield step + 1, steps, loss.item(), network
     network.eval()

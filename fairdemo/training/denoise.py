@@ -1,73 +1,69 @@
-"""LoRA by the denoising loss, on pictures of labelled people: one adapter a class of some attributes. SDXL-Inc and SDXL-Div (arXiv 2402.01002) are two such trainings, on
-balanced and on varied faces (see `inc` and `div`).
+"""LoRA by the denoising loss, on pictures of labelled people: one adapter a class of some attributes.
+SDXL-Inc and SDXL-Div (arXiv 2402.01002) are two such trainings, on balanced and on varied faces (see `inc`
+and `div`).
 
-All adapters are trained in one run: each sample of a mixed batch goes through its own adapters (see `adapters.Router`), so that no step serves one adapter alone.
-"""
+All adapters are trained in one run: each sample of a mixed batch goes through its own adapters (see
+`adapters.Router`), so that no step serves one adapter alone."""
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from diffusers.utils import make_image_grid
 from PIL import Image
+from pydantic import AliasChoices, Field, field_validator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fairdemo import models
-from fairdemo.adapters import Adapter, Factors, Router
-from fairdemo.attributes import ATTRIBUTES, TARGET_CLASSES, band
-from fairdemo.faces.labelled import Labelled, read_labelled
-from fairdemo.generate import PairedGenerator
+from fairdemo.checked import Real, Whole
+from fairdemo.models import pipelines, profiles
+from fairdemo.models.catalog import Adapter
+from fairdemo.models.generating import PairedGenerator, by_default, through
+from fairdemo.models.routing import Factors, Router
+from fairdemo.readers.labelled import Labelled, read_labelled
+from fairdemo.readers.vision import to_tensor
+from fairdemo.stats.attributes import ATTRIBUTES, TARGET_CLASSES, band
 from fairdemo.training import lora, settings
-from fairdemo.training.folder import Folder, sheet_of
+from fairdemo.training.folder import Folder
 from fairdemo.training.losses import denoising_loss
+from fairdemo.training.settings import Settings
 from fairdemo.training.steps import Course, warm_cosine
-from fairdemo.vision import to_tensor
 
 Captions = Callable[[np.ndarray, np.random.Generator], list[str]]  # texts for rows
 
 
-@dataclass(frozen=True)
-class Config:
-    """A run. `by` are the attributes that an adapter stands for a class of. `data` is a folder with labels.csv (image, race, gender, age, and prompt if there is one) or a dataset
-    of the Hub; the embedded world draws its own if it is empty. `gamma` weighs times by min-SNR (0: all alike); `ema` is the weights' moving average; `strength` multiplies what
-    was trained when it is saved; `limit` pictures are used at most."""
+class Config(Settings):
+    """A run."""
 
-    by: tuple[str, ...]
+    by: tuple[str, ...]  # the attributes that an adapter stands for a class of
+    # A folder with labels.csv (image, race, gender, age, and prompt if there is one) or a dataset of the Hub;
+    # empty: the faces that the model has of its own.
     data: str = ""
-    rank: int = 4
-    iterations: int = 1000
-    batch: int = 8
-    peak: float = 1e-3
-    gamma: float = 5.0
-    ema: float = 0.0
-    strength: float = 1.0
-    limit: int = 20_000
-    seed: int = 0
+    rank: Annotated[Whole, Field(ge=1, le=256)] = 4
+    iterations: Annotated[Whole, Field(ge=1, le=10**7)] = 1000
+    batch: Annotated[Whole, Field(ge=1, le=4096)] = 8
+    learning_rate: Annotated[
+        Real, Field(ge=0, le=1, validation_alias=AliasChoices("learning_rate", "peak"))
+    ] = 1e-3
+    gamma: Annotated[Real, Field(ge=0, le=1000)] = 5.0  # weighs times by min-SNR; 0: all alike
+    ema: Annotated[Real, Field(ge=0, le=0.99999)] = 0.0  # the weights' moving average
+    strength: Annotated[Real, Field(ge=0, le=10)] = 1.0  # multiplies what was trained when it is saved
+    limit: Annotated[Whole, Field(ge=1, le=10**8)] = 20_000  # pictures that are used at most
+    seed: Annotated[Whole, Field(ge=0, le=2**31)] = 0
 
-    def __post_init__(self) -> None:
-        if not self.by or len(set(self.by)) < len(self.by) or set(self.by) - set(ATTRIBUTES):
-            raise ValueError(f"by is {list(self.by)}; expected some of {', '.join(ATTRIBUTES)}")
-        settings.check_bounds(
-            self,
-            (
-                ("rank", 1, 256),
-                ("iterations", 1, 10**7),
-                ("batch", 1, 4096),
-                ("peak", 0, 1),
-                ("gamma", 0, 1000),
-                ("ema", 0, 0.99999),
-                ("strength", 0, 10),
-                ("limit", 1, 10**8),
-                ("seed", 0, 2**31),
-            ),
-        )
+    @field_validator("by")
+    @classmethod
+    def _attributes(cls, by: tuple[str, ...]) -> tuple[str, ...]:
+        if not by or len(set(by)) < len(by) or set(by) - set(ATTRIBUTES):
+            raise ValueError(f"by is {list(by)}; expected some of {', '.join(ATTRIBUTES)}")
+        return by
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
@@ -77,7 +73,7 @@ class Config:
 
 def read_config(path: Path | None, defaults: Config) -> Config:
     """A run's TOML file over its defaults; ValueError names what is wrong with it."""
-    return defaults if path is None else settings.read(path, Config, partial(replace, defaults))
+    return defaults if path is None else settings.read(path, Config, defaults.model_dump())
 
 
 def fresh_factors(net: UNet2DConditionModel, names: list[str], rank: int, seed: int) -> dict[str, Factors]:
@@ -90,8 +86,9 @@ def fresh_factors(net: UNet2DConditionModel, names: list[str], rank: int, seed: 
 def conditioning(
     pipe: DiffusionPipeline, texts: list[str], rng: np.random.Generator, size: int
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
-    """Text for the U-Net: states (n, 77, d), and for SDXL what is added to its times. So that guidance works, 8 % of the texts become the pipeline's own empty negative
-    prompt (Ho and Salimans 2022), and 2 % the empty string."""
+    """Text for the U-Net: states (n, 77, d), and for SDXL what is added to its times. So that guidance
+    works, 8 % of the texts become the pipeline's own empty negative prompt (Ho and Salimans 2022), and 2 %
+    the empty string."""
     dropped = rng.random(len(texts))
     written = ["" if d < 0.02 else t for t, d in zip(texts, dropped)]
     keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
@@ -109,38 +106,42 @@ def conditioning(
     return states, {"text_embeds": torch.where(keep[:, None] > 0, *pooled), "time_ids": ids}
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """Pictures and who they may train."""
+
+    adapters: list[str]  # names of those to train
+    latents: torch.Tensor  # (n, 2, c, h, w): each picture and its mirror image
+    routes: list[list[tuple[str, ...]]]  # of each picture, the combinations of adapters that may draw it
+    captions: Captions
+
+
 def train(
     pipe: DiffusionPipeline,
-    names: list[str],
-    latents: torch.Tensor,
-    adapters_of: list[list[tuple[str, ...]]],
-    captions: Captions,
+    data: TrainingSet,
     config: Config,
     checkpoint: Path,
     dtype: torch.dtype = torch.bfloat16,
 ) -> Iterator[tuple[int, int, float, Router]]:
-    """Trains the adapters `names`; yields (step, steps, loss, router), the last one with averaged weights if the config has an average.
-
-    `latents` (n, 2, c, h, w) holds images and mirror images; `adapters_of[row]` lists the combinations of adapters that may draw a row; `captions` gives texts for rows.
-    `checkpoint` is written every 100 steps and resumed from if it exists. ValueError if the loss is not a number.
-    """
+    """Trains adapters; yields (step, steps, loss, router), the last one with averaged weights if the config
+    has an average. `checkpoint` is written every 100 steps and resumed from if it exists. ValueError if the
+    loss is not a number."""
     net, scheduler = pipe.unet.requires_grad_(False).train(), pipe.scheduler
     device = net.device
     if device.type == "cpu":
         net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
-    router = Router(net, fresh_factors(net, names, config.rank, config.seed))
-    course = Course(lora.trainable(router), config.peak, config.ema, checkpoint)
-    size = latents.shape[-1] * pipe.vae_scale_factor
+    router = Router(net, fresh_factors(net, data.adapters, config.rank, config.seed))
+    course = Course(lora.trainable(router), config.learning_rate, config.ema, checkpoint)
+    latents, size = data.latents, data.latents.shape[-1] * pipe.vae_scale_factor
     alpha_bar = scheduler.alphas_cumprod
-    for step in range(
-        min(course.step, config.iterations - 1), config.iterations
-    ):  # at least one, so that a finished training still ends with its router
+    # At least one step, so that a finished training still ends with its router.
+    for step in range(min(course.step, config.iterations - 1), config.iterations):
         rng = np.random.default_rng([config.seed, step])
         torch.manual_seed(config.seed * 1_000_003 + step)
         rows = rng.integers(len(latents), size=config.batch)
         z = latents[rows, rng.integers(2, size=config.batch)].float().to(device)
-        routes = [adapters_of[r][rng.integers(len(adapters_of[r]))] for r in rows]
-        texts = captions(rows, rng)
+        routes = [data.routes[r][rng.integers(len(data.routes[r]))] for r in rows]
+        texts = data.captions(rows, rng)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32), router.routed(routes):
             with torch.no_grad():
                 states, added = conditioning(pipe, texts, rng, size)
@@ -151,10 +152,11 @@ def train(
         loss = denoising_loss(out.float(), z, noise, a, scheduler.config.prediction_type, config.gamma).mean()
         if not loss.isfinite():
             raise ValueError(
-                f"the loss of step {step + 1} is not a number; step {course.kept} is kept in {str(checkpoint)!r}. Try a lower peak than {config.peak}"
+                f"the loss of step {step + 1} is not a number; step {course.kept} is kept in"
+                f" {str(checkpoint)!r}. Try a lower learning_rate than {config.learning_rate}"
             )
         loss.backward()
-        course.descend(config.peak * warm_cosine(step, config.iterations))
+        course.descend(config.learning_rate * warm_cosine(step, config.iterations))
         if (step + 1) % 100 == 0 or step + 1 == config.iterations:
             course.keep()
         if step + 1 == config.iterations:
@@ -165,7 +167,8 @@ def train(
 
 @torch.no_grad()
 def encoded(pipe: DiffusionPipeline, images: np.ndarray, batch: int = 16) -> torch.Tensor:
-    """Posterior means, at the scale that the sampler works in, of uint8 images (n, h, w, 3) and their mirror images: float16 (n, 2, c, h / 8, w / 8)."""
+    """Posterior means, at the scale that the sampler works in, of uint8 images (n, h, w, 3) and their
+    mirror images: float16 (n, 2, c, h / 8, w / 8)."""
     vae, parts = pipe.vae, []
     for i in range(0, len(images), batch):
         x = to_tensor(images[i : i + batch]).to(vae.device, vae.dtype)
@@ -196,14 +199,16 @@ def photographs(data: Labelled, size: int) -> tuple[list[int], np.ndarray]:
 def labelled_faces(
     pipe: DiffusionPipeline, config: Config, size: int, cache: Path
 ) -> tuple[list[dict[str, str]], torch.Tensor]:
-    """Labels (race, gender, age band, prompt) and latents (n, 2, c, h, w) of the config's data; ValueError if no picture opens, or a class has none."""
+    """Labels (race, gender, age band, prompt) and latents (n, 2, c, h, w) of the config's data; ValueError
+    if no picture opens, or a class has none."""
     data = read_labelled(config.data, config.limit)
     rows = [{**row, "age": band(row["age"])} for row in data.table.to_dict("records")]
     seen = {" ".join(row[a] for a in config.by) for row in rows}
     missing = [name for name in config.groups if name not in seen]
     if missing:
         raise ValueError(
-            f"{config.data!r} has no picture of {', '.join(missing)}; every class that gets an adapter needs some"
+            f"{config.data!r} has no picture of {', '.join(missing)}; every class that gets an adapter needs"
+            " some"
         )
     if cache.is_file():
         kept = load_file(cache)
@@ -216,83 +221,104 @@ def labelled_faces(
     return [rows[i] for i in opened], z
 
 
-def run(
-    profile: str,
-    config: Config,
-    out: Path,
-    method: str,
-    drawn: Callable[[DiffusionPipeline], tuple[list[dict[str, str]], torch.Tensor, Captions]],
-    effect: Callable[[models.Profile, DiffusionPipeline, Router, dict[str, tuple[str, ...]]], str],
-) -> list[Path]:
-    """A whole run into the folder `out`, resumed if it was started: log, curves, a picture of every adapter's faces, and at the end the adapters with card and catalog. `drawn` makes
-    the embedded world's people (labels, latents and captions) where the config has no data; `effect` measures what was trained, for the card. `method` is what the app calls the
-    adapters together, empty for the mix. Returns the adapters' files."""
-    chosen, device = models.profile(profile), models.default_device()
+@dataclass(frozen=True)
+class Kind:
+    """What sets one training apart from another."""
+
+    method: str  # what the app calls its adapters together; empty: they join the mix
+    # what was trained, measured in words
+    effect: Callable[[PairedGenerator, dict[str, tuple[str, ...]]], str]
+
+
+People = tuple[list[dict[str, str]], torch.Tensor, Captions]  # labels, latents (n, 2, c, h, w), captions
+OwnPeople = Callable[[DiffusionPipeline], People]  # the faces that a model has of its own
+
+
+def run(profile: str, config: Config, out: Path, kind: Kind, own: OwnPeople | None = None) -> list[Path]:
+    """A whole run into the folder `out`, resumed if it was started: log, curves, a picture of every
+    adapter's faces, and at the end the adapters with card and catalog. `own` are the people of a model that
+    has some, where the config has no data. Returns the adapters' files."""
+    chosen, device = profiles.profile(profile), pipelines.default_device()
     devices = Accelerator(cpu=device == "cpu", log_with="all", project_dir=out)
-    with Folder(
-        out, {**asdict(config), "profile": chosen.name}, ("loss",), config.iterations, devices
-    ) as folder:
-        pipe = models.load_pipeline(chosen, device)
-        models.place(pipe, device)
-        if config.data:
-            rows, z = labelled_faces(pipe, config, chosen.size, out / "latents.safetensors")
-            captions: Captions = lambda picked, rng: [
-                rows[i].get("prompt") or "a photo of a person" for i in picked
-            ]  # noqa: E731
-        elif chosen.name == "embedded":
-            rows, z, captions = drawn(pipe)
-        else:
-            raise ValueError(
-                f"profile {profile!r} has no faces of its own to train on; name a folder with labels.csv, or a dataset of the Hub, with --data"
-            )
-        routes = [[(" ".join(row[a] for a in config.by),)] for row in rows]
-        dtype = models.compute_dtype(torch.device(device).type)
-        names = list(config.groups)
-        for step, _, loss, router in train(
-            pipe, names, z, routes, captions, config, out / "checkpoint.pt", dtype
-        ):
-            folder.write(step, {"loss": loss})
-            if step % 200 == 0 or step == config.iterations:
-                pipe.unet.eval()
-                folder.picture(step, lambda: sheet(chosen, pipe, router))
-                pipe.unet.train(step < config.iterations)
-        layers = {name: lora.tensors(router, name, config.strength) for name in names}
-        files = {name: f"{name.replace(' ', '_')}.safetensors" for name in names}
-        for name in names:
-            pipe.save_lora_weights(out, unet_lora_layers=layers[name], weight_name=files[name])
-        prefix = f"{out.name}: " if method else ""
-        made = [
+    kept = {**config.model_dump(), "profile": chosen.name}
+    with Folder(out, kept, ("loss",), config.iterations, devices) as folder:
+        pipe = pipelines.load_pipeline(chosen, device)
+        pipelines.place(pipe, device)
+        people = people_of(pipe, config, chosen, out, own)
+        generator = trained(pipe, people, config, chosen, folder)
+        made = saved(generator, config, out, kind.method)
+        folder.card(chosen, made, card(config, len(people[0]), kind.effect(generator, config.groups)))
+    return [out / adapter.file for adapter in made]
+
+
+def people_of(
+    pipe: DiffusionPipeline, config: Config, profile: profiles.Profile, out: Path, own: OwnPeople | None
+) -> People:
+    """Labelled faces to train on; ValueError if there are none."""
+    if config.data:
+        rows, z = labelled_faces(pipe, config, profile.size, out / "latents.safetensors")
+        return rows, z, lambda picked, rng: [rows[i].get("prompt") or "a photo of a person" for i in picked]
+    if own is None:
+        raise ValueError(
+            f"profile {profile.name!r} has no faces of its own to train on; name a folder with labels.csv, or"
+            " a dataset of the Hub, with --data"
+        )
+    return own(pipe)
+
+
+def trained(
+    pipe: DiffusionPipeline, people: People, config: Config, profile: profiles.Profile, folder: Folder
+) -> PairedGenerator:
+    """Trains all adapters; what draws with them."""
+    rows, z, captions = people
+    routes = [[(" ".join(row[a] for a in config.by),)] for row in rows]
+    data = TrainingSet(list(config.groups), z, routes, captions)
+    router, dtype = Router(pipe.unet, {}), pipelines.compute_dtype(pipe.unet.device.type)
+    for step, _, loss, router in train(pipe, data, config, folder.path / "checkpoint.pt", dtype):
+        folder.write(step, {"loss": loss})
+        if step % 200 == 0 or step == config.iterations:
+            pipe.unet.eval()
+            generator = PairedGenerator(pipe, router, profile, str(pipe.unet.device))
+            folder.picture(step, lambda generator=generator: sheet(generator))
+            pipe.unet.train(step < config.iterations)
+    return PairedGenerator(pipe, router, profile, str(pipe.unet.device))
+
+
+def saved(generator: PairedGenerator, config: Config, out: Path, method: str) -> list[Adapter]:
+    """Writes each adapter's file; the catalog's entries."""
+    made = []
+    for name, cell in config.groups.items():
+        file = f"{name.replace(' ', '_')}.safetensors"
+        layers = lora.tensors(generator.router, name, config.strength)
+        generator.pipeline.save_lora_weights(out, unet_lora_layers=layers, weight_name=file)
+        made.append(
             Adapter(
-                prefix + name,
-                chosen.adapters,
-                files[name],
-                config.groups[name],
-                1.0,
-                "Apache-2.0",
-                "fairdemo train",
+                name=f"{out.name}: {name}" if method else name,
+                base=generator.profile.adapters,
+                file=file,
+                cell=cell,
+                weight=1.0,
+                license="Apache-2.0",
+                source="fairdemo train",
                 method=method,
                 home=out.resolve(),
             )
-            for name in names
-        ]
-        folder.card(
-            chosen,
-            made,
-            f"LoRA of rank {config.rank} on the U-Net's attention, by {' and '.join(config.by)}; {config.iterations} steps of {config.batch} samples, denoising loss "
-            f"(min-SNR {config.gamma:g}), seed {config.seed}. Trained on {len(rows)} pictures: {config.data or 'people drawn by this project'}.\n\n{effect(chosen, pipe, router, config.groups)}",
         )
-    return [out / file for file in files.values()]
+    return made
 
 
-def sheet(profile: models.Profile, pipe: DiffusionPipeline, router: Router, n: int = 6) -> Image.Image:
-    """A row of n faces of each adapter, under one of the baseline's, from the same noise."""
-    generator = PairedGenerator(pipe, router, profile, str(pipe.unet.device))
-    rows = [(), *((name,) for name in router.names)]
-    images = generator.draw(
-        "a photo of a person",
-        3,
-        [(i, names) for names in rows for i in range(n)],
-        profile.steps,
-        profile.guidance,
+def card(config: Config, pictures: int, effect: str) -> str:
+    """The model card's words on what was trained and what it does."""
+    return (
+        f"LoRA of rank {config.rank} on the U-Net's attention, by {' and '.join(config.by)};"
+        f" {config.iterations} steps of {config.batch} samples, denoising loss (min-SNR {config.gamma:g}),"
+        f" seed {config.seed}. Trained on {pictures} pictures:"
+        f" {config.data or 'people drawn by this project'}.\n\n{effect}"
     )
-    return sheet_of(images, n)
+
+
+def sheet(generator: PairedGenerator, n: int = 6) -> Image.Image:
+    """A row of n faces of each adapter, under one of the baseline's, from the same noise."""
+    routes = [(), *((name,) for name in generator.router.names)]
+    setting = by_default(generator.profile, "a photo of a person", 3)
+    return make_image_grid(generator.draw(setting, through(routes, n)), len(routes), n)

@@ -1,27 +1,29 @@
-"""The folder of a training run: its settings, log, curves, pictures, and at the end the adapter's card and catalog."""
+"""The folder of a training run: its settings, log, curves, pictures, and at the end the adapter's card and
+catalog."""
 
 import csv
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from fairdemo import adapters
-from fairdemo.adapters import Adapter
-from fairdemo.models import Profile
+from fairdemo.models import catalog
+from fairdemo.models.catalog import Adapter
+from fairdemo.models.profiles import Profile
+from fairdemo.places import replace
 
 
 class Folder:
-    """Within it the folder is this run's alone. A run that was started with the same settings goes on; ValueError if the folder holds another one, or is in use."""
+    """Within it the folder is this run's alone. A run that was started with the same settings goes on;
+    ValueError if the folder holds another one, or is in use."""
 
     def __init__(
         self, path: Path, settings: dict[str, Any], columns: Iterable[str], total: int, devices: Accelerator
@@ -48,7 +50,8 @@ class Folder:
             if kept.is_file() and kept.read_text() != self.settings:
                 self.lock.release()
                 raise ValueError(
-                    f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the same settings to go on"
+                    f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the"
+                    " same settings to go on"
                 )
             log = self.path / "log.csv"
             if log.is_file():
@@ -62,8 +65,8 @@ class Folder:
         return self
 
     def write(self, step: int, row: dict[str, float | None]) -> None:
-        """Adds a step's numbers to the log, the trackers and the bar; the curves are drawn every 20 steps. Steps logged before a kill that are done again replace what was
-        logged."""
+        """Adds a step's numbers to the log, the trackers and the bar; the curves are drawn every 20 steps.
+        Steps logged before a kill that are done again replace what was logged."""
         if not self.main:
             return
         if not self.bar.n:
@@ -103,13 +106,15 @@ class Folder:
         self.bar.close()
         replace(
             self.path / "card.md",
-            f"# {self.path.name}\n\nBase model: {profile.title or profile.name} (`{profile.model}`). Written by `python -m fairdemo train`.\n\n{text.strip()}\n\n"
-            f"## Settings\n\n```json\n{self.settings}```\n\nRace, gender and age are as perceived by a classifier; people in its images are generated.\n",
+            f"# {self.path.name}\n\nBase model: {profile.title or profile.name} (`{profile.model}`). Written"
+            f" by `python -m fairdemo train`.\n\n{text.strip()}\n\n##"
+            f" Settings\n\n```json\n{self.settings}```\n\nRace, gender and age are as perceived by a"
+            " classifier; people in its images are generated.\n",
         )
-        catalog = self.path / "catalog.toml"
-        catalog.unlink(missing_ok=True)
+        made = self.path / "catalog.toml"
+        made.unlink(missing_ok=True)
         for adapter in found:
-            adapters.add(catalog, adapter)
+            catalog.add(made, adapter)
 
     def __exit__(self, kind: type | None, *rest: object) -> None:
         self.bar.close()
@@ -120,22 +125,6 @@ class Folder:
             self.lock.release()
 
 
-def sheet_of(images: list[Image.Image], across: int) -> Image.Image:
-    """Images of one size side by side, `across` in a row."""
-    width, height = images[0].size
-    sheet = Image.new("RGB", (across * width, -(-len(images) // across) * height))
-    for k, image in enumerate(images):
-        sheet.paste(image, (k % across * width, k // across * height))
-    return sheet
-
-
-def replace(path: Path, text: str) -> None:
-    """Writes a file whole, or leaves what was there."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
 def curves(rows: list[dict[str, float | None]], columns: list[str]) -> Figure:
     """A small chart for each column over steps: every value faintly, the mean of the last twenty in full."""
     across = 3
@@ -143,24 +132,13 @@ def curves(rows: list[dict[str, float | None]], columns: list[str]) -> Figure:
     figure = Figure(figsize=(4 * across, 2.4 * down), layout="constrained")
     for k, column in enumerate(columns):
         axes = figure.add_subplot(down, across, k + 1)
-        points = np.array([(r["step"], r[column]) for r in rows if r.get(column) is not None], float).reshape(
-            -1, 2
-        )
+        known = [(r["step"], r[column]) for r in rows if r.get(column) is not None]
+        points = pd.Series(dict(known), dtype=float)
         many = len(points) > 40
-        axes.plot(
-            *points.T,
-            color="#2A788E",
-            alpha=0.25 if many else 1,
-            linewidth=1,
-            marker="" if len(points) > 60 else ".",
-        )
+        marker = "" if len(points) > 60 else "."
+        axes.plot(points, color="#2A788E", alpha=0.25 if many else 1, linewidth=1, marker=marker)
         if many:
-            axes.plot(
-                points[:, 0],
-                [points[max(0, i - 19) : i + 1, 1].mean() for i in range(len(points))],
-                color="#2A788E",
-                linewidth=1.8,
-            )
+            axes.plot(points.rolling(20, min_periods=1).mean(), color="#2A788E", linewidth=1.8)
         axes.set_title(column, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fairdemo.attributes import TARGET_CLASSES
+from fairdemo.stats.attributes import TARGET_CLASSES
 
 Target = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A target over all combinations of its attributes' groups: `groups` by attribute (each a tuple of classes), `shares` (K,), and the group of each attribute in each
-    combination, `members` (K, attributes)."""
+    """A target over all combinations of its attributes' groups: `groups` by attribute (each a tuple of
+    classes), `shares` (K,), and the group of each attribute in each combination, `members` (K,
+    attributes)."""
 
     groups: dict[str, tuple[tuple[str, ...], ...]]
     shares: np.ndarray
@@ -49,7 +50,8 @@ class Joint:
 
 
 def joint_of(target: Target) -> Joint:
-    """A target's combinations; ValueError if a class is unknown, missing or named twice, or shares don't sum to 1."""
+    """A target's combinations; ValueError if a class is unknown, missing or named twice, or shares don't
+    sum to 1."""
     groups, shares = {}, []
     if not target or set(target) - set(TARGET_CLASSES):
         raise ValueError(
@@ -64,13 +66,15 @@ def joint_of(target: Target) -> Joint:
         all_named = list(itertools.chain(*named))
         if sorted(all_named) != sorted(classes) or len(named) < 2:
             raise ValueError(
-                f"target of {attribute} names {', '.join(all_named)}; expected each of {', '.join(classes)} once, in two groups or more (a plus sign joins classes)"
+                f"target of {attribute} names {', '.join(all_named)}; expected each of {', '.join(classes)}"
+                " once, in two groups or more (a plus sign joins classes)"
             )
         if any(
             isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 <= v <= 1 for v in named.values()
         ) or not math.isclose(sum(named.values()), 1, abs_tol=1e-3):
             raise ValueError(
-                f"target shares of {attribute} are {list(named.values())}; expected numbers from 0 to 1 that sum to 1"
+                f"target shares of {attribute} are {list(named.values())}; expected numbers from 0 to 1 that"
+                " sum to 1"
             )
         groups[attribute] = tuple(named)
         shares.append(np.array(list(named.values())) / sum(named.values()))

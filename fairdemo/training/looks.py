@@ -1,4 +1,5 @@
-"""What the semantics loss compares images by (arXiv 2311.07604, eq. 7): CLIP and DINO, or the embedded world's own network."""
+"""What the semantics loss compares images by (arXiv 2311.07604, eq. 7): CLIP and DINO, or the embedded
+world's own network."""
 
 from collections.abc import Callable
 
@@ -6,9 +7,9 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModel
 
-from fairdemo import hub
-from fairdemo.compare import Studio
-from fairdemo.subject import SIDE, SubjectReader
+from fairdemo.models import hub
+from fairdemo.readers.subject import SIDE, SubjectReader
+from fairdemo.studio.live import Live
 from fairdemo.training.soft_reader import Box
 
 Look = Callable[
@@ -26,18 +27,15 @@ def without_faces(x: torch.Tensor, boxes: list[Box | None], others: list[Box | N
     return x
 
 
-def looks_of(studio: Studio, dino: str) -> list[Look]:
+def looks_of(live: Live, dino: str) -> list[Look]:
     """The networks of the semantics loss: CLIP and DINO (eq. 7), or the embedded world's own."""
-    subjects = studio.subjects
+    subjects = live.subjects
     if isinstance(subjects, SubjectReader):
         return [lambda x: subjects.network(F.interpolate(x, (SIDE, SIDE), mode="area"))[0].float()]
     tower = subjects.tower
     try:
         self_taught = (
-            AutoModel.from_pretrained(dino, use_safetensors=True)
-            .eval()
-            .requires_grad_(False)
-            .to(studio.device)
+            AutoModel.from_pretrained(dino, use_safetensors=True).eval().requires_grad_(False).to(live.device)
         )
     except Exception as error:  # the Hub's client, the network and a damaged file each raise their own kinds
         raise ValueError(hub.explain(error, f"DINO network {dino!r}")) from error

@@ -1,9 +1,10 @@
-"""LoRA factors in training, whatever the loss: fresh ones, which of a router's are trained, and writing them down."""
+"""LoRA factors in training, whatever the loss: fresh ones, which of a router's are trained, and writing
+them down."""
 
 import torch
 from torch import nn
 
-from fairdemo.adapters import Factors, Router
+from fairdemo.models.routing import Factors, Router
 
 
 def fresh_factors(layers: dict[str, nn.Linear], rank: int, generator: torch.Generator) -> Factors:
@@ -30,7 +31,8 @@ def widened(factors: Factors, rank: int, generator: torch.Generator) -> Factors:
 
 
 def trainable(router: Router) -> list[torch.Tensor]:
-    """Turns on the gradients of a router's factors, in float32 whatever the model's type; returns them in the order of its layers, A before B."""
+    """Turns on the gradients of a router's factors, in float32 whatever the model's type; returns them in
+    the order of its layers, A before B."""
     router.stacks = {
         layer: (a.float().requires_grad_(), b.float().requires_grad_())
         for layer, (a, b) in router.stacks.items()
@@ -39,7 +41,8 @@ def trainable(router: Router) -> list[torch.Tensor]:
 
 
 def tensors(router: Router, name: str, strength: float = 1.0) -> dict[str, torch.Tensor]:
-    """An adapter's tensors in fp16 as PEFT names them, by layer, at `strength` times what was trained; what diffusers' `save_lora_weights` takes."""
+    """An adapter's tensors in fp16 as PEFT names them, by layer, at `strength` times what was trained; what
+    diffusers' `save_lora_weights` takes."""
     i = router.names.index(name) + 1
     return {
         f"{layer}.lora_{half}.weight": factor.detach().T.contiguous().half().cpu()

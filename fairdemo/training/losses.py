@@ -1,4 +1,5 @@
-"""Losses as pure functions: those of distributional alignment (arXiv 2311.07604, section 4.1), with their equation numbers, and the denoising loss."""
+"""Losses as pure functions: those of distributional alignment (arXiv 2311.07604, section 4.1), with their
+equation numbers, and the denoising loss."""
 
 import numpy as np
 import torch
@@ -8,13 +9,14 @@ IGNORED = -1  # the target of an image whose transport is too uncertain, and of 
 
 
 def dynamic_targets(q: np.ndarray, threshold: float) -> np.ndarray:
-    """Each image's target class (N,) where the expected transport q (N, K) is at least `threshold` sure of it, else `IGNORED`: the classes and
-    confidences behind eq. 6, where only images with c >= C count."""
+    """Each image's target class (N,) where the expected transport q (N, K) is at least `threshold` sure of
+    it, else `IGNORED`: the classes and confidences behind eq. 6, where only images with c >= C count."""
     return np.where(q.max(1) >= threshold, q.argmax(1), IGNORED)
 
 
 def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The distributional alignment loss (eq. 6): cross-entropy of the logits (N, K) to the targets (N,), ignored images counting as zero in the mean over N."""
+    """The distributional alignment loss (eq. 6): cross-entropy of the logits (N, K) to the targets (N,),
+    ignored images counting as zero in the mean over N."""
     kept = targets != IGNORED
     return (
         F.cross_entropy(logits[kept], targets[kept], reduction="sum") / len(targets)
@@ -26,21 +28,24 @@ def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def semantics_loss(
     looks: list[torch.Tensor], twins: list[torch.Tensor], weights: torch.Tensor
 ) -> torch.Tensor:
-    """The image-semantics loss (eq. 7): one minus cosine similarity to the frozen model's twin, summed over networks (CLIP and DINO in the paper) whose
-    unit vectors are `looks` and `twins` (N, d) each, weighted by image (N,)."""
+    """The image-semantics loss (eq. 7): one minus cosine similarity to the frozen model's twin, summed over
+    networks (CLIP and DINO in the paper) whose unit vectors are `looks` and `twins` (N, d) each, weighted
+    by image (N,)."""
     return sum((weights * (1 - (a * b).sum(-1))).mean() for a, b in zip(looks, twins))
 
 
 def realism_loss(faces: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
-    """The face-realism loss (eq. 8): one minus cosine similarity of each face's unit vector (n, d) to the nearest of real faces (m, d)."""
+    """The face-realism loss (eq. 8): one minus cosine similarity of each face's unit vector (n, d) to the
+    nearest of real faces (m, d)."""
     return (1 - (faces @ bank.T).max(-1).values).mean() if len(faces) else faces.sum() * 0
 
 
 def semantic_weights(
     targets: np.ndarray, before: np.ndarray, faces: np.ndarray, weights: tuple[float, float, float]
 ) -> np.ndarray:
-    """The dynamic weight of the semantics loss (N,): weights[0] where no face is found (`faces` False), so that semantics is all that is held; weights[1]
-    where the twin's classes `before` (N, attributes) are the targets already; weights[2], smaller, where one has to change or is ignored."""
+    """The dynamic weight of the semantics loss (N,): weights[0] where no face is found (`faces` False), so
+    that semantics is all that is held; weights[1] where the twin's classes `before` (N, attributes) are the
+    targets already; weights[2], smaller, where one has to change or is ignored."""
     return np.where(~faces, weights[0], np.where((targets == before).all(1), weights[1], weights[2]))
 
 
@@ -52,9 +57,10 @@ def denoising_loss(
     kind: str,
     gamma: float = 5.0,
 ) -> torch.Tensor:
-    """Mean squared error per sample (n,) of what the network predicts, the noise or the velocity (`kind` epsilon or v_prediction), of latents (n, c, h, w) at signal shares
-    `alpha_bar` (n,). With `gamma` above 0 weighted by min-SNR (Hang et al. 2023, eq. 5): min(SNR, gamma) / SNR for the noise, / (SNR + 1) for the velocity. ValueError for other
-    predictions."""
+    """Mean squared error per sample (n,) of what the network predicts, the noise or the velocity (`kind`
+    epsilon or v_prediction), of latents (n, c, h, w) at signal shares `alpha_bar` (n,). With `gamma` above
+    0 weighted by min-SNR (Hang et al. 2023, eq. 5): min(SNR, gamma) / SNR for the noise, / (SNR + 1) for
+    the velocity. ValueError for other predictions."""
     if kind not in ("epsilon", "v_prediction"):
         raise ValueError(f"the model predicts {kind!r}; training knows epsilon and v_prediction")
     a = alpha_bar.view(-1, 1, 1, 1)

@@ -1,6 +1,8 @@
-"""Words that no prompt has: a prompt's own, moved at random in the space that the run's words span, so that what is learned of a few carries over to others.
+"""Words that no prompt has: a prompt's own, moved at random in the space that the run's words span, so that
+what is learned of a few carries over to others.
 
-NEFTune (arXiv 2310.05914) adds noise without a preferred direction; that of a table with a few words' meaning in it moves a word towards some of them and away from others."""
+NEFTune (arXiv 2310.05914) adds noise without a preferred direction; that of a table with a few words'
+meaning in it moves a word towards some of them and away from others."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,12 +11,13 @@ from contextlib import contextmanager
 import torch
 from diffusers import DiffusionPipeline
 
-from fairdemo.adapters import ENCODERS
+from fairdemo.models.routing import ENCODERS
 
 
 class MovedWords:
-    """Tokens that tell `prompts` apart (those in fewer than half of them) are moved by `deviation` times the standard deviation of their embeddings, in each direction
-    in proportion, within `moved`. ValueError if the prompts have fewer than two such tokens."""
+    """Tokens that tell `prompts` apart (those in fewer than half of them) are moved by `deviation` times
+    the standard deviation of their embeddings, in each direction in proportion, within `moved`. ValueError
+    if the prompts have fewer than two such tokens."""
 
     def __init__(self, pipeline: DiffusionPipeline, prompts: tuple[str, ...], deviation: float):
         self.seed: int | None = None
@@ -41,7 +44,8 @@ class MovedWords:
         ) -> torch.Tensor | None:
             if self.seed is None:
                 return None
-            # the same draw for every text encoder and sample: a word that moves means the same to both, and in an image as in its twin
+            # the same draw for every text encoder and sample: a word that moves means the same to both, and
+            # in an image as in its twin
             how = torch.randn(
                 out.shape[-2], len(tokens), generator=torch.Generator().manual_seed(self.seed)
             ).to(directions)

@@ -1,4 +1,5 @@
-"""Muon: momentum whose update is made orthogonal, for matrices and convolutions (Jordan et al. 2024; scale by Liu et al. 2025).
+"""Muon: momentum whose update is made orthogonal, for matrices and convolutions (Jordan et al. 2024; scale
+by Liu et al. 2025).
 
 On the small networks of the embedded world it needs about half of AdamW's steps for the same loss.
 """
@@ -19,7 +20,7 @@ def orthogonal(update: torch.Tensor, iterations: int = 5) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For parameters of two or more dimensions; the rest belongs to AdamW (see `optimizers`)."""
+    """For parameters of two or more dimensions; the rest belongs to AdamW (see `muon_and_adamw`)."""
 
     def __init__(self, params, lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
@@ -39,7 +40,7 @@ class Muon(torch.optim.Optimizer):
                 p.add_(update.view_as(p), alpha=-group["lr"] * 0.2 * max(update.shape) ** 0.5)
 
 
-def optimizers(module: nn.Module, lr: float, weight_decay: float = 0.0) -> list[torch.optim.Optimizer]:
+def muon_and_adamw(module: nn.Module, lr: float, weight_decay: float = 0.0) -> list[torch.optim.Optimizer]:
     """Muon for matrices and convolutions, AdamW for vectors, thin matrices and tables of embeddings."""
     tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
     matrices = [

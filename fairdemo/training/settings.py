@@ -1,31 +1,31 @@
-"""Reading a run's settings: a TOML file into a dataclass, and numbers within their bounds."""
+"""The settings of a training run: a TOML file, checked."""
 
-import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-Settings = TypeVar("Settings")
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fairdemo.checked import one_line, read_toml
 
 
-def read(path: Path, kind: type, make: Callable[..., Settings]) -> Settings:
-    """What `make` makes of a TOML file's keys, which are fields of the dataclass `kind`, lists as tuples; ValueError names what is wrong with it."""
+class Settings(BaseModel):
+    """A run's settings. Keys of older files are still read under their old names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def but(self, **changed: Any) -> "Settings":
+        """The same settings with some changed, checked anew."""
+        return type(self).model_validate({**self.model_dump(), **changed})
+
+
+Config = TypeVar("Config", bound=Settings)
+
+
+def read(path: Path, kind: type[Config], defaults: dict[str, Any] | None = None) -> Config:
+    """Settings of a TOML file over some defaults; ValueError names the file and what is wrong with it."""
+    data = read_toml(path, "config")
     try:
-        data: dict[str, Any] = tomllib.loads(path.read_text())
-        unknown = set(data) - {f.name for f in fields(kind)}
-        if unknown:
-            raise ValueError(
-                f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(f.name for f in fields(kind))}"
-            )
-        return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-    except (OSError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
-        raise ValueError(f"config {str(path)!r} can't be used: {error}") from None
-
-
-def check_bounds(settings: object, bounds: Iterable[tuple[str, float, float]]) -> None:
-    """ValueError names the first field of (name, lowest, highest) that is no number within its bounds."""
-    for key, low, high in bounds:
-        value = getattr(settings, key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise ValueError(f"{key} is {value!r}; a number from {low} to {high} is expected")
+        own = kind.model_validate({**(defaults or {}), **data})
+    except ValidationError as error:
+        raise ValueError(f"config {str(path)!r} can't be used: {one_line(error, kind)}") from None
+    return own

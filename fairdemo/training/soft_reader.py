@@ -1,4 +1,5 @@
-"""The classifier made differentiable, for training; what is measured is always read by the classifier itself."""
+"""The classifier made differentiable, for training; what is measured is always read by the classifier
+itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,20 +11,20 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from fairdemo.attributes import GENDERS, RACES, TARGET_CLASSES, band
-from fairdemo.compare import Studio
-from fairdemo.comparison import Face
-from fairdemo.faces import FaceReader
-from fairdemo.faces.embed import Backbone
-from fairdemo.world import people
-from fairdemo.world.portrait import draw
+from fairdemo.models.generating import by_default, through
+from fairdemo.pairs import Face
+from fairdemo.readers.embed import Backbone
+from fairdemo.readers.read import FaceReader
+from fairdemo.stats.attributes import TARGET_CLASSES, band
+from fairdemo.studio.live import Live
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass
 class SoftReader:
-    """The classifier's detector and backbone, on crops taken with a gradient, and logistic regressions in place of its heads, fitted to the heads' own readings."""
+    """The classifier's detector and backbone, on crops taken with a gradient, and logistic regressions in
+    place of its heads, fitted to the heads' own readings."""
 
     reader: FaceReader
     heads: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(
@@ -31,7 +32,8 @@ class SoftReader:
     )  # attribute -> (weights (k, d), bias (k,)) over TARGET_CLASSES
 
     def fit(self, faces: list[Face]) -> None:
-        """Learns every attribute from labelled faces; ages in bands. A class that was never read gets a bias that rules it out."""
+        """Learns every attribute from labelled faces; ages in bands. A class that was never read gets a
+        bias that rules it out."""
         z = np.array([f.embedding for f in faces], float)
         for attribute, classes in TARGET_CLASSES.items():
             y = np.array(
@@ -66,7 +68,8 @@ class SoftReader:
         return [f[0].box if f else None for f in self.reader.detector.detect(images)]
 
     def embed(self, x: torch.Tensor, boxes: Sequence[Box]) -> torch.Tensor:
-        """Unit vectors (n, d) of the faces in images (n, 3, h, w) in [-1, 1], with a gradient to the pixels."""
+        """Unit vectors (n, d) of the faces in images (n, 3, h, w) in [-1, 1], with a gradient to the
+        pixels."""
         b: Backbone = self.reader.backbone
         h, w = x.shape[2:]
         theta = torch.zeros(len(x), 2, 3)
@@ -91,37 +94,22 @@ class SoftReader:
         }
 
 
-def teach(studio: Studio, images: int = 16) -> SoftReader:
-    """A soft reader for a profile, from `images` faces of each of its sources, read by its classifier. Reproducible from the seed alone.
-    ValueError if no face was found."""
+def teach(live: Live, images: int = 16) -> SoftReader:
+    """A soft reader for a profile, from `images` faces of each of its sources, read by its classifier.
+    Reproducible from the seed alone. ValueError if no face was found."""
     faces: list[Face] = []
-    for k, slot in enumerate(tqdm(studio.sources, desc="reading what each adapter draws")):
-        drawn = studio.generator.draw(
-            "a photo of a person",
-            77_000 + k,
-            [(i, slot.adapters) for i in range(images)],
-            studio.profile.steps,
-            studio.profile.guidance,
-        )
-        faces += [f[0] for f in studio.reader.read(drawn) if f]
+    for k, source in enumerate(tqdm(live.sources, desc="reading what each adapter draws")):
+        setting = by_default(live.profile, "a photo of a person", 77_000 + k)
+        drawn = live.generator.draw(setting, through([source.adapters], images))
+        faces += [f[0] for f in live.reader.read(drawn) if f]
     if not faces:
         raise ValueError(
-            f"no face was found in {images * len(studio.sources)} images that profile {studio.profile.name!r} drew of a person; there is nothing to learn a classifier from"
+            f"no face was found in {images * len(live.sources)} images that profile {live.profile.name!r}"
+            " drew of a person; there is nothing to learn a classifier from"
         )
-    reader = SoftReader(studio.reader)
+    reader = SoftReader(live.reader)
     reader.fit(faces)
     return reader
-
-
-def drawn_people(reader: FaceReader, n: int = 20) -> torch.Tensor:
-    """Unit vectors (m, d) of the embedded world's true faces: n portraits of each race and gender. Real models take photographs instead."""
-    rng = np.random.default_rng(5)
-    who = [(r, g) for r in RACES for g in GENDERS for _ in range(n)]
-    portraits = [
-        Image.fromarray(draw(people.sample(rng, r, g, rng.uniform(22, 75)), 128, 3000 + i, 1.5))
-        for i, (r, g) in enumerate(tqdm(who, desc="drawing people"))
-    ]
-    return bank(reader, portraits)
 
 
 def bank(reader: FaceReader, images: list[Image.Image]) -> torch.Tensor:

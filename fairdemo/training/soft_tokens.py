@@ -1,4 +1,5 @@
-"""Soft tokens (arXiv 2311.07604, section 5): a few trained vectors before every prompt, in each text encoder's own table, saved as a textual inversion."""
+"""Soft tokens (arXiv 2311.07604, section 5): a few trained vectors before every prompt, in each text
+encoder's own table, saved as a textual inversion."""
 
 from pathlib import Path
 
@@ -6,12 +7,12 @@ import torch
 from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 
-from fairdemo.adapters import ENCODERS, add_tokens
+from fairdemo.models.routing import ENCODERS, add_tokens
 
 
 class SoftTokens:
-    """`rows` (one tensor (n, d) a text encoder) are trained in place of the table's rows; they begin at `start`, or near `words`, each in
-    turn until all n have begun. ValueError if there are none."""
+    """`rows` (one tensor (n, d) a text encoder) are trained in place of the table's rows; they begin at
+    `start`, or near `words`, each in turn until all n have begun. ValueError if there are none."""
 
     def __init__(
         self,
@@ -50,7 +51,8 @@ class SoftTokens:
             self.names.append(key)
 
     def save(self, path: Path) -> None:
-        """Writes fp16 safetensors with one tensor a text encoder (clip_l, and SDXL's clip_g), each of which `load_textual_inversion` opens."""
+        """Writes fp16 safetensors with one tensor a text encoder (clip_l, and SDXL's clip_g), each of which
+        `load_textual_inversion` opens."""
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(
             {key: rows.detach().half().cpu().contiguous() for key, rows in zip(self.names, self.rows)}, path

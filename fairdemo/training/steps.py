@@ -1,4 +1,5 @@
-"""What every trainer's step shares: the learning rate's course, the update and the checkpoint to resume from."""
+"""What every trainer's step shares: the learning rate's course, the update and the checkpoint to resume
+from."""
 
 import math
 from collections.abc import Iterator
@@ -11,26 +12,29 @@ from torch import nn
 
 
 def warm_cosine(step: int, steps: int, warmup: int = 50) -> float:
-    """Learning rate as a share of its peak, in (0, 1]: rises over `warmup` steps, falls as half a cosine to 1 %."""
+    """Learning rate as a share of its learning_rate, in (0, 1]: rises over `warmup` steps, falls as half a
+    cosine to 1 %."""
     return min(1.0, (step + 1) / warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def update(loss: torch.Tensor, rules: list[torch.optim.Optimizer], rate: float) -> None:
-    """One step of all optimizers down the gradient of `loss`, its norm clipped to 1, at learning rate `rate`."""
-    for rule in rules:
-        rule.zero_grad(set_to_none=True)
+def update(loss: torch.Tensor, optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """One step of all optimizers down the gradient of `loss`, its norm clipped to 1, at learning rate
+    `rate`."""
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    descend(rules, rate)
+    descend(optimizers, rate)
 
 
-def descend(rules: list[torch.optim.Optimizer], rate: float) -> None:
-    """One step of all optimizers down the gradients that there are, their norm clipped to 1, at learning rate `rate`."""
-    groups = [group for rule in rules for group in rule.param_groups]
+def descend(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """One step of all optimizers down the gradients that there are, their norm clipped to 1, at learning
+    rate `rate`."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
     for group in groups:
         group["lr"] = rate
-    for rule in rules:
-        rule.step()
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -46,7 +50,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 class Average:
-    """Exponential moving average of parameters, with warm-up: decay at step t is min(decay, (1 + t) / (10 + t))."""
+    """Exponential moving average of parameters, with warm-up: decay at step t is min(decay, (1 + t) / (10 +
+    t))."""
 
     def __init__(self, parameters: list[torch.Tensor], decay: float):
         self.parameters = parameters
@@ -70,18 +75,19 @@ class Average:
 
 
 class Course:
-    """A training of a few tensors: optimizer, moving average, the best that validation saw, and the checkpoint that all of it is resumed from."""
+    """A training of a few tensors: optimizer, moving average, the best that validation saw, and the
+    checkpoint that all of it is resumed from."""
 
-    def __init__(self, factors: list[torch.Tensor], peak: float, decay: float, checkpoint: Path):
+    def __init__(self, factors: list[torch.Tensor], learning_rate: float, decay: float, checkpoint: Path):
         self.factors, self.checkpoint = factors, checkpoint
-        self.rule = torch.optim.AdamW(factors, peak, betas=(0.9, 0.99), weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(factors, learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
         self.average = Average(factors, decay)
         self.step = self.kept = 0
         self.best: list[torch.Tensor] = []
         self.distance, self.waited = math.inf, 0
         state = load_checkpoint(checkpoint)
         if state:
-            self.rule.load_state_dict(state["optimizer"])
+            self.optimizer.load_state_dict(state["optimizer"])
             with torch.no_grad():
                 for factor, saved in zip(factors, state["factors"]):
                     factor.copy_(saved)
@@ -98,8 +104,8 @@ class Course:
 
     def descend(self, rate: float) -> None:
         """One step down the gradients that there are, which are cleared."""
-        descend([self.rule], rate)
-        self.rule.zero_grad(set_to_none=True)
+        descend([self.optimizer], rate)
+        self.optimizer.zero_grad(set_to_none=True)
         self.average.update()
         self.step += 1
 
@@ -113,7 +119,8 @@ class Course:
             self.average.swap()
 
     def compare(self, distance: float) -> None:
-        """Keeps the factors as they are now if none before were nearer to the goal; else counts how long none has been."""
+        """Keeps the factors as they are now if none before were nearer to the goal; else counts how long
+        none has been."""
         if distance < self.distance:
             self.best, self.distance, self.waited = [f.detach().clone() for f in self.factors], distance, 0
         else:
@@ -127,7 +134,7 @@ class Course:
             {
                 "step": self.step,
                 "factors": [f.detach() for f in self.factors],
-                "optimizer": self.rule.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
                 "average": self.average.shadow,
                 "best": self.best,
                 "distance": self.distance,

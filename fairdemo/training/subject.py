@@ -6,18 +6,24 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from fairdemo.subject import SubjectNetwork
+from fairdemo.readers.subject import SubjectNetwork
 from fairdemo.training.steps import update, warm_cosine
 
 
 def train(
-    inputs: torch.Tensor, labels: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3
+    inputs: torch.Tensor,
+    labels: np.ndarray,
+    steps: int,
+    seed: int,
+    batch: int = 64,
+    learning_rate: float = 2e-3,
 ) -> Iterator[tuple[int, int, float, SubjectNetwork]]:
-    """Trains on (n, 3, 64, 64) in [-1, 1] with indices into `SUBJECTS` (n,); yields (step, steps, loss, network)."""
+    """Trains on (n, 3, 64, 64) in [-1, 1] with indices into `SUBJECTS` (n,); yields (step, steps, loss,
+    network)."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = SubjectNetwork().train()
-    rules = [torch.optim.AdamW(network.parameters(), peak, weight_decay=0.05, fused=True)]
+    optimizers = [torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=0.05, fused=True)]
     targets = torch.from_numpy(labels)
     for step in range(steps):
         rows = torch.from_numpy(rng.integers(len(inputs), size=batch))
@@ -28,6 +34,6 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             _, logits = network(x)
         loss = F.cross_entropy(logits.float(), targets[rows], label_smoothing=0.05)
-        update(loss, rules, peak * warm_cosine(step, steps))
+        update(loss, optimizers, learning_rate * warm_cosine(step, steps))
         yield step + 1, steps, loss.item(), network
     network.eval()

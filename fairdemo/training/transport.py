@@ -1,4 +1,5 @@
-"""Expected optimal transport from classifier probabilities to samples of a target distribution (arXiv 2311.07604, section 4.1, eq. 4 and 5)."""
+"""Expected optimal transport from classifier probabilities to samples of a target distribution (arXiv
+2311.07604, section 4.1, eq. 4 and 5)."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -8,13 +9,14 @@ from scipy.stats import binom
 def expected_transport(p: np.ndarray, target: np.ndarray, samples: int = 200, seed: int = 0) -> np.ndarray:
     """The expected one-hot targets q (N, K) of N images with class probabilities p (N, K), rows summing to 1.
 
-    Eq. 4 assigns N i.i.d. samples of the target (K,) to the images at the least sum of Euclidean distances; eq. 5 takes the mean over draws of the
-    samples. In closed form for K = 2, else over `samples` draws. ValueError if the shapes or sums are wrong.
-    """
+    Eq. 4 assigns N i.i.d. samples of the target (K,) to the images at the least sum of Euclidean distances;
+    eq. 5 takes the mean over draws of the samples. In closed form for K = 2, else over `samples` draws.
+    ValueError if the shapes or sums are wrong."""
     p, target = np.asarray(p, float), np.asarray(target, float)
     if p.ndim != 2 or target.shape != p.shape[1:] or len(target) < 2:
         raise ValueError(
-            f"p has the shape {p.shape} and target {target.shape}; expected (N, K) and (K,) with K of at least 2"
+            f"p has the shape {p.shape} and target {target.shape}; expected (N, K) and (K,) with K of at"
+            " least 2"
         )
     if (target < 0).any() or not np.isclose(target.sum(), 1) or not np.allclose(p.sum(1), 1, atol=1e-4):
         raise ValueError("target and each row of p must be probabilities that sum to 1")
@@ -22,8 +24,9 @@ def expected_transport(p: np.ndarray, target: np.ndarray, samples: int = 200, se
 
 
 def _two_classes(p: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """For two classes the cheapest assignment gives the j samples of the second class to the j images likeliest to be of it; j is binomial, so the image
-    of rank r (0 = likeliest) is of the second class with probability P(j > r)."""
+    """For two classes the cheapest assignment gives the j samples of the second class to the j images
+    likeliest to be of it; j is binomial, so the image of rank r (0 = likeliest) is of the second class with
+    probability P(j > r)."""
     n = len(p)
     rank = np.empty(n, int)
     rank[np.argsort(-p[:, 1], kind="stable")] = np.arange(n)
@@ -32,7 +35,8 @@ def _two_classes(p: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _sampled(p: np.ndarray, target: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """The mean over draws: only the counts of the samples' classes matter, and equal counts are solved once."""
+    """The mean over draws: only the counts of the samples' classes matter, and equal counts are solved
+    once."""
     n, k = p.shape
     cost = np.linalg.norm(p[:, None] - np.eye(k)[None], axis=-1)
     counts, times = np.unique(

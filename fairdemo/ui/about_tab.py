@@ -2,8 +2,8 @@
 
 import gradio as gr
 
-from fairdemo.adapters import catalog
-from fairdemo.models import PROFILES, ROOT
+from fairdemo.models.catalog import catalog
+from fairdemo.models.profiles import PROFILES, ROOT
 from fairdemo.ui.text import label
 
 

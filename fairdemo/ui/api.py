@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from fairdemo import targets
+from fairdemo.stats import targets
+from fairdemo.stats.workforce import wished
 from fairdemo.ui.compare_tab import MAX_PAIRS
 from fairdemo.ui.profiles import studio
-from fairdemo.workforce import wished
 
 
 def plan_of(prompt: str, n: int, seed: int, target: str, profile: str):
@@ -20,14 +20,16 @@ def plan_of(prompt: str, n: int, seed: int, target: str, profile: str):
 def compare(
     prompt: str, n: int = 16, seed: int = 7, target: str = "uniform", profile: str = "embedded"
 ) -> dict[str, Any]:
-    """Draws n pairs, baseline and debiased from the same noise, and returns what a classifier reads in them: labels for every face, counts, shares with
-    intervals, bias and distances. Labels are as perceived by the classifier; every person is generated.
+    """Draws n pairs, baseline and debiased from the same noise, and returns what a classifier reads in
+    them: labels for every face, counts, shares with intervals, bias and distances. Labels are as perceived
+    by the classifier; every person is generated.
 
     Args:
         prompt: who to draw, in English, e.g. "a photo of a doctor"
         n: number of pairs, 1 to 64
         seed: the same seed gives the same images
-        target: uniform, baseline, women 70, world, us, age 75/25, workforce, or shares like "race:Black=0.3;gender:Female=0.6"
+        target: uniform, baseline, women 70, world, us, age 75/25, workforce, or shares like
+        "race:Black=0.3;gender:Female=0.6"
         profile: the model, e.g. embedded
     """
     if not 1 <= n <= MAX_PAIRS:

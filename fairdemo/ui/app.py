@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from fairdemo import gpu
+from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import endpoints
 from fairdemo.ui.compare_tab import compare_tab
@@ -57,7 +57,8 @@ def page() -> gr.Blocks:
 
 
 def warm() -> None:
-    """Loads the default model and lets it and the classifier do a little, so that the first visitor's first drawing takes no longer than later ones."""
+    """Loads the default model and lets it and the classifier do a little, so that the first visitor's first
+    drawing takes no longer than later ones."""
     try:
         ready = studio(default())
         ready.load()
@@ -74,7 +75,8 @@ def warm() -> None:
 
 
 def launch(profile: str | None = None) -> None:
-    """Serves the page, with `profile` or what FAIRDEMO_PROFILE says as its default; the model is loaded while the browser opens."""
+    """Serves the page, with `profile` or what FAIRDEMO_PROFILE says as its default; the model is loaded
+    while the browser opens."""
     if profile is not None:
         os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
     threading.Thread(target=warm, daemon=True).start()

@@ -1,15 +1,16 @@
-"""Histograms of a comparison: baseline, debiased and target by class, with intervals. `page.js` lights up the faces behind a bar."""
+"""Histograms of a comparison: baseline, debiased and target by class, with intervals. `page.js` lights up
+the faces behind a bar."""
 
 from typing import Any
 
 import plotly.graph_objects as go
 
-from fairdemo.attributes import AGE_BANDS, CLASSES
 from fairdemo.comparison import Comparison
+from fairdemo.stats.attributes import AGE_BANDS, CLASSES
 from fairdemo.ui.text import say
 
-INK = (
-    "#7a808c"  # lines; the theme colours the text, since no one grey is readable on both white and near-black
+INK = (  # lines; the theme colours the text, since no one grey is readable on both white and near-black
+    "#7a808c"
 )
 BASELINE, DEBIASED, TARGET = "#9aa1ad", "#2A788E", "#E69F00"
 
@@ -17,8 +18,9 @@ BASELINE, DEBIASED, TARGET = "#9aa1ad", "#2A788E", "#E69F00"
 def histogram(
     comparison: Comparison, measured: dict[str, Any], attribute: str, corrected: bool, language: str
 ) -> go.Figure:
-    """Shares of an attribute's classes among the found faces, observed or `corrected` for the classifier's errors, whiskers for 95 %
-    intervals, a line for the target. `measured` is what `comparison.measures` gives."""
+    """Shares of an attribute's classes among the found faces, observed or `corrected` for the classifier's
+    errors, whiskers for 95 % intervals, a line for the target. `measured` is what `comparison.measures`
+    gives."""
     classes = list(CLASSES[attribute][1:] if attribute == "age" else CLASSES[attribute])
     figure = go.Figure()
     for side, colour in (("baseline", BASELINE), ("debiased", DEBIASED)):

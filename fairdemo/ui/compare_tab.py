@@ -11,12 +11,14 @@ from typing import Any
 
 import gradio as gr
 
-from fairdemo import mix, models, prompts, targets
-from fairdemo.attributes import CLASSES, TARGET_CLASSES
-from fairdemo.compare import Plan
 from fairdemo.comparison import Comparison, measures
-from fairdemo.generate import Cancelled
-from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, photo_of
+from fairdemo.models import profiles
+from fairdemo.models.generating import Cancelled
+from fairdemo.stats import mix, prompts, targets
+from fairdemo.stats.attributes import CLASSES, TARGET_CLASSES
+from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, photo_of
+from fairdemo.stats.workforce import wished, workforce
+from fairdemo.studio.studio import Plan
 from fairdemo.ui import charts, share
 from fairdemo.ui.face_wall import wall
 from fairdemo.ui.findings import cells, explanations, findings
@@ -24,7 +26,6 @@ from fairdemo.ui.foreseen import preview
 from fairdemo.ui.mixer import Wish, mixer, target_of, wish
 from fairdemo.ui.profiles import EXAMPLE, asked_first, default, described, drawable, profiles, studio
 from fairdemo.ui.text import label, language_of, say
-from fairdemo.workforce import wished, workforce
 
 UNIFORM = next(iter(targets.PRESETS))
 HISTORY = 6  # comparisons that a visit keeps
@@ -34,7 +35,8 @@ RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session
 
 
 def turned_to(profile: str, prompt: str, n: float, request: gr.Request) -> tuple[Any, ...]:
-    """What a profile brings along when it is chosen: methods, steps, guidance, a prompt and a number of pairs that it has, and a line about it."""
+    """What a profile brings along when it is chosen: methods, steps, guidance, a prompt and a number of
+    pairs that it has, and a line about it."""
     language = language_of(request)
     try:
         ready = studio(profile)
@@ -60,7 +62,7 @@ def turned_to(profile: str, prompt: str, n: float, request: gr.Request) -> tuple
         )
     note = (
         ""
-        if profile == models.DEFAULT
+        if profile == profiles.DEFAULT
         else say(language, "no_gpu" if ready.device == "cpu" else "real_note", model=ready.profile.model)
     )
     return *settings, prompt, n, note
@@ -213,7 +215,8 @@ def look_ahead(
 
 
 def chosen(choice: str, prompt: str, value: Wish, profile: str, request: gr.Request) -> tuple[Any, str]:
-    """The mixer and the source line after a preset was chosen; the mixer stays where a preset has no numbers for the prompt."""
+    """The mixer and the source line after a preset was chosen; the mixer stays where a preset has no
+    numbers for the prompt."""
     words = origin(choice, prompt, language_of(request))
     if choice == "own":
         return gr.skip(), words
@@ -226,8 +229,8 @@ def chosen(choice: str, prompt: str, value: Wish, profile: str, request: gr.Requ
 def shown(
     visit: Visit, status: str, corrected: bool, language: str, n: int | None = None, counted: bool = True
 ) -> list:
-    """Everything below the Draw button, for what stands in `visit.plan`; `n` tiles, by default as many as there are pairs. Not `counted`: charts
-    and words stay as they are."""
+    """Everything below the Draw button, for what stands in `visit.plan`; `n` tiles, by default as many as
+    there are pairs. Not `counted`: charts and words stay as they are."""
     plan = visit.plan
     c = plan.comparison
     link = share.query(c, plan.slots, drawable(studio(c.profile))) if len(c.pairs) == c.n else ""
@@ -318,7 +321,8 @@ def run(
     try:
         for grown in studio(c.profile).run(plan, step, cancel):
             if len(grown.pairs) < c.n:
-                # A first chart makes the browser load its chart library, for seconds; a short first wall gets its charts at the end.
+                # A first chart makes the browser load its chart library, for seconds; a short first wall
+                # gets its charts at the end.
                 elapsed, fresh = time.perf_counter() - start, time.perf_counter() - counted
                 due = fresh > 2.5 and (bool(visit.history) or elapsed * (c.n / len(grown.pairs) - 1) > 4)
                 counted = time.perf_counter() if due else counted
@@ -404,8 +408,8 @@ def move(
     request: gr.Request,
     progress=gr.Progress(),
 ) -> Iterator[list]:
-    """After the wish moved: redraws the slots that change on the wall that stands, if it was drawn with the same settings; a wish seen before is shown
-    again at once."""
+    """After the wish moved: redraws the slots that change on the wall that stands, if it was drawn with the
+    same settings; a wish seen before is shown again at once."""
     now, language = (
         settings(prompt, n, seed, value, profile, steps, guidance, method, dependence, steer),
         language_of(request),
@@ -449,7 +453,8 @@ def recall(name: str, corrected: str, visit: Visit, request: gr.Request) -> list
 
 
 def arrive(request: gr.Request) -> list:
-    """What a link sets: prompt, number, seed, wish, steps, guidance and slots; a notice names what it couldn't."""
+    """What a link sets: prompt, number, seed, wish, steps, guidance and slots; a notice names what it
+    couldn't."""
     link, language = share.follow(dict(request.query_params), profiles()), language_of(request)
     if link.unknown:
         gr.Warning(say(language, "bad_link", what=", ".join(link.unknown)))

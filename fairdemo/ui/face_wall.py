@@ -1,5 +1,5 @@
-"""The face wall: images as tiles, a box on every face, labels with the classifier's confidence. HTML as text; `page.js` lights up twins
-and opens pairs."""
+"""The face wall: images as tiles, a box on every face, labels with the classifier's confidence. HTML as
+text; `page.js` lights up twins and opens pairs."""
 
 import base64
 import html
@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from PIL import Image
 
-from fairdemo.attributes import ATTRIBUTES, COLOURS
 from fairdemo.comparison import Comparison, Drawn, Pair
+from fairdemo.stats.attributes import ATTRIBUTES, COLOURS
 from fairdemo.ui.text import say
 
 UNSURE = 0.6  # labels below this probability are marked with a question mark
@@ -37,7 +37,8 @@ def chip(attribute: str, label: str, probability: float) -> str:
     """A label with its colour as a dot, its confidence in percent, and a mark when that is low."""
     unsure = " unsure" if probability < UNSURE else ""
     return (
-        f'<span class="chip{unsure}" style="--c:{COLOURS[attribute][label]}"><i></i><span>{html.escape(label)}</span>'
+        f'<span class="chip{unsure}"'
+        f' style="--c:{COLOURS[attribute][label]}"><i></i><span>{html.escape(label)}</span>'
         f"<small>{probability:.0%}{'?' if unsure else ''}</small></span>"
     )
 
@@ -50,7 +51,10 @@ def tile(pair: Pair, side: str, seed: int, language: str) -> str:
     if drawn.faces:
         face = drawn.faces[0]
         left, top, right, bottom = (max(0.0, min(100.0, 100 * v / size)) for v in face.box)
-        box = f'<span class="box" style="--c:{COLOURS["race"][face.race]};left:{left:.1f}%;top:{top:.1f}%;width:{right - left:.1f}%;height:{bottom - top:.1f}%"></span>'
+        box = (
+            '<span class="box"'
+            f' style="--c:{COLOURS["race"][face.race]};left:{left:.1f}%;top:{top:.1f}%;width:{right - left:.1f}%;height:{bottom - top:.1f}%"></span>'
+        )
         labels = "".join(chip(a, face.label(a), face.probability[a][face.label(a)]) for a in ATTRIBUTES)
         read = say(language, "perceived", race=face.race, gender=face.gender, age=face.age)
         marks = "".join(f' data-{a}="{html.escape(face.label(a))}"' for a in ATTRIBUTES)
@@ -73,15 +77,21 @@ def tile(pair: Pair, side: str, seed: int, language: str) -> str:
         )
     )
     return (
-        f'<figure class="tile" tabindex="0" role="button" title="{title}" data-slot="{pair.slot}" data-side="{side}"{marks} data-about="{about}">'
-        f'<div class="picture"><img src="{data_uri(drawn.image)}" alt="Generated: {title}">{box}</div><figcaption>{labels}{more}</figcaption></figure>'
+        f'<figure class="tile" tabindex="0" role="button" title="{title}" data-slot="{pair.slot}"'
+        f' data-side="{side}"{marks} data-about="{about}"><div class="picture"><img'
+        f' src="{data_uri(drawn.image)}" alt="Generated:'
+        f' {title}">{box}</div><figcaption>{labels}{more}</figcaption></figure>'
     )
 
 
 def wall(comparison: Comparison | None, side: str, n: int, language: str = "en") -> str:
-    """All tiles of one side in the order of their slots; images still to come are empty tiles, so that nothing moves while they arrive."""
+    """All tiles of one side in the order of their slots; images still to come are empty tiles, so that
+    nothing moves while they arrive."""
     done = {p.slot: p for p in comparison.pairs} if comparison else {}
     empty = '<figure class="tile empty"><div class="picture"></div><figcaption></figcaption></figure>'
     tiles = "".join(tile(done[i], side, comparison.seed, language) if i in done else empty for i in range(n))
     title = say(language, side)
-    return f'<section class="wall" aria-label="{title}"><h3>{title} <small>{say(language, side + "_what")}</small></h3><div class="tiles">{tiles}</div></section>'
+    return (
+        f'<section class="wall" aria-label="{title}"><h3>{title}'
+        f' <small>{say(language, side + "_what")}</small></h3><div class="tiles">{tiles}</div></section>'
+    )

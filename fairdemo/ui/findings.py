@@ -1,18 +1,22 @@
-"""What the counts say, in words and in a table of race and gender together. Every number comes with its count and interval."""
+"""What the counts say, in words and in a table of race and gender together. Every number comes with its
+count and interval."""
 
 import html
 from collections import Counter
 from typing import Any
 
-from fairdemo import measure
-from fairdemo.attributes import GENDERS, RACES
 from fairdemo.comparison import SIDES, Comparison
+from fairdemo.stats import measure
+from fairdemo.stats.attributes import GENDERS, RACES
 from fairdemo.ui.text import WORDS, say
 
 
 def info(language: str, key: str) -> str:
     """An "i" that opens two sentences on what a number is, with the source."""
-    return f'<button type="button" class="info" popovertarget="{key}" aria-label="{say(language, "what_is_this")}">i</button>'
+    return (
+        f'<button type="button" class="info" popovertarget="{key}"'
+        f' aria-label="{say(language, "what_is_this")}">i</button>'
+    )
 
 
 def explanations(language: str) -> str:
@@ -49,11 +53,15 @@ def findings(comparison: Comparison, found: dict[str, Any], language: str) -> st
     low, high = measure.interval(round(faces / 2), faces)
     notes.append(say(language, "know", n=faces, half=50 * (high - low), need=measure.images_for_width(0.1)))
     notes.append(say(language, "labels"))
-    return f'<div class="findings">{cards}</div><ul class="notes">{"".join(f"<li>{note}</li>" for note in notes)}</ul>'
+    return (
+        f'<div class="findings">{cards}</div><ul'
+        f' class="notes">{"".join(f"<li>{note}</li>" for note in notes)}</ul>'
+    )
 
 
 def card(comparison: Comparison, found: dict[str, Any], attribute: str, language: str) -> str:
-    """The class that matters most in words, bias(P), the distance to the target, and whether the change is more than chance."""
+    """The class that matters most in words, bias(P), the distance to the target, and whether the change is
+    more than chance."""
     rows = {side: found[side][attribute]["classes"] for side in SIDES}
     name = (
         "Female"
@@ -105,7 +113,10 @@ def card(comparison: Comparison, found: dict[str, Any], attribute: str, language
             + info(language, "info_p")
         )
     aside = "".join(f"<li>{line}</li>" for line in both)
-    return f'<section class="card"><h4>{title}{info(language, "info_interval")}</h4>{"".join(lines)}<ul>{aside}</ul></section>'
+    return (
+        "<section"
+        f' class="card"><h4>{title}{info(language, "info_interval")}</h4>{"".join(lines)}<ul>{aside}</ul></section>'
+    )
 
 
 def cells(comparison: Comparison, language: str) -> str:
@@ -125,9 +136,13 @@ def cells(comparison: Comparison, language: str) -> str:
             for r in RACES
         )
         sides.append(
-            f"<table><caption>{say(language, side)}, {len(faces)}</caption><tr><td></td>{head}</tr>{body}</table>"
+            f"<table><caption>{say(language, side)},"
+            f" {len(faces)}</caption><tr><td></td>{head}</tr>{body}</table>"
         )
-    return f'<section class="cells" aria-label="{say(language, "cells")}"><h4>{say(language, "cells")}</h4><div>{"".join(sides)}</div></section>'
+    return (
+        '<section class="cells"'
+        f' aria-label="{say(language, "cells")}"><h4>{say(language, "cells")}</h4><div>{"".join(sides)}</div></section>'
+    )
 
 
 def shade(count: int, top: int, n: int) -> str:

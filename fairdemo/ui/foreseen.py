@@ -1,16 +1,18 @@
-"""What a wish will do, before anything is drawn: which adapters will be mixed, what that is expected to give, and what can't be reached."""
+"""What a wish will do, before anything is drawn: which adapters will be mixed, what that is expected to
+give, and what can't be reached."""
 
 import html
 
-from fairdemo import prompts
-from fairdemo.attributes import COLOURS, SHORT, TARGET_CLASSES
-from fairdemo.compare import Plan
-from fairdemo.mix import METHODS, Slot
+from fairdemo.stats import prompts
+from fairdemo.stats.attributes import COLOURS, SHORT, TARGET_CLASSES
+from fairdemo.stats.mix import METHODS, Slot
+from fairdemo.studio.studio import Plan
 from fairdemo.ui.text import say
 
 
 def segments(plan: Plan) -> list[tuple[str, str, float]]:
-    """The mix by race and gender as (name, colour, weight), ages added up, the baseline first; weights below half a percent are left out."""
+    """The mix by race and gender as (name, colour, weight), ages added up, the baseline first; weights
+    below half a percent are left out."""
     total: dict[str, tuple[str, float]] = {}
     for slot, weight in zip(plan.mix.task.choice, plan.mix.weights):
         name, colour = group(slot)
@@ -30,8 +32,14 @@ def preview(plan: Plan, language: str) -> str:
     comparison = plan.comparison
     if comparison.settings["method"] not in METHODS:
         several = any(slot.cell for slot in plan.mix.task.choice)
-        whole = f'<span style="--c:#6d5bd0;--ink:#fff;flex-grow:1">{html.escape(comparison.settings["method"])}</span>'
-        return f'<section class="mix"><div class="bar">{bar_of(plan) if several else whole}</div><p>{say(language, "varied_note" if several else "aligned_note")}</p></section>'
+        whole = (
+            "<span"
+            f' style="--c:#6d5bd0;--ink:#fff;flex-grow:1">{html.escape(comparison.settings["method"])}</span>'
+        )
+        return (
+            '<section class="mix"><div'
+            f' class="bar">{bar_of(plan) if several else whole}</div><p>{say(language, "varied_note" if several else "aligned_note")}</p></section>'
+        )
     named = prompts.named(comparison.prompt)
     note = say(language, "named", what=", ".join(f"{a} ({c})" for a, c in named.items())) if named else ""
     if not comparison.target:
@@ -51,22 +59,25 @@ def preview(plan: Plan, language: str) -> str:
     ]
     words = say(language, "unreachable", gaps=", ".join(missed)) if missed else say(language, "reachable")
     return (
-        f'<section class="mix" aria-label="{say(language, "mix")}"><div class="bar">{bar_of(plan)}</div><p>{say(language, "expected")}: {expected}. '
-        f"{words} {html.escape(note)}</p></section>"
+        f'<section class="mix" aria-label="{say(language, "mix")}"><div'
+        f' class="bar">{bar_of(plan)}</div><p>{say(language, "expected")}: {expected}. {words}'
+        f" {html.escape(note)}</p></section>"
     )
 
 
 def bar_of(plan: Plan) -> str:
     """The mix as coloured pieces, as wide as their weights."""
     return "".join(
-        f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}" class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%}">'
+        f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}"'
+        f' class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%}">'
         f"{html.escape(short(name)) if weight >= 0.045 else ''}</span>"
         for name, colour, weight in segments(plan)
     )
 
 
 def ink(colour: str) -> str:
-    """Black or white, whichever is read better on a colour like "#0072B2" (its relative luminance, WCAG 2)."""
+    """Black or white, whichever is read better on a colour like "#0072B2" (its relative luminance, WCAG
+    2)."""
     r, g, b = (((int(colour[i : i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (1, 3, 5))
     return "#111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 else "#fff"
 

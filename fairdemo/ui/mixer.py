@@ -1,4 +1,5 @@
-"""The target mixer: one slider a class, linked so that each attribute sums to 100 %, with locks and undo. What Gradio's own sliders can't do."""
+"""The target mixer: one slider a class, linked so that each attribute sums to 100 %, with locks and undo.
+What Gradio's own sliders can't do."""
 
 import html
 from pathlib import Path
@@ -6,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from fairdemo.attributes import AGE_BANDS, COLOURS, TARGET_CLASSES
-from fairdemo.targets import Target
+from fairdemo.stats.attributes import AGE_BANDS, COLOURS, TARGET_CLASSES
+from fairdemo.stats.targets import Target
 
 Wish = dict[str, Any]  # {"steered": [attribute, ...], "shares": {attribute: {class: percent}}}
 BAND_COLOURS = {band: COLOURS["age"][groups[-1]] for band, groups in AGE_BANDS.items()}
@@ -47,13 +48,16 @@ def markup() -> str:
     def row(attribute: str, name: str) -> str:
         shown = html.escape(AGES.get(name, name))
         return (
-            f'<div class="share" data-class="{html.escape(name)}"><span class="name"><i style="background:{colour(attribute, name)}"></i>{shown}</span>'
-            f'<input type="range" min="0" max="100" step="1" aria-label="{shown}, wanted share"><output></output>'
-            f'<button type="button" class="lock" aria-pressed="false" data-say-title="lock" aria-label="Hold the share of {shown}" title="Hold this share while others move"></button></div>'
+            f'<div class="share" data-class="{html.escape(name)}"><span class="name"><i'
+            f' style="background:{colour(attribute, name)}"></i>{shown}</span><input type="range" min="0"'
+            f' max="100" step="1" aria-label="{shown}, wanted share"><output></output><button type="button"'
+            f' class="lock" aria-pressed="false" data-say-title="lock" aria-label="Hold the share of {shown}"'
+            ' title="Hold this share while others move"></button></div>'
         )
 
     fields = "".join(
-        f'<fieldset data-attribute="{a}"><legend><label><input type="checkbox" class="steer"> <span data-say="{a}">{a.capitalize()}</span></label></legend>'
+        f'<fieldset data-attribute="{a}"><legend><label><input type="checkbox" class="steer"> <span'
+        f' data-say="{a}">{a.capitalize()}</span></label></legend>'
         f"{''.join(row(a, c) for c in classes)}</fieldset>"
         for a, classes in TARGET_CLASSES.items()
     )

@@ -4,36 +4,41 @@ import os
 import sys
 from functools import cache
 
-from fairdemo import mix, models
-from fairdemo.compare import Studio
-from fairdemo.pack import is_pack, open_pack
+from fairdemo.models import profiles
+from fairdemo.stats import mix
+from fairdemo.studio.packs import is_pack, open_pack
+from fairdemo.studio.studio import Studio
 
 EXAMPLE = "a photo of a doctor"
 
 
 @cache
 def profiles() -> dict[str, str]:
-    """What the app offers, by name, the default first: what FAIRDEMO_PROFILE lists (names of profiles, TOML files, packs; separated by commas), then
-    our own profiles. The values are what `Studio` opens. What is listed and can't be opened is said on the terminal and left out."""
+    """What the app offers, by name, the default first: what FAIRDEMO_PROFILE lists (names of profiles, TOML
+    files, packs; separated by commas), then our own profiles. The values are what `Studio` opens. What is
+    listed and can't be opened is said on the terminal and left out."""
     named: dict[str, str] = {}
     for source in filter(None, (part.strip() for part in os.environ.get("FAIRDEMO_PROFILE", "").split(","))):
         try:
             named.setdefault(
-                source
-                if source in models.PROFILES
-                else open_pack(source).profile.name
-                if is_pack(source)
-                else models.profile(source).name,
+                (
+                    source
+                    if source in profiles.PROFILES
+                    else open_pack(source).profile.name
+                    if is_pack(source)
+                    else profiles.profile(source).name
+                ),
                 source,
             )
         except ValueError as error:
             print(f"fairdemo: {error}", file=sys.stderr)
-    return {**named, **{name: name for name in models.PROFILES if name not in named}}
+    return {**named, **{name: name for name in profiles.PROFILES if name not in named}}
 
 
 @cache
 def default() -> str:
-    """The first offered profile whose files and catalogs are in order; what is wrong with others is said on the terminal."""
+    """The first offered profile whose files and catalogs are in order; what is wrong with others is said on
+    the terminal."""
     for name in profiles():
         try:
             opened(name)
@@ -68,6 +73,6 @@ def asked_first(ready: Studio) -> str:
 def described(profile: str) -> str:
     """A profile in the list."""
     source = profiles()[profile]
-    if source in models.PROFILES or source.endswith(".toml"):
-        return models.profile(source).title or profile
+    if source in profiles.PROFILES or source.endswith(".toml"):
+        return profiles.profile(source).title or profile
     return f"{profile} (pack)"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from fairdemo.attributes import CLASSES
+from fairdemo.stats.attributes import CLASSES
 from fairdemo.ui import share
 from fairdemo.ui.compare_tab import numbers_of
 from fairdemo.ui.face_wall import wall

@@ -1,4 +1,5 @@
-"""Keeping and sharing: the link that brings a comparison back, the zip with everything in it, and opening such a zip again."""
+"""Keeping and sharing: the link that brings a comparison back, the zip with everything in it, and opening
+such a zip again."""
 
 import atexit
 import csv
@@ -16,9 +17,9 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
-from fairdemo import mix, targets
-from fairdemo.attributes import ATTRIBUTES, CLASSES
 from fairdemo.comparison import SIDES, Comparison, attribute_measures, load
+from fairdemo.stats import mix, targets
+from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 from fairdemo.ui.face_wall import data_uri
 
 LETTERS = string.ascii_letters + string.digits  # two a source: slots in a link
@@ -27,7 +28,8 @@ MAX_ZIP_BYTES, MAX_OPEN_BYTES, MAX_FILES = 300_000_000, 400_000_000, 1100
 
 @dataclass
 class Link:
-    """What a link asks for; `slots` are letters, two each, for the sources of the wall, empty to let the mix choose. `unknown` names what was left out."""
+    """What a link asks for; `slots` are letters, two each, for the sources of the wall, empty to let the
+    mix choose. `unknown` names what was left out."""
 
     prompt: str | None
     seed: int | None
@@ -41,7 +43,8 @@ class Link:
 
 
 def query(comparison: Comparison, slots: list[mix.Slot], choice: list[mix.Slot]) -> str:
-    """The address's query for a comparison: profile, prompt, seed, number, target, settings, and what every slot was drawn with."""
+    """The address's query for a comparison: profile, prompt, seed, number, target, settings, and what every
+    slot was drawn with."""
     target = ";".join(
         f"{a}:" + ",".join(f"{c}={v:.4f}" for c, v in shares.items())
         for a, shares in comparison.target.items()
@@ -64,7 +67,8 @@ def query(comparison: Comparison, slots: list[mix.Slot], choice: list[mix.Slot])
 
 
 def follow(parameters: Mapping[str, str], profiles: Collection[str] = ()) -> Link:
-    """A link's parameters, each checked (a profile must be one of `profiles`); what isn't valid is left out and named in `unknown`."""
+    """A link's parameters, each checked (a profile must be one of `profiles`); what isn't valid is left out
+    and named in `unknown`."""
     unknown: list[str] = []
 
     def take(name: str, read):
@@ -117,7 +121,8 @@ def slots_of(link: Link, choice: list[mix.Slot], n: int) -> list[mix.Slot] | Non
 
 
 def table(comparison: Comparison) -> str:
-    """One line an image as CSV: what it was drawn with, and its largest face as perceived by the classifier."""
+    """One line an image as CSV: what it was drawn with, and its largest face as perceived by the
+    classifier."""
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(
@@ -169,18 +174,29 @@ def report(comparison: Comparison) -> str:
             for side in SIDES:
                 row = found[side]["classes"][c]
                 low, high = row["interval"]
-                cells += f'<td><div class="bar {side}" style="width:{100 * row["share"]:.0f}%"></div>{row["count"]} of {found[side]["n"]}, {row["share"]:.0%} ({low:.0%} to {high:.0%})</td>'
+                cells += (
+                    f'<td><div class="bar {side}"'
+                    f' style="width:{100 * row["share"]:.0f}%"></div>{row["count"]} of {found[side]["n"]},'
+                    f" {row['share']:.0%} ({low:.0%} to {high:.0%})</td>"
+                )
             wanted = comparison.target.get(attribute, {}).get(c)
             lines += f"<tr><th>{html.escape(c)}</th>{cells}<td>{'' if wanted is None else f'{wanted:.0%}'}</td></tr>"
-        return f"<h2>{attribute.capitalize()}, as perceived by the classifier</h2><table><tr><th></th><th>baseline</th><th>debiased</th><th>wanted</th></tr>{lines}</table>"
+        return (
+            f"<h2>{attribute.capitalize()}, as perceived by the"
+            f" classifier</h2><table><tr><th></th><th>baseline</th><th>debiased</th><th>wanted</th></tr>{lines}</table>"
+        )
 
     def picture(pair, side: str) -> str:
         drawn = getattr(pair, side)
         read = ", ".join(drawn.faces[0].label(a) for a in ATTRIBUTES) if drawn.faces else "no face found"
-        return f'<figure><img src="{data_uri(drawn.image)}" alt="Generated, {side}: {html.escape(read)}"><figcaption>{html.escape(read)}</figcaption></figure>'
+        return (
+            f'<figure><img src="{data_uri(drawn.image)}" alt="Generated, {side}:'
+            f' {html.escape(read)}"><figcaption>{html.escape(read)}</figcaption></figure>'
+        )
 
     walls = "".join(
-        f"<h2>{side.capitalize()}</h2><div class='wall'>{''.join(picture(p, side) for p in comparison.pairs)}</div>"
+        f"<h2>{side.capitalize()}</h2><div"
+        f" class='wall'>{''.join(picture(p, side) for p in comparison.pairs)}</div>"
         for side in SIDES
     )
     settings = html.escape(
@@ -204,7 +220,8 @@ def shelf() -> Path:
 
 
 def pack(comparison: Comparison) -> Path:
-    """A zip with the saved comparison, `images.csv` and `report.html`. The page takes a copy at once, so those of ten minutes ago are thrown away."""
+    """A zip with the saved comparison, `images.csv` and `report.html`. The page takes a copy at once, so
+    those of ten minutes ago are thrown away."""
     for old in shelf().iterdir():
         if time.time() - old.stat().st_mtime > 600:
             shutil.rmtree(old, ignore_errors=True)
@@ -223,11 +240,13 @@ def pack(comparison: Comparison) -> Path:
 
 
 def unpack(path: Path) -> Comparison:
-    """The comparison in a zip that somebody uploaded; ValueError that says what is wrong with it. Only the files that a saved comparison has are
-    ever written, under names of our own, and no more than `MAX_OPEN_BYTES`."""
+    """The comparison in a zip that somebody uploaded; ValueError that says what is wrong with it. Only the
+    files that a saved comparison has are ever written, under names of our own, and no more than
+    `MAX_OPEN_BYTES`."""
     if path.stat().st_size > MAX_ZIP_BYTES:
         raise ValueError(
-            f"{path.name!r} is larger than {MAX_ZIP_BYTES // 10**6} MB; a comparison downloaded here is smaller"
+            f"{path.name!r} is larger than {MAX_ZIP_BYTES // 10**6} MB; a comparison downloaded here is"
+            " smaller"
         )
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="fairdemo-") as folder:

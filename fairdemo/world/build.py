@@ -1,38 +1,40 @@
 """Makes the embedded assets from nothing: portraits, autoencoder, denoiser, classifier, adapters.
 
-Every stage leaves its result in the work folder and is skipped if that exists, so a stopped build goes on where it was.
-"""
+Every stage leaves its result in the work folder and is skipped if that exists, so a stopped build goes on
+where it was."""
 
 import json
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import tomlkit
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from fairdemo import models, subject
-from fairdemo.adapters import CATALOG, Router, entries_of, read_factors, routable, weighted
-from fairdemo.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group, band
-from fairdemo.comparison import Face
-from fairdemo.faces import FaceReader, classify, embed
-from fairdemo.faces.detect import Detector
-from fairdemo.generate import PairedGenerator
-from fairdemo.prompts import PROFESSIONS, photo_of
+from fairdemo.models import profiles
+from fairdemo.models.catalog import CATALOG, Adapter, table_of
+from fairdemo.models.generating import PairedGenerator, by_default, through
+from fairdemo.models.routing import Router, read_factors, routable, weighted
+from fairdemo.pairs import Face
+from fairdemo.places import SHIPPED
+from fairdemo.readers import classify, embed, subject
+from fairdemo.readers.detect import Detector
+from fairdemo.readers.read import FaceReader
+from fairdemo.readers.vision import load_weights, save_weights, to_pixels
+from fairdemo.stats.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group, band
+from fairdemo.stats.prompts import PROFESSIONS, photo_of
 from fairdemo.training import classifier, denoise, inc, lora
 from fairdemo.training import subject as subject_training
-from fairdemo.vision import load_weights, save_weights, to_pixels
 from fairdemo.world import corpus, parts, tiny
 
-ASSETS = models.ROOT / "assets"
 # Adapters never see these; what they do to them is measured (`fairdemo world measure`).
 HELD_OUT = ("CEO", "dentist", "farmer", "judge", "nurse", "pilot", "singer", "teacher")
 TABLES = {
@@ -55,7 +57,8 @@ def again(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def portraits(name: str, work: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """A corpus's table and images (n, 128, 128, 3), drawn if they aren't there. "again" is "balanced" photographed anew."""
+    """A corpus's table and images (n, 128, 128, 3), drawn if they aren't there. "again" is "balanced"
+    photographed anew."""
     table = again(TABLES["balanced"]()) if name == "again" else TABLES[name]()
     return table, drawn(table, name, work)
 
@@ -113,10 +116,10 @@ def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
         rows = list(pd.concat(tables).itertuples())
         torch.manual_seed(1)
         net, (one, two) = tiny.unet(), tiny.text_encoders()
-        words, rng = tiny.tokenizer(), np.random.default_rng(5)
+        tokenizer, rng = tiny.tokenizer(), np.random.default_rng(5)
         used = {49406, 49407}
         for row in rows * 3:
-            used.update(words(corpus.training_caption(row, rng)).input_ids)
+            used.update(tokenizer(corpus.training_caption(row, rng)).input_ids)
         for encoder in (one, two):
             tiny.silence_unused_tokens(encoder, used)
         followed(
@@ -138,25 +141,19 @@ def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
 
 
 def choose_candidate(pipe: StableDiffusionXLPipeline, work: Path) -> None:
-    """Leaves in the pipeline the candidate whose faces the parts checker finds whole most often: 4 images of each profession, the same
-    noise for all candidates."""
+    """Leaves in the pipeline the candidate whose faces the parts checker finds whole most often: 4 images
+    of each profession, the same noise for all candidates."""
     checker = load_weights(parts.PartsChecker(), work / "parts_checker.safetensors")
-    generator = PairedGenerator(pipe, Router(pipe.unet, {}), models.profile("embedded"))
+    generator = PairedGenerator(pipe, Router(pipe.unet, {}), profiles.profile("embedded"))
     pipe.set_progress_bar_config(disable=True)
     whole = {}
     for step in tiny.candidates(
         work / "denoiser.pt", pipe.unet.eval(), pipe.text_encoder.eval(), pipe.text_encoder_2.eval()
     ):
         images = [
-            im
+            image
             for p in PROFESSIONS
-            for im in generator.draw(
-                photo_of(p),
-                900,
-                [(i, ()) for i in range(4)],
-                generator.profile.steps,
-                generator.profile.guidance,
-            )
+            for image in generator.draw(by_default(generator.profile, photo_of(p), 900), through([()], 4))
         ]
         whole[step] = float(parts.whole(checker, np.stack(images)).mean())
         print(f"candidate {step}: {whole[step]:.1%} of {len(images)} faces whole")
@@ -190,8 +187,8 @@ def face_boxes(detector: Detector, images: np.ndarray) -> list[tuple[float, floa
 
 
 def reconstructed(vae: AutoencoderKL, images: np.ndarray, noise: float = 0.0) -> np.ndarray:
-    """Images through the autoencoder and back, so that what reads generated images knows their softness. `noise` (latents have
-    deviation 1) is for a generator's small errors."""
+    """Images through the autoencoder and back, so that what reads generated images knows their softness.
+    `noise` (latents have deviation 1) is for a generator's small errors."""
     out = []
     generator = torch.Generator().manual_seed(23)
     for i in range(0, len(images), 64):
@@ -283,7 +280,8 @@ def true_classes(table: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def build_confusion(work: Path) -> None:
-    """How faces of known class are read, on portraits that no other part was trained on: `confusion.json` beside the machines."""
+    """How faces of known class are read, on portraits that no other part was trained on: `confusion.json`
+    beside the machines."""
     path = work / "classifier" / "confusion.json"
     if not path.exists():
         tables, images = zip(*(portraits(name, work) for name in ("test", "reference", "reference_more")))
@@ -328,7 +326,7 @@ def build_adapters(work: Path, steps: int) -> None:
     table, z = latents(build_autoencoder(work), "balanced", work)
     seen = ~table.subject.isin(HELD_OUT).to_numpy()
     rows = list(table[seen].itertuples())
-    config = replace(inc.DEFAULTS, iterations=steps)
+    config = inc.DEFAULTS.but(iterations=steps)
     routes = [
         [
             (f"{r.race} {r.gender}",),
@@ -339,18 +337,9 @@ def build_adapters(work: Path, steps: int) -> None:
         for r in rows
     ]
     pipe = build_denoiser(work, 0)
-    *_, router = followed(
-        denoise.train(
-            pipe,
-            [*GROUPS, *AGE_BANDS],
-            z[torch.from_numpy(seen)],
-            routes,
-            lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked],
-            config,
-            work / "adapters.pt",
-        ),
-        "adapters",
-    )
+    captions = lambda picked, rng: [corpus.caption(rows[i], rng) for i in picked]  # noqa: E731
+    data = denoise.TrainingSet([*GROUPS, *AGE_BANDS], z[torch.from_numpy(seen)], routes, captions)
+    *_, router = followed(denoise.train(pipe, data, config, work / "adapters.pt"), "adapters")
     with tempfile.TemporaryDirectory(dir=work) as part:
         for name in router.names:
             (Path(part) / adapter_file(name)).parent.mkdir(exist_ok=True)
@@ -367,105 +356,95 @@ def adapter_file(name: str) -> str:
 
 
 def weigh_adapters(work: Path, n: int = 6) -> dict[str, float]:
-    """For each race and gender's adapter the weight of `WEIGHTS` that is best in what it does worse there: showing its group, or leaving faces whole.
-    Tried on n images of each profession that it was trained on, the same noise for all weights."""
+    """For each race and gender's adapter the weight of `WEIGHTS` that is best in what it does worse there:
+    showing its group, or leaving faces whole. Tried on n images of each profession that it was trained on,
+    the same noise for all weights."""
     path = work / "adapter_weights.json"
     if not path.exists():
-        pipe, checker, reader = (
-            build_denoiser(work, 0),
-            load_weights(parts.PartsChecker(), work / "parts_checker.safetensors"),
-            FaceReader(work / "classifier"),
-        )
-        pipe.set_progress_bar_config(disable=True)
-        factors = {name: read_factors(pipe, work / "adapters" / adapter_file(name)) for name in GROUPS}
-        generator = PairedGenerator(
-            pipe,
-            Router(
-                routable(pipe),
-                {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS},
-            ),
-            models.profile("embedded"),
-        )
-        good = {name: {w: np.zeros(2, int) for w in WEIGHTS} for name in GROUPS}  # of its group, whole
-        seen = [p for p in PROFESSIONS if p not in HELD_OUT]
-        for seed, profession in enumerate(tqdm(seen, desc="weighing adapters"), 5000):
-            for name, cell in GROUPS.items():
-                images = generator.draw(
-                    photo_of(profession),
-                    seed,
-                    [(i, (f"{name} {w}",)) for w in WEIGHTS for i in range(n)],
-                    generator.profile.steps,
-                    generator.profile.guidance,
-                )
-                for k, (intact, f) in enumerate(
-                    zip(parts.whole(checker, np.stack(images)), reader.read(images))
-                ):
-                    good[name][WEIGHTS[k // n]] += [bool(f) and (f[0].race, f[0].gender) == cell, intact]
+        good = tried_weights(work, n)
         for name, counts in good.items():
-            print(
-                f"{name}: of its group and whole, of {n * len(seen)} each:",
-                ", ".join(f"{hit} and {whole} at {w}" for w, (hit, whole) in counts.items()),
-            )
-        path.write_text(
-            json.dumps(
-                {
-                    name: max(WEIGHTS, key=lambda w: (min(counts[w]), sum(counts[w])))
-                    for name, counts in good.items()
-                },
-                indent=1,
-            )
-            + "\n"
-        )
+            told = ", ".join(f"{hit} and {whole} at {w}" for w, (hit, whole) in counts.items())
+            print(f"{name}: of its group and whole: {told}")
+        best = {n: max(WEIGHTS, key=lambda w: (min(c[w]), sum(c[w]))) for n, c in good.items()}
+        path.write_text(json.dumps(best, indent=1) + "\n")
     return json.loads(path.read_text())
 
 
+def tried_weights(work: Path, n: int) -> dict[str, dict[float, np.ndarray]]:
+    """By adapter and weight, how many of its images are of its group, and how many whole (2,)."""
+    pipe, reader = build_denoiser(work, 0), FaceReader(work / "classifier")
+    checker = load_weights(parts.PartsChecker(), work / "parts_checker.safetensors")
+    pipe.set_progress_bar_config(disable=True)
+    factors = {name: read_factors(pipe, work / "adapters" / adapter_file(name)) for name in GROUPS}
+    at_weights = {f"{name} {w}": weighted(f, w) for name, f in factors.items() for w in WEIGHTS}
+    generator = PairedGenerator(pipe, Router(routable(pipe), at_weights), profiles.profile("embedded"))
+    good = {name: {w: np.zeros(2, int) for w in WEIGHTS} for name in GROUPS}
+    seen = [p for p in PROFESSIONS if p not in HELD_OUT]
+    for seed, profession in enumerate(tqdm(seen, desc="weighing adapters"), 5000):
+        setting = by_default(generator.profile, photo_of(profession), seed)
+        for name, cell in GROUPS.items():
+            images = generator.draw(setting, through([(f"{name} {w}",) for w in WEIGHTS], n))
+            whole = parts.whole(checker, np.stack([np.asarray(im) for im in images]))
+            for k, (intact, f) in enumerate(zip(whole, reader.read(images))):
+                good[name][WEIGHTS[k // n]] += [bool(f) and (f[0].race, f[0].gender) == cell, intact]
+    return good
+
+
 def write_catalog(path: Path, weights: dict[str, float]) -> None:
-    """Puts the embedded model's adapters into `catalog.toml` (those of an age have weight 1); other models' entries stay."""
-    cells = GROUPS | {b: (b,) for b in AGE_BANDS}
-    entries = [
-        f'[[adapter]]\nname = "{name}"\nbase = "embedded"\nfile = "{adapter_file(name)}"\ncell = {json.dumps(list(cell))}\nweight = {weights.get(name, 1.0)}\n'
-        'license = "Apache-2.0"\nsource = "trained by this project on drawn people: python -m fairdemo world build"\n'
-        for name, cell in cells.items()
-    ]
-    comment, *stored = entries_of(path)
-    path.write_text(
-        comment
-        + "\n".join([*entries, *(text.strip() + "\n" for text in stored if 'base = "embedded"' not in text)])
-    )
+    """Puts the embedded model's adapters into `catalog.toml` (those of an age have weight 1); other models'
+    entries stay."""
+    document, entries = tomlkit.parse(path.read_text()), tomlkit.aot()
+    for name, cell in (GROUPS | {b: (b,) for b in AGE_BANDS}).items():
+        made = Adapter(
+            name=name,
+            base="embedded",
+            file=adapter_file(name),
+            cell=cell,
+            weight=weights.get(name, 1.0),
+            license="Apache-2.0",
+            source="trained by this project on drawn people: python -m fairdemo world build",
+        )
+        entries.append(table_of(made))
+    for entry in document.get("adapter", []):
+        if entry["base"] != "embedded":
+            entries.append(entry)
+    document["adapter"] = entries
+    path.write_text(tomlkit.dumps(document))
 
 
-def export(work: Path) -> None:
-    """Copies what the build made into `assets/` and `adapters/`, weights as fp16 safetensors."""
+def export(work: Path, out: Path) -> None:
+    """Copies what the build made into `assets/` and `adapters/` of the folder `out`, weights as fp16
+    safetensors in files under 10 MB, since a Space's git refuses larger ones."""
     pipe = StableDiffusionXLPipeline.from_pretrained(work / "pipeline", dtype=torch.float16)
-    shutil.rmtree(ASSETS / "embedded", ignore_errors=True)
-    pipe.save_pretrained(ASSETS / "embedded", safe_serialization=True)
+    assets, adapters = out / "assets", out / "adapters"
+    shutil.rmtree(assets / "embedded", ignore_errors=True)
+    pipe.save_pretrained(assets / "embedded", safe_serialization=True, max_shard_size="9MB")
     for folder in ("tokenizer", "tokenizer_2"):  # the same vocabulary in CLIP's older, smaller files
-        written = ASSETS / "embedded" / folder / "tokenizer.json"
-        words = json.loads(written.read_text())["model"]
-        (written.parent / "vocab.json").write_text(
-            json.dumps(words["vocab"], ensure_ascii=False, separators=(",", ":"))
-        )
-        (written.parent / "merges.txt").write_text(
-            "#version: 0.2\n" + "\n".join(" ".join(pair) for pair in words["merges"]) + "\n"
-        )
+        written = assets / "embedded" / folder / "tokenizer.json"
+        model = json.loads(written.read_text())["model"]
+        vocabulary = json.dumps(model["vocab"], ensure_ascii=False, separators=(",", ":"))
+        (written.parent / "vocab.json").write_text(vocabulary)
+        merges = "\n".join(" ".join(pair) for pair in model["merges"])
+        (written.parent / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
         written.unlink()
-    for config in (ASSETS / "embedded").rglob(
-        "*.json"
-    ):  # diffusers notes where it loaded from; that is nobody's business
+    for config in (assets / "embedded").rglob("*.json"):
         lines = config.read_text().splitlines(keepends=True)
+        # diffusers notes where it loaded from; that is nobody's business
         config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))
     for source, target in (
-        (work / "classifier", ASSETS / "classifier"),
-        (work / "adapters" / "embedded", CATALOG.parent / "embedded"),
+        (work / "classifier", assets / "classifier"),
+        (work / "adapters" / "embedded", adapters / "embedded"),
     ):
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
-    shutil.copy(work / "parts_checker.safetensors", ASSETS / "classifier" / "parts_checker.safetensors")
-    write_catalog(CATALOG, weigh_adapters(work))
+    shutil.copy(work / "parts_checker.safetensors", assets / "classifier" / "parts_checker.safetensors")
+    if out != SHIPPED:
+        shutil.copy(CATALOG, adapters / "catalog.toml")
+    write_catalog(adapters / "catalog.toml", weigh_adapters(work))
 
 
-def build(work: Path, denoiser_steps: int, adapter_steps: int) -> None:
-    """All stages in order; see the module's docstring."""
+def build(work: Path, out: Path, denoiser_steps: int, adapter_steps: int) -> None:
+    """All stages in order, into the folder `out`; see the module's docstring."""
     work.mkdir(parents=True, exist_ok=True)
     build_decoder(work)
     build_parts_checker(work)
@@ -475,4 +454,4 @@ def build(work: Path, denoiser_steps: int, adapter_steps: int) -> None:
     build_subject_reader(work)
     build_adapters(work, adapter_steps)
     weigh_adapters(work)
-    export(work)
+    export(work, out)

@@ -1,9 +1,11 @@
 """Captioned training sets of drawn people: who is in them, what is said of each, and drawing them to disk.
 
 Three sets, each a table with one row a person:
-- `biased`: professions and attributes with the skews of `professions.SKEWS`, some groups homogenised; what the
+- `biased`: professions and attributes with the skews of `professions.SKEWS`, some groups homogenised; what
+the
   baseline model learns.
-- `explicit`: every race, gender and age alike, captioned with those words, so that the baseline obeys a prompt that names
+- `explicit`: every race, gender and age alike, captioned with those words, so that the baseline obeys a
+prompt that names
   them; homogenised groups too.
 - `balanced`: every race, gender and age alike in every profession, groups as wide as they are; for adapters,
   classifiers and tests.
@@ -16,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fairdemo.attributes import ADULT_AGES, GENDERS, RACES
-from fairdemo.prompts import ATTRIBUTES, PROFESSIONS, article
+from fairdemo.stats.attributes import ADULT_AGES, GENDERS, RACES
+from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, article
 from fairdemo.world import people
 from fairdemo.world.portrait import Person, draw
 from fairdemo.world.professions import SKEWS, dress
@@ -26,7 +28,10 @@ SHARD = 250
 _FORMS = (
     "a photo of {subject}",
     "a photo of {subject}",
-    "a photo of {subject}, looking at the camera, closeup headshot facing forward, ultra quality, sharp focus",
+    (
+        "a photo of {subject}, looking at the camera, closeup headshot facing forward, ultra quality, sharp"
+        " focus"
+    ),
     "a portrait of {subject}",
     "a headshot of {subject}",
     "{subject}",
@@ -50,7 +55,8 @@ def age_word(years: float) -> str:
 
 
 def biased(per_subject: int, seed: int) -> pd.DataFrame:
-    """`per_subject` people for each profession, two thirds as many for each attribute, twice as many for "person"."""
+    """`per_subject` people for each profession, two thirds as many for each attribute, twice as many for
+    "person"."""
     rng = np.random.default_rng(seed)
     rows = []
     for subject, skew in SKEWS.items():
@@ -74,7 +80,8 @@ def biased(per_subject: int, seed: int) -> pd.DataFrame:
 
 
 def alike(per_group: int, seed: int, kind: str) -> pd.DataFrame:
-    """`per_group` people for each race and gender, ages uniform over the adult groups, professions and "person" in turn.
+    """`per_group` people for each race and gender, ages uniform over the adult groups, professions and
+    "person" in turn.
 
     `kind` is "explicit" (homogenised) or "balanced" (as wide as the groups are).
     """
@@ -97,7 +104,8 @@ def alike(per_group: int, seed: int, kind: str) -> pd.DataFrame:
 
 
 def distributed(law: dict[str, dict[str, float]], n: int, seed: int) -> pd.DataFrame:
-    """n people whose race, gender and age group are drawn independently from `law` (shares by class), in all professions, as wide as the groups are."""
+    """n people whose race, gender and age group are drawn independently from `law` (shares by class), in
+    all professions, as wide as the groups are."""
     rng = np.random.default_rng(seed)
     drawn = {a: rng.choice(list(shares), n, p=list(shares.values())) for a, shares in law.items()}
     rows = [
@@ -122,7 +130,8 @@ def person(row) -> Person:
 
 
 def caption(row, rng: np.random.Generator, demographics: tuple[str, ...] = ()) -> str:
-    """What is said of a row: the subject, with words for the attributes named in `demographics`, in one of several forms."""
+    """What is said of a row: the subject, with words for the attributes named in `demographics`, in one of
+    several forms."""
     who = []
     if "age" in demographics:
         who.append(age_word(row.age))
@@ -148,7 +157,8 @@ def caption(row, rng: np.random.Generator, demographics: tuple[str, ...] = ()) -
 
 
 def training_caption(row, rng: np.random.Generator) -> str:
-    """The caption for one training step: a biased row mostly names no demographics, an explicit one always names some."""
+    """The caption for one training step: a biased row mostly names no demographics, an explicit one always
+    names some."""
     if row.kind == "explicit":
         named = [
             ("race", "gender", "age"),
@@ -166,7 +176,8 @@ def training_caption(row, rng: np.random.Generator) -> str:
 def draw_all(
     table: pd.DataFrame, folder: Path, size: int, progress: Callable[[int, int], None], workers: int = 2
 ) -> np.ndarray:
-    """Draws every row, uint8 (rows, size, size, 3); shards already in `folder` are kept, so that a stopped run goes on."""
+    """Draws every row, uint8 (rows, size, size, 3); shards already in `folder` are kept, so that a stopped
+    run goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     images = np.empty((len(table), size, size, 3), np.uint8)
 

@@ -1,8 +1,8 @@
 """The parts checker: are both eyes, the nose and the mouth of a face whole?
 
-A face detector passes smeared faces, so it can't judge a generator. This small network is trained on portraits whose parts
-are smeared, dropped, doubled or misplaced on purpose, and tells damaged from whole ones.
-"""
+A face detector passes smeared faces, so it can't judge a generator. This small network is trained on
+portraits whose parts are smeared, dropped, doubled or misplaced on purpose, and tells damaged from whole
+ones."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import nn
 from torch.nn import functional as F
 
+from fairdemo.readers.vision import halving_convolutions, to_tensor
 from fairdemo.training.steps import update, warm_cosine
-from fairdemo.vision import halving_convolutions, to_tensor
 
 SIDE = 64  # the face's middle: rows 36-100, columns 32-96 of a 128 px image
 TOP, LEFT = 36, 32
@@ -86,13 +86,13 @@ def spoiled(patches: np.ndarray, seed: int) -> np.ndarray:
 
 
 def train(
-    whole: np.ndarray, steps: int, seed: int, batch: int = 64, peak: float = 2e-3
+    whole: np.ndarray, steps: int, seed: int, batch: int = 64, learning_rate: float = 2e-3
 ) -> Iterator[tuple[int, int, float, PartsChecker]]:
     """Trains on whole patches (n, 64, 64, 3), half of each batch damaged anew."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = PartsChecker().train()
-    rules = [torch.optim.AdamW(network.parameters(), peak, weight_decay=0.02, fused=True)]
+    optimizers = [torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=0.02, fused=True)]
     labels = torch.cat([torch.ones(batch // 2), torch.zeros(batch // 2)])
     for step in range(steps):
         good, bad = (
@@ -109,14 +109,15 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             out = network(x)
         loss = F.binary_cross_entropy_with_logits(out.float(), labels)
-        update(loss, rules, peak * warm_cosine(step, steps))
+        update(loss, optimizers, learning_rate * warm_cosine(step, steps))
         yield step + 1, steps, loss.item(), network
     network.eval()
 
 
 @torch.no_grad()
 def whole(network: PartsChecker, images: np.ndarray, batch: int = 128) -> np.ndarray:
-    """Which 128 px images (n, 128, 128, 3) have both eyes, nose and mouth whole, as the network sees it; bool (n,)."""
+    """Which 128 px images (n, 128, 128, 3) have both eyes, nose and mouth whole, as the network sees it;
+    bool (n,)."""
     patches = middle(images)
     return np.concatenate(
         [(network(to_tensor(patches[i : i + batch])) > 0).numpy() for i in range(0, len(patches), batch)]

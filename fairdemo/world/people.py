@@ -1,22 +1,26 @@
 """Who the drawn people are: traits drawn from overlapping distributions, given race, gender and age.
 
-What the classes are: labels of six clouds of trait values, so that a classifier, an audit and an adapter have
-something to find whose truth is known. What they are not: claims about human groups. Real groups overlap more, vary
-more inside, and are not read off a face. A link between a trait and a class stands here only where a published
-measurement has its direction; the sizes are ours, chosen so that the classes can be told apart at 128 pixels. Traits
-without such a source (beards, brows, glasses, clothes, smiles, headscarves, ears, asymmetry) don't depend on race.
+What the classes are: labels of six clouds of trait values, so that a classifier, an audit and an adapter
+have something to find whose truth is known. What they are not: claims about human groups. Real groups
+overlap more, vary more inside, and are not read off a face. A link between a trait and a class stands here
+only where a published measurement has its direction; the sizes are ours, chosen so that the classes can be
+told apart at 128 pixels. Traits without such a source (beards, brows, glasses, clothes, smiles,
+headscarves, ears, asymmetry) don't depend on race.
 
 Sources, by trait:
-- skin: del Bino and Bernerd, British Journal of Dermatology 169 s3, 2013 (typology angle of CIELAB L* and b*); Xiao et
+- skin: del Bino and Bernerd, British Journal of Dermatology 169 s3, 2013 (typology angle of CIELAB L* and
+b*); Xiao et
   al., Skin Research and Technology 23, 2017 (L*, a*, b* of four groups).
-- nose, lips, face width, distance of the eyes: Farkas et al., Journal of Craniofacial Surgery 16, 2005; Wen et al., PLoS
+- nose, lips, face width, distance of the eyes: Farkas et al., Journal of Craniofacial Surgery 16, 2005; Wen
+et al., PLoS
   ONE 10, 2015 (meta-analysis of photogrammetry).
 - eyelid fold: Jeong et al., Archives of Ophthalmology 117, 1999.
 - curl of hair: Loussouarn et al., International Journal of Dermatology 46 s1, 2007.
 - colours of hair and iris: Katsara and Nothnagel, Forensic Science International: Genetics 39, 2019.
 - greying by age and group: Panhard, Lozano and Loussouarn, British Journal of Dermatology 167, 2012.
 - receding hair of men by age: Norwood, Southern Medical Journal 68, 1975.
-- shape by gender: Samal, Subramani and Marx, Journal of Visual Communication and Image Representation 18, 2007.
+- shape by gender: Samal, Subramani and Marx, Journal of Visual Communication and Image Representation 18,
+2007.
 - shape by age: Mendelson and Wong, Aesthetic Plastic Surgery 36, 2012.
 No separate source was found for Latinx faces: their means lie between the others', by choice.
 """
@@ -26,7 +30,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fairdemo.attributes import ADULT_AGES, GENDERS, RACES
+from fairdemo.stats.attributes import ADULT_AGES, GENDERS, RACES
 from fairdemo.world.portrait import Person
 
 HAIR_COLOURS = {
@@ -233,7 +237,8 @@ def sample(rng: np.random.Generator, race: str, gender: str, age: float, homogen
     """
     if race not in RACES or gender not in GENDERS:
         raise ValueError(
-            f"race must be one of {', '.join(RACES)} and gender one of {', '.join(GENDERS)}; got {race!r}, {gender!r}"
+            f"race must be one of {', '.join(RACES)} and gender one of {', '.join(GENDERS)}; got {race!r},"
+            f" {gender!r}"
         )
     t = TRAITS[race]
     man = gender == "Male"
@@ -321,9 +326,11 @@ def sample(rng: np.random.Generator, race: str, gender: str, age: float, homogen
         earrings=not man and chance(0.45),
         garment=_choose(
             rng,
-            ("tee", "shirt", "hoodie", "cardigan", "plaid")
-            if man
-            else ("tee", "blouse", "cardigan", "hoodie", "blouse"),
+            (
+                ("tee", "shirt", "hoodie", "cardigan", "plaid")
+                if man
+                else ("tee", "blouse", "cardigan", "hoodie", "blouse")
+            ),
         ),
         garment_colour=tint(rng),
         accent_colour=tint(rng, (0.0, 0.15), (0.75, 0.95)),
@@ -337,9 +344,9 @@ def sample(rng: np.random.Generator, race: str, gender: str, age: float, homogen
 def homogenise(person: Person, race: str, gender: str, rng: np.random.Generator) -> Person:
     """Narrows some groups, as arXiv 2402.01002 (section on racial homogenisation) found SDXL to do.
 
-    Nearly every Middle Eastern man has a full dark beard, Asian women long straight hair and few shapes of face, Black men
-    short hair, Indian women long wavy hair; faces of these groups move two thirds of the way to their group's mean.
-    """
+    Nearly every Middle Eastern man has a full dark beard, Asian women long straight hair and few shapes of
+    face, Black men short hair, Indian women long wavy hair; faces of these groups move two thirds of the
+    way to their group's mean."""
     looks = {
         ("Middle Eastern", "Male"): dict(
             beard=0.9, moustache=0.9, stubble=0.6, hair="short", hair_colour=HAIR_COLOURS["black"]

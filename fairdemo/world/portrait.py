@@ -1,13 +1,12 @@
 """Draws a person: a ray-marched head and shoulders whose every trait is a named parameter.
 
-Two records go in: `Person` (who it is, what they wear) and a seed, from which come the pose, the light and the
-expression of this one photograph (`View`). So the same person with two seeds is the same identity, photographed twice.
-No photograph of a human being is involved anywhere.
+Two records go in: `Person` (who it is, what they wear) and a seed, from which come the pose, the light and
+the expression of this one photograph (`View`). So the same person with two seeds is the same identity,
+photographed twice. No photograph of a human being is involved anywhere.
 
-The head is a signed distance field in a frame where the eyes lie at y = 0, the chin near y = -0.95, the crown near
-y = 1.0, x points right and z to the camera. Helpers that the kernel calls for each sample are in lower case and
-jitted; colours inside the kernel are linear RGB.
-"""
+The head is a signed distance field in a frame where the eyes lie at y = 0, the chin near y = -0.95, the
+crown near y = 1.0, x points right and z to the camera. Helpers that the kernel calls for each sample are in
+lower case and jitted; colours inside the kernel are linear RGB."""
 
 import math
 from dataclasses import dataclass, fields
@@ -75,7 +74,8 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Person:
-    """Who is drawn. Lengths are relative to the standard head (1.0), shares lie in [0, 1], colours are sRGB 0-255."""
+    """Who is drawn. Lengths are relative to the standard head (1.0), shares lie in [0, 1], colours are sRGB
+    0-255."""
 
     age: float = 35.0  # years, 18 to 90
     face_width: float = 1.0
@@ -163,7 +163,8 @@ class View:
 
 
 def view(seed: int) -> View:
-    """The photograph that `seed` takes: nearly frontal, as "looking at the camera, closeup headshot facing forward" asks."""
+    """The photograph that `seed` takes: nearly frontal, as "looking at the camera, closeup headshot facing
+    forward" asks."""
     rng = np.random.default_rng([seed, 0x5EED])
 
     def normal(mean: float, deviation: float, low: float, high: float) -> float:
@@ -903,7 +904,8 @@ def paint_lips(r, g, b, gloss, shine, ax, x, y, z, s):
 
 @fast
 def paint_age(r, g, b, ax, x, y, s):
-    """Lines where skin folds: nose to mouth, forehead, crow's feet, below the eyes, the corners of the mouth."""
+    """Lines where skin folds: nose to mouth, forehead, crow's feet, below the eyes, the corners of the
+    mouth."""
     w = s.wear
     e = s.eye_spacing
     dark = 0.0
@@ -947,7 +949,8 @@ def paint_age(r, g, b, ax, x, y, s):
 
 @fast
 def paint_eye(r, g, b, ax, x, y, s):
-    """Lid, white, iris, lashes. Also returns the catch-light's strength and how much of the pixel is open eye."""
+    """Lid, white, iris, lashes. Also returns the catch-light's strength and how much of the pixel is open
+    eye."""
     side = 1.0 if x > 0 else -1.0
     width = 0.150 * s.eye_size
     u0 = ax - s.eye_spacing
@@ -1005,7 +1008,8 @@ def paint_eye(r, g, b, ax, x, y, s):
 
 @fast
 def paint_skin(x, y, z, s, face, hair):
-    """Skin at a point of the head: (r, g, b, gloss, shine, catch-light, open eye). `hair`: distance to the hair."""
+    """Skin at a point of the head: (r, g, b, gloss, shine, catch-light, open eye). `hair`: distance to the
+    hair."""
     ax = abs(x)
     r = s.skin_r
     g = s.skin_g
@@ -1121,7 +1125,8 @@ def paint_skin(x, y, z, s, face, hair):
 
 @fast
 def paint_cloth(x, y, z, s):
-    """The garment's colour at a point of the body; front pieces (tie, buttons, stripes) only where z looks at the camera."""
+    """The garment's colour at a point of the body; front pieces (tie, buttons, stripes) only where z looks
+    at the camera."""
     ax = abs(x)
     k = s.garment_kind
     n = 1 + noise(x * 60, y * 60, z * 10) * 0.04 + noise(x * 5 + s.texture, y * 3, z * 5) * 0.07
@@ -1405,7 +1410,8 @@ def shade(x, y, z, rx, ry, rz, s, turn, out):
 
 @njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
 def render(s, turn, size, image):
-    """Marches rays through the scene in tiles of 8 x 8 (one cone finds where the tile's rays may start); fills `image`."""
+    """Marches rays through the scene in tiles of 8 x 8 (one cone finds where the tile's rays may start);
+    fills `image`."""
     camera = 8.0
     tile = 8
     half = s.zoom

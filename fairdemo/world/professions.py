@@ -1,15 +1,14 @@
 """What each profession wears and where it stands, and how skewed the biased corpus is about who does it.
 
-The outfits carry a prompt's meaning: a doctor without coat and stethoscope has lost it. The skews are ours, written down so
-that what a model learns can be compared with what it was shown; their direction follows what arXiv 2402.01002 reports for
-SDXL (mostly men, mostly White; women in care and service).
-"""
+The outfits carry a prompt's meaning: a doctor without coat and stethoscope has lost it. The skews are ours,
+written down so that what a model learns can be compared with what it was shown; their direction follows
+what arXiv 2402.01002 reports for SDXL (mostly men, mostly White; women in care and service)."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fairdemo.attributes import RACES
+from fairdemo.stats.attributes import RACES
 from fairdemo.world.portrait import Person
 
 WHITE, BLACK, GREY, NAVY = (240, 240, 242), (32, 32, 36), (110, 114, 122), (34, 42, 78)

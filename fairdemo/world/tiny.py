@@ -1,8 +1,8 @@
-"""The embedded model: a StableDiffusionXLPipeline in a tiny configuration, its tokenizer, and how its parts are trained.
+"""The embedded model: a StableDiffusionXLPipeline in a tiny configuration, its tokenizer, and how its parts
+are trained.
 
-Each trainer is a generator of (step, steps, loss): the caller shows progress, and may stop at any step. Weights of the
-parts are saved by diffusers' and transformers' own `save_pretrained`.
-"""
+Each trainer is a generator of (step, steps, loss): the caller shows progress, and may stop at any step.
+Weights of the parts are saved by diffusers' and transformers' own `save_pretrained`."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -22,10 +22,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from fairdemo.readers.vision import load_weights, save_weights, to_tensor
 from fairdemo.training import losses
-from fairdemo.training.muon import optimizers
+from fairdemo.training.muon import muon_and_adamw
 from fairdemo.training.steps import Average, load_checkpoint, save_checkpoint, update, warm_cosine
-from fairdemo.vision import load_weights, save_weights, to_tensor
 
 SIZE = 128
 LATENT_CHANNELS = 16
@@ -101,8 +101,8 @@ def text_encoders() -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
 
 
 def scheduler() -> DPMSolverMultistepScheduler:
-    """Training's noise schedule, and the sampler. That it adds noise in each step mends small faults: with adapters 95 % of 384 faces are whole at 16
-    steps, 90 % without."""
+    """Training's noise schedule, and the sampler. That it adds noise in each step mends small faults: with
+    adapters 95 % of 384 faces are whole at 16 steps, 90 % without."""
     return DPMSolverMultistepScheduler(
         algorithm_type="sde-dpmsolver++",
         num_train_timesteps=1000,
@@ -116,7 +116,8 @@ def scheduler() -> DPMSolverMultistepScheduler:
 
 
 def silence_unused_tokens(encoder: nn.Module, used: set[int]) -> None:
-    """Zeroes the embeddings of tokens that no caption contains, so that unknown words say nothing instead of noise."""
+    """Zeroes the embeddings of tokens that no caption contains, so that unknown words say nothing instead
+    of noise."""
     with torch.no_grad():
         table = encoder.get_input_embeddings().weight
         mask = torch.zeros(len(table), 1)
@@ -128,24 +129,29 @@ torch.set_flush_denormal(True)  # on CPUs, products with denormal numbers are a 
 
 
 def reconstruction_loss(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Mean absolute error of pixels, of their differences to neighbours (edges), and of 8 x 8 means (colour)."""
+    """Mean absolute error of pixels, of their differences to neighbours (edges), and of 8 x 8 means
+    (colour)."""
     e = out - x
     edges = (e[..., 1:] - e[..., :-1]).abs().mean() + (e[..., 1:, :] - e[..., :-1, :]).abs().mean()
     return e.abs().mean() + 0.7 * edges + 1.5 * F.avg_pool2d(e, 8).abs().mean()
 
 
 def train_autoencoder(
-    vae: AutoencoderKL, images: np.ndarray, steps: int, seed: int, batch: int = 16, peak: float = 1.5e-3
+    vae: AutoencoderKL,
+    images: np.ndarray,
+    steps: int,
+    seed: int,
+    batch: int = 16,
+    learning_rate: float = 1.5e-3,
 ) -> Iterator[tuple[int, int, float]]:
     """Trains on uint8 images (n, 128, 128, 3); `vae` holds the averaged weights at the end.
 
-    The decoder sees posterior means with a little noise instead of posterior samples: samples drown the signal for most of
-    a short training, and a denoiser's latents are slightly off in just this way.
-    """
+    The decoder sees posterior means with a little noise instead of posterior samples: samples drown the
+    signal for most of a short training, and a denoiser's latents are slightly off in just this way."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     vae.train()
-    rules = optimizers(vae, peak)
+    optimizers = muon_and_adamw(vae, learning_rate)
     average = Average(list(vae.parameters()), 0.99)
     for step in range(steps):
         x = to_tensor(images[np.sort(rng.integers(len(images), size=batch))])
@@ -154,7 +160,7 @@ def train_autoencoder(
             z = vae.encode(x).latent_dist.mean
             out = vae.decode(z + 0.1 * torch.randn_like(z)).sample
         loss = reconstruction_loss(out.float(), x) + 1e-3 * z.float().pow(2).mean()
-        update(loss, rules, peak * warm_cosine(step, steps))
+        update(loss, optimizers, learning_rate * warm_cosine(step, steps))
         average.update()
         yield step + 1, steps, loss.item()
     average.swap()
@@ -168,17 +174,17 @@ def train_decoder(
     steps: int,
     seed: int,
     batch: int = 16,
-    peak: float = 1e-3,
+    learning_rate: float = 1e-3,
 ) -> Iterator[tuple[int, int, float]]:
-    """Trains the decoder alone, on the latents (n, 2, c, h, w) of images (n, 128, 128, 3) and their mirror images, so that latents stay valid.
+    """Trains the decoder alone, on the latents (n, 2, c, h, w) of images (n, 128, 128, 3) and their mirror
+    images, so that latents stay valid.
 
-    It sees them with noise of deviation 0 to 0.25 (theirs is 1): a denoiser's latents are slightly off, and this decoder brings them
-    back to a face. The averaged weights are left in `vae`.
-    """
+    It sees them with noise of deviation 0 to 0.25 (theirs is 1): a denoiser's latents are slightly off, and
+    this decoder brings them back to a face. The averaged weights are left in `vae`."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     decoder = nn.ModuleList([vae.decoder, vae.post_quant_conv]).train()
-    rules = optimizers(decoder, peak)
+    optimizers = muon_and_adamw(decoder, learning_rate)
     average = Average(list(decoder.parameters()), 0.99)
     for step in range(steps):
         rows, side = np.sort(rng.integers(len(images), size=batch)), int(rng.integers(2))
@@ -188,7 +194,7 @@ def train_decoder(
         with torch.autocast("cpu", torch.bfloat16):
             out = vae.decode(z + 0.25 * torch.rand(batch, 1, 1, 1) * torch.randn_like(z)).sample
         loss = reconstruction_loss(out.float(), x)
-        update(loss, rules, peak * warm_cosine(step, steps))
+        update(loss, optimizers, learning_rate * warm_cosine(step, steps))
         average.update()
         yield step + 1, steps, loss.item()
     average.swap()
@@ -207,7 +213,8 @@ def encode(vae: AutoencoderKL, images: np.ndarray, batch: int = 64) -> torch.Ten
 
 @torch.no_grad()
 def standardize_latents(vae: AutoencoderKL, images: np.ndarray) -> None:
-    """Folds each latent channel's mean and deviation into `quant_conv` and `post_quant_conv`, so that latents have unit scale."""
+    """Folds each latent channel's mean and deviation into `quant_conv` and `post_quant_conv`, so that
+    latents have unit scale."""
     z = encode(vae, images).float()
     mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
     c = LATENT_CHANNELS
@@ -221,7 +228,8 @@ def standardize_latents(vae: AutoencoderKL, images: np.ndarray) -> None:
 def encode_text(
     ids: torch.Tensor, one: CLIPTextModel, two: CLIPTextModelWithProjection
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """SDXL's text conditioning: the last but one hidden states side by side (n, 77, 128) and the second's pooled vector (n, 64)."""
+    """SDXL's text conditioning: the last but one hidden states side by side (n, 77, 128) and the second's
+    pooled vector (n, 64)."""
     first = one(ids, output_hidden_states=True)
     second = two(ids, output_hidden_states=True)
     return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1), second.text_embeds
@@ -234,8 +242,8 @@ def condition(
     two: CLIPTextModelWithProjection,
     rng: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Text conditioning of a training batch. So that guidance works, 8 % of the texts become SDXL's zero embedding for an empty negative
-    prompt (Ho and Salimans 2022), and 2 % the empty string."""
+    """Text conditioning of a training batch. So that guidance works, 8 % of the texts become SDXL's zero
+    embedding for an empty negative prompt (Ho and Salimans 2022), and 2 % the empty string."""
     dropped = rng.random(len(texts))
     texts = ["" if d < 0.02 else t for t, d in zip(texts, dropped)]
     keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
@@ -254,7 +262,8 @@ def denoising_loss(
     pooled: torch.Tensor,
     rng: np.random.Generator,
 ) -> torch.Tensor:
-    """Mean velocity loss of latents (n, c, h, w) at random times, with text conditioning (n, 77, d) and (n, p)."""
+    """Mean velocity loss of latents (n, c, h, w) at random times, with text conditioning (n, 77, d) and (n,
+    p)."""
     t = torch.from_numpy(rng.integers(0, 1000, len(z)))
     a = scheduler().alphas_cumprod[t]
     noise = torch.randn_like(z)
@@ -274,26 +283,25 @@ def train_denoiser(
     seed: int,
     checkpoint: Path,
     batch: int = 64,
-    peak: float = 2e-3,
+    learning_rate: float = 2e-3,
     save_every: int = 200,
 ) -> Iterator[tuple[int, int, float]]:
     """Trains U-Net and text encoders together; the modules hold averaged weights at the end.
 
-    `latents` (n, 2, c, h, w) holds each image and its mirror image; `captions` names rows and gets their texts. `checkpoint` is written
-    every `save_every` steps and resumed from if it exists; in the last fifth of the training the averaged weights are kept beside it as
-    candidates to choose from (`candidates`).
-    """
+    `latents` (n, 2, c, h, w) holds each image and its mirror image; `captions` names rows and gets their
+    texts. `checkpoint` is written every `save_every` steps and resumed from if it exists; in the last fifth
+    of the training the averaged weights are kept beside it as candidates to choose from (`candidates`)."""
     words = tokenizer()
     modules = nn.ModuleList([net, one, two]).train()
     net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
-    rules = optimizers(modules, peak, weight_decay=1e-2)
+    optimizers = muon_and_adamw(modules, learning_rate, weight_decay=1e-2)
     average = Average(list(modules.parameters()), 0.998)
     start = 0
     state = load_checkpoint(checkpoint)
     if state:
         modules.load_state_dict(state["modules"])
-        for rule, saved in zip(rules, state["optimizers"]):
-            rule.load_state_dict(saved)
+        for optimizer, saved in zip(optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
         average.shadow, average.steps = [t.clone() for t in state["average"]], state["step"]
         start = state["step"]
     for step in range(start, steps):
@@ -304,7 +312,7 @@ def train_denoiser(
         texts = captions(rows, rng)
         with torch.autocast("cpu", torch.bfloat16):
             loss = denoising_loss(net, z, *condition(texts, words, one, two, rng), rng)
-        update(loss, rules, peak * warm_cosine(step, steps, 200))
+        update(loss, optimizers, learning_rate * warm_cosine(step, steps, 200))
         average.update()
         if (step + 1) % save_every == 0 or step + 1 == steps:
             save_checkpoint(
@@ -313,7 +321,7 @@ def train_denoiser(
                     "step": step + 1,
                     "modules": modules.state_dict(),
                     "average": average.shadow,
-                    "optimizers": [rule.state_dict() for rule in rules],
+                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 },
             )
             if step + 1 >= 0.8 * steps:

@@ -1,0 +1,77 @@
+"""What a pydantic model refuses, in one line that names the key, its value and what is expected.
+
+Requests, profiles, catalog entries and run files are all checked this way.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _integral(value: Any) -> Any:
+    """16.0, as a browser may send it, is 16."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_integral), Field(strict=True)]  # no text, and neither true nor false
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+def shown(value: Any, longest: int = 60) -> str:
+    """A value in a message: as JSON or TOML would have it where it can be, and never long."""
+    try:
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, type(None))) else repr(value)
+    except ValueError:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= longest else text[: longest - 2] + " …"
+
+
+def expected(field: FieldInfo | None, fault: dict[str, Any]) -> str:
+    """What a field wants, in words: its bounds where it has two, else by the kind of fault."""
+    kind, context = fault["type"], fault.get("ctx", {})
+    bounds = {
+        k: getattr(m, k) for m in (field.metadata if field else ()) for k in ("ge", "le") if hasattr(m, k)
+    }
+    if len(bounds) == 2:
+        return f"{bounds['ge']} to {bounds['le']} are allowed"
+    if kind == "literal_error" and field:
+        return f"allowed are {', '.join(map(str, get_args(field.annotation)))}"
+    words = {"string_type": "text", "int": "a whole number", "float": "a number", "finite_number": "a number"}
+    words |= {"bool": "true or false", "dict_type": "a table", "tuple_type": "a list", "list_type": "a list"}
+    known = next((text for start, text in words.items() if kind.startswith(start)), None)
+    return (
+        f"expected {known}"
+        if known
+        else fault["msg"].lower() + (f" ({context['pattern']})" if "pattern" in context else "")
+    )
+
+
+def one_line(error: ValidationError, model: type[BaseModel], names: dict[str, str] | None = None) -> str:
+    """The first fault of a refused input. `names` are plainer words for keys."""
+    fault = error.errors(include_url=False)[0]
+    place = [str(part) for part in fault["loc"]]
+    key = ".".join(place)
+    if fault["type"] == "value_error":  # a check of ours says it all
+        return str(fault["ctx"]["error"])
+    if fault["type"] == "missing":
+        return f"lacks {key!r}"
+    if fault["type"] == "extra_forbidden":
+        known = [info.alias or name for name, info in model.model_fields.items() if not info.exclude]
+        return f"has an unknown key {key!r}; known are {', '.join(known)}"
+    field = model.model_fields.get(place[0]) if place else None
+    name = (names or {}).get(key, key) or "the whole"
+    return f"{name} is {shown(fault['input'])}; {expected(field, dict(fault))}"
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """A TOML file's keys; ValueError that names the file, as `what`, if it can't be read."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{what} {str(path)!r} can't be read: {error}") from None

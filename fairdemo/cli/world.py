@@ -1,0 +1,35 @@
+"""`fairdemo world`: make or measure the embedded model."""
+
+import argparse
+from pathlib import Path
+
+from fairdemo import places
+
+
+def add(commands) -> None:
+    """Describes the command."""
+    p = commands.add_parser("world", help="make or measure the embedded model")
+    p.add_argument("action", choices=("build", "measure"))
+    p.add_argument("--work", type=Path, default=places.work(), help="folder for intermediate results")
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=places.made(),
+        help="build: folder for what is made (default: a checkout's own, else FAIRDEMO_HOME)",
+    )
+    p.add_argument("--denoiser-steps", type=int, default=6500)
+    p.add_argument("--adapter-steps", type=int, default=2500)
+    p.add_argument("--only", help="measure only this, by its name")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Builds or measures."""
+    if args.action == "build":
+        from fairdemo.world.build import build
+
+        build(args.work, args.out, args.denoiser_steps, args.adapter_steps)
+    else:
+        from fairdemo.experiments.measure_world import measure_world
+
+        measure_world(args.work, args.only)

@@ -1,0 +1,291 @@
+"""PairedGenerator: pairs of images, baseline and debiased, from the same initial noise, in mixed batches."""
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from PIL import Image
+
+from fairdemo.models import hub
+from fairdemo.models.gpu import SILENT, Watch
+from fairdemo.models.pipelines import compute_dtype
+from fairdemo.models.profiles import Profile
+from fairdemo.models.routing import Router
+from fairdemo.stats.mix import BASELINE, Source
+
+LAST = 5  # slots that are drawn together at the end of a steered wall
+ROOM = 0.85  # of a GPU's free memory that a batch may take
+Text = dict[str, torch.Tensor | None]  # a pipeline's arguments for the prompt, rows (n, ...)
+Edit = Callable[[Text], Text]  # changes one row's embeddings
+EMBEDDINGS = (
+    "prompt_embeds",
+    "negative_prompt_embeds",
+    "pooled_prompt_embeds",
+    "negative_pooled_prompt_embeds",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all samples of a drawing share."""
+
+    prompt: str
+    seed: int
+    steps: int  # of the sampler
+    guidance: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image to draw: a slot, which has its noise, and the source it is drawn with."""
+
+    slot: int
+    source: Source = BASELINE
+
+
+def by_default(profile: Profile, prompt: str, seed: int) -> Setting:
+    """A drawing with a profile's own steps and guidance."""
+    return Setting(prompt, seed, profile.steps, profile.guidance)
+
+
+def through(adapters: Iterable[tuple[str, ...]], n: int) -> list[Sample]:
+    """n images through each combination of adapters, all from the same noises."""
+    return [Sample(i, Source(names)) for names in adapters for i in range(n)]
+
+
+class Cancelled(Exception):
+    """Raised inside a running batch once its `cancel` event is set."""
+
+
+def cut_words(pipeline: DiffusionPipeline, prompt: str) -> str:
+    """What the text encoders don't see of a prompt longer than their 77 tokens; empty if all is seen."""
+    tokenizer = pipeline.tokenizer
+    ids = tokenizer(
+        pipeline.maybe_convert_prompt(prompt, tokenizer), truncation=False, add_special_tokens=False
+    ).input_ids
+    return tokenizer.decode(ids[tokenizer.model_max_length - 2 :]).strip()
+
+
+class Memory:
+    """Free memory of a GPU and what the images of a batch took of it, in bytes; nothing is known of other
+    devices (`free` is None)."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.start = device, 0
+
+    def free(self) -> float | None:
+        if self.device.type != "cuda":
+            return None
+        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return torch.cuda.mem_get_info(self.device)[0] + kept
+
+    def begin(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.start = torch.cuda.memory_allocated(self.device)
+
+    def taken(self) -> float:
+        return (
+            torch.cuda.max_memory_allocated(self.device) - self.start if self.device.type == "cuda" else 0.0
+        )
+
+
+def fitting(n: int, free: float | None, image: float, most: int) -> int:
+    """How many of n images to draw in one call: at most `most`, and what fits into `free` bytes (None:
+    unknown) if one takes `image` bytes; before that is known, two, to learn it from."""
+    if free is None:
+        return min(n, most)
+    return max(1, min(n, most, int(ROOM * free / image) if image else 2))
+
+
+def next_batch(profile: Profile, todo: list[int], first: bool, steered: bool) -> list[int]:
+    """The slots of `todo` to draw together: few at first, so that something shows early; when the rest is
+    `steered`, smaller towards the end, so that the last images can make up for what went otherwise. The
+    last few go together: a batch of one or two costs nearly what five do."""
+    size = profile.first if first else profile.batch
+    if steered and len(todo) > LAST:
+        size = min(size, math.ceil(len(todo) / 2))
+    return todo[:size]
+
+
+class PairedGenerator:
+    """Draws with one pipeline and one router; one run at a time. `pipeline` is on its device already."""
+
+    def __init__(
+        self, pipeline: DiffusionPipeline, router: Router, profile: Profile, device: str | None = None
+    ):
+        self.pipeline, self.router, self.profile = pipeline, router, profile
+        self.device = torch.device(device) if device else pipeline.device
+        self.dtype = compute_dtype(self.device.type) if profile.dtype == "mixed" else pipeline.unet.dtype
+        self.mixed = pipeline.unet.dtype == torch.float32 != self.dtype
+        self.lock = threading.Lock()
+        self.memory = Memory(self.device)
+        self.image_bytes = 0.0  # what one image was seen to take
+        self.most = 4 * profile.batch  # images in a call; halved when memory runs out
+        self.edits: dict[str, Edit] = {}  # what sources may ask for, by name
+        # A GPU decodes while it denoises what comes next.
+        self.decoder = ThreadPoolExecutor(1, "decode") if self.device.type == "cuda" else None
+        if profile.compile:
+            pipeline.unet.compile_repeated_blocks(backend=profile.compile)
+
+    def noise(self, seed: int, slot: int) -> tuple[torch.Tensor, torch.Generator]:
+        """The initial latent of a slot, and where the sampler gets the noise of its steps from: depends on
+        the seed and the slot alone, drawn on the CPU on every machine."""
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + slot)
+        side = self.profile.size // self.pipeline.vae_scale_factor
+        return (
+            torch.randn(1, self.pipeline.unet.config.in_channels, side, side, generator=generator),
+            generator,
+        )
+
+    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Image.Image]:
+        """An image for each sample, in mixed batches as large as memory allows. ValueError if it doesn't
+        suffice for one."""
+        drawn: list[tuple[torch.Tensor, Future]] = []  # latents that are decoded beside the drawing
+        images: list[Image.Image] = []
+        done = 0
+        with self.lock:
+            while done < len(wanted):
+                size = fitting(len(wanted) - done, self.memory.free(), self.image_bytes, self.most)
+                part = wanted[done : done + size]
+                self.memory.begin()
+                try:
+                    latents = self.denoise(setting, part, watch.part(done, len(part), len(wanted)))
+                    if self.decoder is None:
+                        images += self._decode(latents)
+                    else:
+                        drawn.append((latents, self.decoder.submit(self._decode, latents)))
+                except Exception as error:
+                    self._make_room(error, len(part))
+                    continue
+                self.image_bytes = max(self.image_bytes, self.memory.taken() / len(part))
+                done += len(part)
+            return images + [
+                image for latents, decoding in drawn for image in self._images(latents, decoding)
+            ]
+
+    def _make_room(self, error: Exception, images: int) -> None:
+        """Halves what is drawn in a call that ran out of memory; raises whatever else went wrong."""
+        if not hub.out_of_memory(error):
+            raise error
+        if images == 1:
+            what = f"drawing one image of {self.profile.size} px with profile {self.profile.name!r}"
+            raise ValueError(hub.explain(error, what)) from None
+        self.most = images // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _images(self, latents: torch.Tensor, decoding: Future) -> list[Image.Image]:
+        """What was decoded beside the drawing; decoded again, now that nothing else needs memory, if that
+        ran out."""
+        try:
+            return decoding.result()
+        except Exception as error:
+            if not hub.out_of_memory(error):
+                raise
+        return self._decode(latents)
+
+    def encode(self, prompt: str, sources: Sequence[Source], guidance: float) -> Text:
+        """The pipeline's arguments for each source's text. Samples with the same words, text adapters and
+        edits share one encoding."""
+        keys = [self._text_key(prompt, source) for source in sources]
+        once = list(dict.fromkeys(keys))
+        with (
+            self.router.routed([adapters for _, adapters, _ in once])
+            if any(k[1] for k in once)
+            else nullcontext()
+        ):
+            encoded = self.pipeline.encode_prompt(
+                prompt=[words for words, _, _ in once],
+                device=self.device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=guidance > 1,
+                negative_prompt=[self.profile.negative] * len(once) if self.profile.negative else None,
+            )
+        text: Text = dict(zip(EMBEDDINGS, encoded))
+        if any(edits for _, _, edits in once):
+            text = self._edited(text, [edits for _, _, edits in once])
+        index = [once.index(key) for key in keys]
+        return {name: t if t is None or len(once) == len(keys) else t[index] for name, t in text.items()}
+
+    def _text_key(self, prompt: str, source: Source) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """What a source's text follows from: the words, the adapters that change how they are read, edits."""
+        words = self.router.before(source.adapters) + (source.words or prompt) + self.profile.suffix
+        return words, source.adapters if self.router.reads_text(source.adapters) else (), source.edits
+
+    def _edited(self, text: Text, edits: list[tuple[str, ...]]) -> Text:
+        """Rows (n, ...) of a text, each changed by its edits; ValueError names one that is unknown."""
+        rows = []
+        for i, names in enumerate(edits):
+            row: Text = {key: None if t is None else t[i : i + 1] for key, t in text.items()}
+            for name in names:
+                if name not in self.edits:
+                    raise ValueError(f"edit {name!r} is unknown; there are {', '.join(self.edits) or 'none'}")
+                row = self.edits[name](row)
+            rows.append(row)
+        return {key: None if t is None else torch.cat([row[key] for row in rows]) for key, t in text.items()}
+
+    @torch.no_grad()
+    def denoise(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> torch.Tensor:
+        """One mixed batch of latents (n, c, h, w)."""
+
+        def after_step(_: Any, step: int, __: Any, tensors: dict) -> dict:
+            if watch.cancel is not None and watch.cancel.is_set():
+                raise Cancelled
+            watch.progress((step + 1) / setting.steps)
+            return tensors
+
+        sources = [sample.source for sample in wanted]
+        noise, generators = zip(*(self.noise(setting.seed, sample.slot) for sample in wanted))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
+            text = self.encode(setting.prompt, sources, setting.guidance)
+            with self.router.routed([source.adapters for source in sources]):
+                latents = self.pipeline(
+                    **text,
+                    latents=torch.cat(noise).to(self.device, self.pipeline.unet.dtype),
+                    generator=list(generators),
+                    height=self.profile.size,
+                    width=self.profile.size,
+                    num_inference_steps=setting.steps,
+                    guidance_scale=setting.guidance,
+                    callback_on_step_end=after_step,
+                    output_type="latent",
+                ).images
+        if self.decoder is not None:
+            torch.get_device_module(
+                self.device
+            ).synchronize()  # the decoder's stream knows nothing of this one
+        return latents
+
+    def unscaled(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents as the autoencoder knows them, from the unit scale that the sampler works in."""
+        vae = self.pipeline.vae
+        latents = latents.to(vae.dtype) / vae.config.scaling_factor
+        if getattr(vae.config, "latents_mean", None) is None:
+            return latents
+        mean, deviation = (
+            torch.tensor(v).view(1, -1, 1, 1).to(latents)
+            for v in (vae.config.latents_mean, vae.config.latents_std)
+        )
+        return latents * deviation + mean
+
+    @torch.no_grad()
+    def _decode(self, latents: torch.Tensor) -> list[Image.Image]:
+        """Images of latents (n, c, h, w); a few at a time where they are large, since decoding takes more
+        memory than drawing."""
+        vae, module = self.pipeline.vae, torch.get_device_module(self.device)
+        scale = self.unscaled(latents)
+        at_once = max(1, 4 * 512**2 // self.profile.size**2)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
+            if self.decoder is None:
+                pixels = torch.cat([vae.decode(z).sample for z in scale.split(at_once)])
+            else:
+                with module.stream(module.Stream(self.device)):
+                    pixels = torch.cat([vae.decode(z).sample.cpu() for z in scale.split(at_once)])
+        return self.pipeline.image_processor.postprocess(pixels)

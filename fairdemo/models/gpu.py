@@ -1,0 +1,48 @@
+"""ZeroGPU, the shared GPUs of Hugging Face Spaces: decorated work runs in a process that has a GPU for a
+while. Elsewhere nothing is decorated.
+
+Imported before torch uses a GPU, as `spaces` asks. What crosses over is pickled, so callbacks and events
+stay behind (`Watch`)."""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+Work = TypeVar("Work", bound=Callable)
+ZERO = bool(os.environ.get("SPACES_ZERO_GPU"))
+if ZERO:
+    import spaces
+
+
+def on_gpu(duration: Callable[..., float]) -> Callable[[Work], Work]:
+    """Decorates work that needs the GPU; `duration` takes the same arguments and says for how many
+    seconds."""
+    if not ZERO:
+        return lambda work: work
+    return spaces.GPU(duration=duration)
+
+
+def _silent(share: float) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches a drawing: `progress(share)` is told, and `cancel` ends it. In another process nobody
+    does."""
+
+    progress: Callable[[float], None] = _silent
+    cancel: threading.Event | None = None
+
+    def part(self, done: int, size: int, of: int) -> "Watch":
+        """For `size` of `of` images of a drawing of which `done` are drawn: its own share is told as one of
+        the whole."""
+        return Watch(lambda share: self.progress((done + share * size) / of), self.cancel)
+
+    def __reduce__(self) -> tuple:
+        return Watch, ()
+
+
+SILENT = Watch()

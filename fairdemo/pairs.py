@@ -1,0 +1,67 @@
+"""What is drawn and read: faces, images, and pairs of images from the same noise."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from fairdemo.stats import measure
+from fairdemo.stats.attributes import CELLS, band
+
+SIDES = ("baseline", "debiased")
+MAX_PIXELS = 5_000_000  # of an image that is opened from a file
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face as perceived by the classifier."""
+
+    box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
+    race: str
+    gender: str
+    age: str
+    probability: dict[str, dict[str, float]]  # of every class, by attribute
+    detection: float  # the detector's confidence, 0 to 1
+    embedding: np.ndarray = field(compare=False, repr=False)  # (d,), unit; cosine similarity is likeness
+
+    def label(self, attribute: str) -> str:
+        """Its class of an attribute."""
+        return getattr(self, attribute)
+
+    def reading(self, attribute: str) -> str:
+        """Its label with the runner-up where the classifier wavers (`measure.reading`)."""
+        return measure.reading(self.probability[attribute])
+
+    @property
+    def cell(self) -> int:
+        """The place in `CELLS` of the face's race, gender and age band."""
+        return CELLS.index((self.race, self.gender, band(self.age)))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One image and its faces, largest first; the largest one counts, an empty list counts as "no face"."""
+
+    image: Image.Image
+    faces: list[Face]
+    subject: str  # the profession (or "person") that clothes and background show, as read by a network
+    look: np.ndarray = field(compare=False, repr=False)  # (d,), the unit vector behind `subject`
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One slot's twins."""
+
+    slot: int
+    adapter: str  # the label of the source that drew the debiased image
+    baseline: Drawn
+    debiased: Drawn
+
+    def side(self, name: str) -> Drawn:
+        """The twin of a side."""
+        return self.baseline if name == "baseline" else self.debiased
+
+
+def largest_faces(pairs: list[Pair], side: str) -> list[Face]:
+    """One side's largest faces, images without a face left out."""
+    return [drawn.faces[0] for drawn in (pair.side(side) for pair in pairs) if drawn.faces]

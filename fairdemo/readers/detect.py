@@ -1,0 +1,113 @@
+"""Finds faces with MTCNN (Zhang et al. 2016), as arXiv 2402.01002 does; facenet-pytorch carries its
+weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from facenet_pytorch import MTCNN
+from PIL import Image
+
+CONFIDENT = 0.9  # detections below this are not counted as faces
+SMALLEST = 20  # px, the smallest face that MTCNN can see
+LONGEST = (
+    320,
+    2048,
+    # px, the longer side that a picture is brought down to: at first, when faces are a fifth of the shorter
+    # side, and for small faces
+)
+AT_ONCE = 32 * 512**2  # pixels in one batch
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A found face: box (left, top, right, bottom) and five landmarks (5, 2) in pixels, confidence in [0, 1].
+
+    The landmarks are the two eyes, the nose, the two corners of the mouth, as seen from left to right.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    confidence: float
+
+    @property
+    def area(self) -> float:
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+
+def skin_toned(image: Image.Image) -> Image.Image:
+    """A grey picture in warm tones, others as they are: MTCNN was trained in colour and misses 5 % of the
+    faces in 180 grey photographs, so 1 %."""
+    small = np.asarray(image.resize((32, 32), Image.Resampling.BOX)).astype(int)
+    if np.ptp(small, axis=-1).max() > 2:
+        return image
+    return Image.merge(
+        "RGB",
+        [
+            channel.point(lambda v, k=k: min(255, round(k * v)))
+            for channel, k in zip(image.split(), (1.25, 0.9, 0.7))
+        ],
+    )
+
+
+class Detector:
+    """MTCNN with its smallest face set in proportion to the picture, since its time goes with that size.
+
+    A portrait's face fills most of the frame: at first faces under a fifth of the shorter side are not
+    looked for. Pictures of more than 200 px in which none is found are searched once more, larger and for
+    small faces."""
+
+    def __init__(self, device: str = "cpu"):
+        self.network = MTCNN(keep_all=True, device=device, post_process=False)
+
+    def detect(self, images: list[Image.Image]) -> list[list[Detection]]:
+        """Faces of each image, largest first. Images of equal size are searched in batches."""
+        found = self._search(images, LONGEST[0], 5)
+        again = [i for i, faces in enumerate(found) if not faces and min(images[i].size) > 200]
+        for i, faces in zip(again, self._search([images[i] for i in again], LONGEST[1], 1000)):
+            found[i] = faces
+        return found
+
+    def _search(self, images: list[Image.Image], longest: int, share: int) -> list[list[Detection]]:
+        """One search, with pictures' longer sides brought down to `longest` px, for faces of at least one
+        `share`-th of the shorter side."""
+        found: list[list[Detection]] = [[] for _ in images]
+        scales = [max(1.0, max(im.size) / longest) for im in images]
+        pictures = [
+            skin_toned(
+                im.convert("RGB")
+                if s == 1
+                else im.convert("RGB").resize(
+                    (max(1, round(im.width / s)), max(1, round(im.height / s))),
+                    Image.Resampling.BILINEAR,
+                    reducing_gap=2.0,
+                )
+            )
+            for im, s in zip(images, scales)
+        ]
+        sizes: dict[tuple[int, int], list[int]] = {}
+        for i, picture in enumerate(pictures):
+            sizes.setdefault(picture.size, []).append(i)
+        for (width, height), members in sizes.items():
+            self.network.min_face_size = max(SMALLEST, min(width, height) // share)
+            step = max(1, AT_ONCE // (width * height))
+            for k in range(0, len(members), step):
+                part = members[k : k + step]
+                with (
+                    torch.no_grad(),
+                    torch.autocast(torch.device(self.network.device).type, enabled=False),
+                ):  # MTCNN goes through numpy, which knows no bfloat16
+                    boxes, scores, points = self.network.detect([pictures[i] for i in part], landmarks=True)
+                for i, b, s, p in zip(part, boxes, scores, points):
+                    if b is not None:
+                        faces = [
+                            Detection(
+                                tuple(float(v) * scales[i] for v in box),
+                                mark.astype(np.float32) * scales[i],
+                                float(score),
+                            )
+                            for box, score, mark in zip(b, s, p)
+                            if score > CONFIDENT
+                        ]
+                        found[i] = sorted(faces, key=lambda f: -f.area)
+        return found

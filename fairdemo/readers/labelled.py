@@ -1,0 +1,135 @@
+"""Labelled photographs: a folder with a CSV, or FairFace from the Hub. What classifiers are trained and
+judged on."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image, ImageOps
+
+from fairdemo.models import hub
+from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
+
+MAX_PIXELS = 100_000_000
+FAIRFACE = "HuggingFaceM4/FairFace"
+# FairFace's classes (Karkkainen and Joo 2021) as ours: seven races to six, nine age groups to six.
+_RACES = {
+    "East Asian": "Asian",
+    "Southeast Asian": "Asian",
+    "Latino_Hispanic": "Latinx",
+    "Latino Hispanic": "Latinx",
+}
+_AGES = {"0-2": "0-19", "3-9": "0-19", "10-19": "0-19", "60-69": "60+", "more than 70": "60+", "70+": "60+"}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """`table` has a row a picture: race, gender, age. `images` yields them in its order, upright and in
+    RGB; None where one can't be opened."""
+
+    name: str
+    table: pd.DataFrame
+    pictures: object  # paths or a dataset's column of images
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def images(self) -> Iterator[Image.Image | None]:
+        for picture in self.pictures:
+            try:
+                yield upright(picture if isinstance(picture, Image.Image) else open_image(picture))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                yield None
+
+    def batches(self, size: int) -> Iterator[list[Image.Image | None]]:
+        """The same, `size` at a time."""
+        images = self.images()
+        while batch := list(itertools.islice(images, size)):
+            yield batch
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image file of at most `MAX_PIXELS`, not decoded yet; ValueError if it is larger."""
+    image = Image.open(path)
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(
+            f"{path.name!r} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed"
+        )
+    return image
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image as it is meant to be seen, in RGB: its orientation flag followed, transparency on grey, any
+    colour mode (CMYK, palette, grey)."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (128, 128, 128, 255)), image).convert(
+            "RGB"
+        )
+    return image.convert("RGB")
+
+
+def labels(race: str, gender: str, age: str) -> dict[str, str]:
+    """FairFace's labels or ours as ours; ValueError that names one which is neither."""
+    row = {"race": _RACES.get(race, race), "gender": gender.capitalize(), "age": _AGES.get(age, age)}
+    for attribute, label in row.items():
+        if label not in CLASSES[attribute]:
+            raise ValueError(
+                f"{attribute} {label!r} is unknown; allowed are {', '.join(CLASSES[attribute])}, and"
+                " FairFace's own"
+            )
+    return row
+
+
+def read_labelled(source: str, limit: int | None = None, split: str = "train") -> Labelled:
+    """A folder with `labels.csv` (columns image, race, gender, age; images in it or in `images/`), or a
+    dataset of the Hub with FairFace's columns. `limit` pictures, evenly spread. ValueError says what is
+    wrong with it."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return _from_hub(source, limit, split)
+    path = folder / "labels.csv"
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{source!r} holds no readable labels.csv: {str(error).splitlines()[0]}") from None
+    missing = {"image", *ATTRIBUTES} - set(table.columns)
+    if missing:
+        raise ValueError(
+            f"{path} lacks the columns {', '.join(sorted(missing))}; expected image, race, gender, age"
+        )
+    table = table.iloc[_spread(len(table), limit)].reset_index(drop=True)
+    paths = []
+    for name in table.image.astype(str):
+        inside = [base / name for base in (folder, folder / "images")]
+        if any(not p.resolve().is_relative_to(folder.resolve()) for p in inside):
+            raise ValueError(f"{path} names {name!r}, which lies outside of its folder")
+        paths.append(next((p for p in inside if p.is_file()), inside[-1]))
+    return Labelled(
+        folder.name,
+        pd.DataFrame([labels(str(r.race), str(r.gender), str(r.age)) for r in table.itertuples()]),
+        paths,
+    )
+
+
+def _from_hub(source: str, limit: int | None, split: str) -> Labelled:
+    from datasets import load_dataset  # heavy, and only needed here
+
+    try:
+        data = load_dataset(source, "1.25" if source == FAIRFACE else None, split=split)
+        data = data.select(_spread(len(data), limit))
+        columns = [
+            [data.features[a].int2str(v) if hasattr(data.features[a], "int2str") else str(v) for v in data[a]]
+            for a in ATTRIBUTES
+        ]
+    except Exception as error:  # datasets, the Hub and the network each raise their own kinds
+        raise ValueError(hub.explain(error, f"labelled pictures {source!r}")) from error
+    return Labelled(source, pd.DataFrame([labels(*row) for row in zip(*columns)]), data["image"])
+
+
+def _spread(n: int, limit: int | None) -> list[int]:
+    count = n if limit is None else min(n, limit)
+    return [i * n // count for i in range(count)]

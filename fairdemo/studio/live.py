@@ -1,0 +1,177 @@
+"""Live: images drawn by a model on this machine, through routed adapters, and read by its classifiers."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from fairdemo import places
+from fairdemo.measures import Confusion
+from fairdemo.models import catalog, pipelines, profiles, routing
+from fairdemo.models.generating import PairedGenerator, Sample, Setting, cut_words
+from fairdemo.models.gpu import SILENT, Watch, on_gpu
+from fairdemo.pairs import Drawn
+from fairdemo.readers import classify
+from fairdemo.readers.read import FaceReader
+from fairdemo.readers.subject import ClipSubjects, SubjectReader
+from fairdemo.request import Request
+from fairdemo.stats import mix, response
+from fairdemo.stats.mix import Source
+
+MAX_KEPT, MAX_KEPT_PIXELS = 1500, 250_000_000  # drawn images kept to be shown again, 3 bytes a pixel
+LIVES: WeakValueDictionary[tuple[str, int], "Live"] = WeakValueDictionary()  # by profile and id
+
+
+def seconds(key: tuple[str, int], setting: Setting, wanted: Sequence[Sample], watch: Watch) -> float:
+    """For how long a shared GPU is asked: a large one takes about 0.04 s for a step of one image of 1024 px,
+    twice that with guidance."""
+    calls = len(wanted) * setting.steps * (1 + (setting.guidance > 1))
+    return min(120.0, 10 + 0.04 * calls * (LIVES[key].profile.size / 1024) ** 2)
+
+
+@on_gpu(seconds)
+def draw_and_read(
+    key: tuple[str, int], setting: Setting, wanted: Sequence[Sample], watch: Watch
+) -> list[Drawn]:
+    """Images and what is read in them. It gets a model by its key, since one can't travel to the process
+    that has the GPU."""
+    live = LIVES.get(key) or Live(key[0])
+    images = live.generator.draw(setting, wanted, watch)
+    return [
+        Drawn(image, faces, *subject)
+        for image, faces, subject in zip(images, live.reader.read(images), live.subjects.read(images))
+    ]
+
+
+class Live:
+    """A profile's model, adapters, classifiers and response, loaded once on first use."""
+
+    prompts: Sequence[str] = ()  # it draws any
+    most = None  # and as many as a request may ask for
+
+    def __init__(self, profile: str, device: str | None = None):
+        self.profile = profiles.profile(profile)
+        self.device = device or pipelines.default_device()
+        self.adapters = catalog.of_profile(self.profile)
+        self.key = (profile, id(self))
+        LIVES[self.key] = self
+        self.kept = Kept(min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.size**2))
+        self._loading = threading.Lock()
+
+    @cached_property
+    def generator(self) -> PairedGenerator:
+        """What draws."""
+        pipeline = pipelines.load_pipeline(self.profile, self.device)
+        router = routing.attach(pipeline, self.adapters)
+        pipelines.place(pipeline, self.device)
+        return PairedGenerator(pipeline, router.to(self.device), self.profile, self.device)
+
+    @cached_property
+    def reader(self) -> FaceReader:
+        """What reads faces."""
+        return FaceReader(self.profile.source("classifier"), self.device)
+
+    @cached_property
+    def subjects(self) -> SubjectReader | ClipSubjects:
+        """What reads professions."""
+        folder = self._classifier["folder"]
+        if (folder / "subject.safetensors").is_file():
+            return SubjectReader(folder / "subject.safetensors", self.device)
+        tower = {key: self._classifier[key] for key in ("model", "pretrained") if key in self._classifier}
+        return ClipSubjects(self.device, **tower)
+
+    @cached_property
+    def _classifier(self) -> dict[str, Any]:
+        return classify.describe(self.profile.source("classifier"))
+
+    @property
+    def response_file(self) -> Path:
+        """Where `calibrate` writes what this profile's sources are classified as."""
+        return places.home() / "responses" / f"{self.profile.name}.json"
+
+    @cached_property
+    def counts(self) -> response.Counts | None:
+        """The measured response, one's own before the shipped one; None if it was never measured."""
+        shipped = catalog.CATALOG.parent / f"response.{self.profile.name}.json"
+        found = next((path for path in (self.response_file, shipped) if path.is_file()), None)
+        return response.load(found) if found else None
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """What the mix is made of: the baseline, each adapter, and combinations for different attributes."""
+        return mix.sources((a.name, a.cell) for a in self.adapters if not a.method)
+
+    @cached_property
+    def methods(self) -> dict[str, list[Source]]:
+        """What draws under each method beside the mix."""
+        names = dict.fromkeys(a.method for a in self.adapters if a.method)
+        return {m: [Source((a.name,), a.cell) for a in self.adapters if a.method == m] for m in names}
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """How the classifier reads faces of known class; empty if it was never measured."""
+        path = self._classifier["folder"] / "confusion.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    @property
+    def loaded(self) -> bool:
+        """Whether drawing starts at once."""
+        return "subjects" in self.__dict__
+
+    def load(self) -> None:
+        """Loads what isn't loaded yet; callers on other threads wait instead of loading twice."""
+        with self._loading:
+            _ = self.generator, self.reader, self.subjects
+
+    def fitted(self, request: Request) -> Request:
+        """The request with the profile's own steps and guidance where it leaves them open."""
+        steps = self.profile.steps if request.steps is None else request.steps
+        guidance = self.profile.guidance if request.guidance is None else request.guidance
+        return request.but(profile=self.profile.name, steps=steps, guidance=guidance)
+
+    def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
+        """What of the prompt the text encoders don't see."""
+        self.load()
+        texts = [self.generator.router.before(s.adapters) + (s.words or prompt) for s in sources]
+        cut = cut_words(self.generator.pipeline, max(texts, key=len, default="") + self.profile.suffix)
+        return [f"The prompt is longer than 77 tokens; this was cut: “{cut}”."] if cut else []
+
+    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
+        """Images and what is read in them, drawn in one batch but for those that were kept."""
+        found = self.kept.of(setting, wanted)
+        missing = [w for w in wanted if w not in found]
+        if missing:
+            found |= dict(zip(missing, self.fresh(setting, missing, watch)))
+        self.kept.keep(setting, {w: found[w] for w in wanted})
+        return [found[w] for w in wanted]
+
+    def fresh(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
+        """Images and what is read in them, drawn now."""
+        return draw_and_read(self.key, setting, wanted, watch)
+
+
+class Kept:
+    """Drawn images that may be shown again, at most `most`; the oldest go first."""
+
+    def __init__(self, most: int):
+        self.most = most
+        self.images: OrderedDict[tuple[Setting, Sample], Drawn] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def of(self, setting: Setting, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
+        """Those of the wanted ones that are kept."""
+        with self.lock:
+            return {w: self.images[setting, w] for w in wanted if (setting, w) in self.images}
+
+    def keep(self, setting: Setting, drawn: dict[Sample, Drawn]) -> None:
+        """Keeps images, as the newest."""
+        with self.lock:
+            for sample, image in drawn.items():
+                self.images[setting, sample] = image
+                self.images.move_to_end((setting, sample))
+            while len(self.images) > self.most:
+                self.images.popitem(last=False)

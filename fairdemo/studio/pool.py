@@ -1,0 +1,226 @@
+"""Pools: images that were drawn before, from a pack, to choose from on any laptop.
+
+A pack is a folder that `datasets` opens and the Hub can host: `data/metadata.parquet` with a row an image,
+`data/images/` with WebP files, `pack.json` with settings and licenses, and a card (`packs.py` makes them).
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fairdemo.measures import Confusion
+from fairdemo.models import hub
+from fairdemo.models.generating import Sample, Setting
+from fairdemo.models.gpu import SILENT, Watch
+from fairdemo.models.profiles import Profile
+from fairdemo.pairs import MAX_PIXELS, Drawn, Face
+from fairdemo.request import Request
+from fairdemo.stats import response
+from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
+from fairdemo.stats.mix import Source
+
+FORMAT = 1
+COLUMNS = ("file_name", "prompt", "source", "seed", "subject", "look", "faces", "sha256")
+
+
+def is_pack(name: str) -> bool:
+    """Whether a profile's name means a pack: a folder with a pack.json, or a Hub dataset (owner/name, with
+    an optional @revision)."""
+    if (Path(name) / "pack.json").is_file():
+        return True
+    repository = bool(re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name))
+    return repository and not name.endswith(".toml") and not hub.is_local(name)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """An opened pack. It is an artist that chooses instead of drawing."""
+
+    folder: Path
+    about: dict[str, Any]  # pack.json
+    table: pd.DataFrame  # a row an image
+
+    loaded = True  # there is no model
+
+    @property
+    def methods(self) -> dict[str, list[Source]]:
+        """None beside the mix."""
+        return {}
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        """The prompts that it has images for."""
+        return self.about["prompts"]
+
+    @property
+    def most(self) -> int:
+        """Noises for each prompt and source, so the most pairs that can be shown."""
+        return self.about["seeds"]
+
+    @cached_property
+    def profile(self) -> Profile:
+        """What the app needs to know: name, size and settings of the images."""
+        same = ("name", "family", "model", "classifier", "adapters", "size", "steps", "guidance", "revision")
+        return Profile(
+            **{key: self.about[key] for key in same},
+            first=4,
+            batch=12,
+            title=f"{self.about['title']}: a pack, nothing is drawn",
+            file=self.folder / "pack.json",
+        )
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """What its images were drawn with."""
+        return [Source(tuple(s["adapters"]), tuple(s["cell"])) for s in self.about["sources"]]
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, str, int], int]:
+        """The place in the table by prompt, source and seed."""
+        return {key: i for i, key in enumerate(zip(self.table.prompt, self.table.source, self.table.seed))}
+
+    @cached_property
+    def counts(self) -> response.Counts:
+        """What each source's images were classified as: of a pool it is known for sure."""
+        counted = response.Counts(self.about["made"])
+        for (prompt, source), rows in self.table.groupby(["prompt", "source"], sort=False):
+            counted.add(prompt, source, [_faces(f)[0].cell if len(f) else None for f in rows.faces])
+        return counted
+
+    @property
+    def confusion(self) -> Confusion:
+        """How the classifier reads faces of known class."""
+        return self.about["confusion"]
+
+    def load(self) -> None:
+        """Nothing is left to load."""
+
+    def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
+        """Nothing: what was drawn was drawn."""
+        return []
+
+    def fitted(self, request: Request) -> Request:
+        """The request with the pack's own spelling and settings; ValueError if the pack has no such
+        images."""
+        about, asked = self.about, request.prompt.text
+        pack = f"pack {about['name']!r}"
+        same = next((p for p in self.prompts if p.casefold() == " ".join(asked.split()).casefold()), None)
+        if same is None:
+            shown = ", ".join(f"“{p}”" for p in self.prompts[:6])
+            others = " and others" if len(self.prompts) > 6 else ""
+            raise ValueError(
+                f"{pack} holds images for {len(self.prompts)} prompts: {shown}{others}. “{asked[:60]}” isn't"
+                " one of them"
+            )
+        if request.n > self.most:
+            raise ValueError(
+                f"{pack} holds {self.most} images for a prompt and adapter; at most {self.most} pairs are"
+                f" possible, not {request.n}"
+            )
+        if request.steps not in (None, about["steps"]) or request.guidance not in (None, about["guidance"]):
+            raise ValueError(
+                f"{pack} was drawn with {about['steps']} steps and guidance {about['guidance']}; other"
+                " settings need the model itself"
+            )
+        settings = {"steps": about["steps"], "guidance": about["guidance"], "profile": about["name"]}
+        return Request.model_validate({**request.as_json(), **settings, "prompt": same})
+
+    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
+        """Images and faces from the pool; which of a prompt's images a slot gets follows from the seed,
+        twins share theirs."""
+        order = np.random.default_rng(setting.seed).permutation(self.most)
+        places = [(setting.prompt, sample.source.label, int(order[sample.slot])) for sample in wanted]
+        return [self.image(self.rows[place]) for place in places]
+
+    def image(self, row: int) -> Drawn:
+        """The image of a row of the table; ValueError if it can't be opened."""
+        stored = self.table.iloc[row]
+        path = inside(self.folder, stored.file_name)
+        try:
+            with Image.open(path, formats=["WEBP"]) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    size = f"{image.width} x {image.height} pixels"
+                    raise ValueError(f"it has {size}; at most {MAX_PIXELS:,} are allowed")
+                look = np.asarray(stored.look, np.float32)
+                return Drawn(image.convert("RGB"), _faces(stored.faces), stored.subject, look)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"pack {self.about['name']!r}: image {stored.file_name} can't be opened ({error}); check it"
+                f" with: python -m fairdemo pack check {self.folder}"
+            ) from None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of an image; ValueError if its name leads out of the pack's images."""
+    path = (folder / "data" / name).resolve()
+    if not path.is_relative_to((folder / "data" / "images").resolve()):
+        raise ValueError(
+            f"pack in {str(folder)!r} names the file {name[:80]!r}, which lies outside of its images"
+        )
+    return path
+
+
+def _faces(stored: Any) -> list[Face]:
+    """Faces from a table's cell; every label is one of ours by place."""
+    faces = []
+    for f in stored:
+        probability = {a: {c: float(p) for c, p in zip(CLASSES[a], f[a])} for a in ATTRIBUTES}
+        labels = (max(ps, key=ps.__getitem__) for ps in probability.values())
+        left, top, right, bottom = map(float, f["box"])
+        embedding = np.asarray(f["embedding"], np.float32)
+        faces.append(Face((left, top, right, bottom), *labels, probability, float(f["detection"]), embedding))
+    return faces
+
+
+def open_pack(name: str) -> Pool:
+    """A pack from a folder or from the Hub; ValueError if it is damaged, incomplete, or names files outside
+    of it."""
+    folder = Path(name) if (Path(name) / "pack.json").is_file() else _fetched(name)
+    try:
+        about = json.loads((folder / "pack.json").read_text())
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']!r}, expected {FORMAT}")
+        table = pd.read_parquet(folder / "data" / "metadata.parquet")
+        if set(COLUMNS) - set(table.columns):
+            raise ValueError(f"it lacks the columns {', '.join(sorted(set(COLUMNS) - set(table.columns)))}")
+        pool = Pool(folder, about, table)
+        if not pool.profile.name or any(len(s.cell) > 3 for s in pool.sources):
+            raise ValueError("its name or sources are strange")
+    except Exception as error:  # json, pandas and pyarrow each raise their own kinds
+        told = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"pack in {str(folder)!r} is damaged: {type(error).__name__}: {told}") from None
+    for file in table.file_name:
+        inside(folder, file)
+    missing = [key for key in expected(pool) if key not in pool.rows]
+    if missing:
+        prompt, source, seed = missing[0]
+        raise ValueError(
+            f"pack in {str(folder)!r} misses {len(missing):,} of {len(expected(pool)):,} images, first"
+            f" “{prompt}”, {source}, number {seed}. Fetch it again; or if it was made here, run the same pack"
+            " make again: it goes on where it stopped"
+        )
+    return pool
+
+
+def _fetched(name: str) -> Path:
+    """The folder of a pack on the Hub; ValueError says why it can't be had."""
+    from huggingface_hub import snapshot_download
+
+    repo, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repo, repo_type="dataset", revision=revision or None))
+    except Exception as error:  # the Hub's client, the network and the disk each raise their own kinds
+        raise ValueError(hub.explain(error, f"pack {name!r}")) from error
+
+
+def expected(pool: Pool) -> list[tuple[str, str, int]]:
+    """All images of a pack by prompt, source and seed."""
+    return [(p, s.label, k) for p in pool.prompts for s in pool.sources for k in range(pool.most)]

@@ -1,0 +1,246 @@
+"""The studio: a request in, a growing comparison out. It plans, runs and steers; an artist draws."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fairdemo.comparison import Comparison, PlannedMix
+from fairdemo.measures import Confusion
+from fairdemo.models.generating import Sample, Setting, next_batch
+from fairdemo.models.gpu import SILENT, Watch
+from fairdemo.models.profiles import Profile
+from fairdemo.pairs import Drawn, Pair
+from fairdemo.request import MIX, Request
+from fairdemo.stats import mix, response, targets
+from fairdemo.stats.attributes import CELLS
+from fairdemo.stats.mix import Source
+from fairdemo.stats.prompts import Prompt
+from fairdemo.studio.live import Live
+from fairdemo.studio.pool import Pool, is_pack, open_pack
+
+
+class Artist(Protocol):
+    """Who draws samples: `Live` by a model, `Pool` from images that were drawn before."""
+
+    profile: Profile
+    prompts: Sequence[str]  # the only ones it can draw; empty: any
+    most: int | None  # pairs, at most; None: any number
+
+    @property
+    def sources(self) -> list[Source]:
+        """What the mix is made of, the baseline first."""
+        ...
+
+    @property
+    def methods(self) -> dict[str, list[Source]]:
+        """What draws under each method beside the mix."""
+        ...
+
+    @property
+    def counts(self) -> response.Counts | None:
+        """How the sources' images are classified; None if that was never measured."""
+        ...
+
+    @property
+    def confusion(self) -> Confusion:
+        """How the classifier reads faces of known class."""
+        ...
+
+    @property
+    def loaded(self) -> bool:
+        """Whether drawing starts at once."""
+        ...
+
+    def load(self) -> None:
+        """Loads what drawing needs."""
+        ...
+
+    def fitted(self, request: Request) -> Request:
+        """The request as this artist can draw it; ValueError if it can't."""
+        ...
+
+    def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
+        """What a visitor should know of how a prompt is drawn."""
+        ...
+
+    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
+        """Draws samples and reads what is in them."""
+        ...
+
+
+def artist_of(profile: str, device: str | None = None) -> Live | Pool:
+    """Who draws for a profile's name, a TOML file or a pack; ValueError if there is none."""
+    return Pool(open_pack(profile)) if is_pack(profile) else Live(profile, device)
+
+
+@dataclass
+class Plan:
+    """A comparison still to be drawn."""
+
+    comparison: Comparison
+    mix: mix.Mix  # behind the slots
+    slots: list[Source]
+    steering: bool  # whether slots may change while the comparison grows
+
+    @property
+    def request(self) -> Request:
+        """What was asked for, as the artist draws it."""
+        return self.comparison.request
+
+    @property
+    def left(self) -> list[int]:
+        """The slots that have no pair yet, in order."""
+        done = {p.slot for p in self.comparison.pairs}
+        return [i for i in range(len(self.slots)) if i not in done]
+
+
+class Studio:
+    """Plans walls, lets them be drawn, and steers what is left by what was classified so far."""
+
+    def __init__(self, artist: Artist):
+        self.artist = artist
+
+    @property
+    def methods(self) -> list[str]:
+        """How a wall can be debiased."""
+        return [MIX, *self.artist.methods]
+
+    @property
+    def all_sources(self) -> list[Source]:
+        """All that a slot can be drawn with, in the order that links count in."""
+        return [*self.artist.sources, *(s for sources in self.artist.methods.values() for s in sources)]
+
+    def task(self, prompt: Prompt, target: targets.Target, dependence: str) -> mix.Task:
+        """What a mix is solved for: the sources that leave alone what the prompt names, their response, and
+        the target completed from the baseline.
+
+        Of a profile that was never measured only adapters for all that is wished are believed; nobody knows
+        what its baseline draws."""
+        counts, every = self.artist.counts, self.artist.sources
+        wished = {a: shares for a, shares in target.items() if a not in prompt.named}
+        choice = [every[i] for i in mix.allowed(every, prompt.named)]
+        if counts is None and wished:
+            choice = [s for s in choice if all(s.named(a) for a in wished)] or choice
+        reference = response.baseline(counts, prompt)
+        wanted = targets.joint(wished, reference.reshape(mix.SHAPE), dependence)
+        return mix.Task(choice, response.table(counts, choice, reference), wanted.ravel(), tuple(wished))
+
+    def plan(self, request: Request, before: list[Source] | None = None) -> Plan:
+        """Solves the mix and fills the slots; ValueError if the artist can't draw what is asked.
+
+        `before` are the slots of an earlier plan for the same wall: as few as possible of them change."""
+        if request.method not in self.methods:
+            raise ValueError(f"method is {request.method!r}; allowed are {', '.join(self.methods)}")
+        request = self.artist.fitted(request)
+        task = self.task(request.prompt, request.target, request.dependence)
+        solved, slots = self._allotted(request, task, before)
+        wanted = targets.marginals(task.wanted.reshape(mix.SHAPE))
+        shares = zip(solved.task.choice, solved.weights)
+        foreseen = PlannedMix(
+            {s.label: round(float(w), 4) for s, w in shares if w > 5e-5},
+            rounded(mix.expected_target(solved)) if request.method == MIX else {},
+            rounded(solved.short()),
+        )
+        comparison = Comparison(
+            request,
+            {a: wanted[a] for a in task.wished},
+            foreseen,
+            self.artist.confusion,
+            self._told(request, solved),
+        )
+        return Plan(comparison, solved, slots, request.steers and bool(task.wished))
+
+    def _allotted(
+        self, request: Request, task: mix.Task, before: list[Source] | None
+    ) -> tuple[mix.Mix, list[Source]]:
+        """The mix and the slots of a request."""
+        if request.method != MIX:
+            sources, counts = self.artist.methods[request.method], self.artist.counts
+            own = [sources[i] for i in mix.allowed(sources, request.prompt.named)] or sources
+            rows = response.table(counts, own, response.baseline(counts, request.prompt))
+            solved = mix.only(task, own, rows)
+            return solved, mix.allot(solved, request.n, seed=request.seed)
+        if before is not None and len(before) == request.n and request.rounding == mix.ROUNDINGS[0]:
+            return mix.remix(task, request.n, before)
+        solved = mix.solve(task)
+        return solved, mix.allot(solved, request.n, request.rounding, request.seed)
+
+    def _told(self, request: Request, solved: mix.Mix) -> list[str]:
+        """What a visitor should know of the planned mix."""
+        notices = [
+            f"The prompt itself names {attribute} ({word}); the mix leaves it alone."
+            for attribute, word in request.prompt.named.items()
+            if attribute in request.target
+        ]
+        if request.target and self.artist.counts is None:
+            notices.append(
+                f"The adapters of profile {request.profile!r} were never measured and are taken at their"
+                " word; to measure them: python -m fairdemo calibrate."
+            )
+        for attribute, gaps in solved.short(0.02).items():
+            far = ", ".join(f"{c} {gap:+.0%}" for c, gap in gaps.items())
+            notices.append(f"Not fully reachable for {attribute}: {far} against the wish.")
+        return notices
+
+    def moved(self, before: Plan, target: targets.Target) -> Plan:
+        """The plan for another target on a wall that was drawn: pairs whose slots stay are kept, and the
+        slots that change make up for what the kept ones show."""
+        plan = self.plan(before.request.but(target=target), before.slots)
+        kept = [p for p in before.comparison.pairs if plan.slots[p.slot] == before.slots[p.slot]]
+        plan.comparison.pairs = kept
+        self._steer(plan)
+        return plan
+
+    def run(self, plan: Plan, watch: Watch = SILENT) -> Iterator[Comparison]:
+        """Fills the plan's comparison, yielding it after each batch. Raises `generating.Cancelled` when the
+        watch is cancelled."""
+        self.artist.load()
+        comparison, asked = plan.comparison, plan.request
+        comparison.notices += self.artist.notices(asked.prompt.text, plan.slots)
+        setting = Setting(asked.prompt.text, asked.seed, asked.steps or 0, asked.guidance or 0)
+        todo, done = plan.left, 0
+        while todo:
+            part = next_batch(self.artist.profile, todo, not comparison.pairs, plan.steering)
+            todo = todo[len(part) :]
+            ahead = len(todo) + sum(not plan.slots[i].is_baseline for i in todo)
+            wanted = list(dict.fromkeys([*map(Sample, part), *(Sample(i, plan.slots[i]) for i in part)]))
+            drawn = self.artist.draw(
+                setting, wanted, watch.part(done, len(wanted), done + len(wanted) + ahead)
+            )
+            done += len(wanted)
+            by_sample = dict(zip(wanted, drawn))
+            for i in part:
+                source = plan.slots[i]
+                twins = by_sample[Sample(i)], by_sample[Sample(i, source)]
+                comparison.pairs.append(Pair(i, source.label, *twins))
+            comparison.pairs.sort(key=lambda pair: pair.slot)
+            self._steer(plan)
+            yield comparison
+
+    def _steer(self, plan: Plan) -> None:
+        """Lets what was classified so far choose the slots that are left."""
+        left = plan.left
+        if plan.steering and plan.comparison.pairs and left:
+            counted = seen(plan.comparison, "debiased")
+            steered = mix.steer(self._updated(plan), counted, [plan.slots[i] for i in left])
+            for i, source in zip(left, steered):
+                plan.slots[i] = source
+
+    def _updated(self, plan: Plan) -> mix.Task:
+        """The plan's task with the baseline's row brought up to date by the baseline faces drawn so far."""
+        task = plan.mix.task
+        row = response.baseline(self.artist.counts, plan.request.prompt, seen(plan.comparison, "baseline"))
+        rows = np.array([row if s.is_baseline else old for s, old in zip(task.choice, task.response)])
+        return mix.Task(task.choice, rows, task.wanted, task.wished)
+
+
+def seen(comparison: Comparison, side: str) -> np.ndarray:
+    """How many of a side's faces were classified into each cell (36,)."""
+    return np.bincount([f.cell for f in comparison.faces(side)], minlength=len(CELLS))
+
+
+def rounded(shares: targets.Target) -> targets.Target:
+    """Shares for showing, to four places."""
+    return {a: {c: round(v, 4) for c, v in s.items()} for a, s in shares.items()}
