@@ -1,14 +1,38 @@
 """Shared parts: the shipped model, loaded once."""
 
+from typing import Any
+
 import pytest
 
-from fairdemo.studio import packs as packs
+from fairdemo.request import Request
+from fairdemo.studio import packs
+from fairdemo.studio.live import Live
+from fairdemo.studio.pool import open_pack
 from fairdemo.studio.studio import Studio
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory):
+    """What the program writes goes to a folder of the tests' own."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("FAIRDEMO_HOME", str(tmp_path_factory.mktemp("home")))
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope="session")
-def studio() -> Studio:
-    return Studio("embedded", "cpu")
+def live() -> Live:
+    return Live("embedded", "cpu")
+
+
+@pytest.fixture(scope="session")
+def studio(live) -> Studio:
+    return Studio(live)
+
+
+def asked(prompt: str, target: Any, n: int, seed: int, **more: Any) -> Request:
+    """A request, in the words that tests use most."""
+    return Request.checked(prompt=prompt, target=target, n=n, seed=seed, **more)
 
 
 PROMPTS = ["a photo of a doctor", "a photo of a nurse"]
@@ -16,27 +40,28 @@ SEEDS = 4
 
 
 @pytest.fixture(scope="session")
-def folder(studio, tmp_path_factory):
+def folder(live, tmp_path_factory):
     """A small pack of the embedded model; its making is interrupted once."""
     path = tmp_path_factory.mktemp("packs") / "two-prompts"
-    fresh, calls = studio.fresh, []
+    order = packs.order("two-prompts", PROMPTS, SEEDS)
+    fresh, calls = live.fresh, []
 
-    def breaks(prompt, *args):
-        calls.append(prompt)
+    def breaks(setting, *args):
+        calls.append(setting.prompt)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return fresh(prompt, *args)
+        return fresh(setting, *args)
 
-    studio.fresh = breaks
+    live.fresh = breaks
     try:
         with pytest.raises(KeyboardInterrupt):
-            packs.make(studio, path, PROMPTS, SEEDS, "two-prompts")
+            packs.make(live, path, order)
         with pytest.raises(ValueError, match="damaged|misses"):
-            packs.open_pack(str(path))
+            open_pack(str(path))
         shares = []
-        packs.make(studio, path, PROMPTS, SEEDS, "two-prompts", lambda done, of: shares.append(done / of))
+        packs.make(live, path, order, lambda done, of: shares.append(done / of))
     finally:
-        del studio.fresh
+        del live.fresh
     assert calls.count(PROMPTS[0]) == 3, "the first prompt was complete and isn't drawn again"
     assert shares[-1] == 1 and shares == sorted(shares)
     return path

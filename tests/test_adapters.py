@@ -103,10 +103,10 @@ def test_unknown_and_foreign_adapters_are_named():
         Router(small_unet(), {"x": {layer: (torch.zeros(4, 7), torch.zeros(32, 4))}})
 
 
-def test_damaged_files_are_named(studio, tmp_path):
-    pipe = studio.generator.pipeline
+def test_damaged_files_are_named(live, tmp_path):
+    pipe = live.generator.pipeline
     with pytest.raises(ValueError, match="gone.safetensors is missing"):
-        routing.attach(pipe, [replace(studio.adapters[0], file="gone.safetensors", home=tmp_path)])
+        routing.attach(pipe, [replace(live.adapters[0], file="gone.safetensors", home=tmp_path)])
     (tmp_path / "cut.safetensors").write_bytes(b"12345678 this is no safetensors file")
     with pytest.raises(ValueError, match="cut.safetensors is damaged"):
         routing.read_factors(pipe, tmp_path / "cut.safetensors")
@@ -123,18 +123,18 @@ def test_damaged_files_are_named(studio, tmp_path):
         catalog.catalog("embedded", tmp_path / "catalog.toml")
 
 
-def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(studio):
+def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(live):
     """`load_lora_weights` and `set_adapters` with the catalog's weights before an image give what routing
     gives, in float32."""
-    plain_pipe = pipelines.load_pipeline(studio.profile, "cpu")
-    weights = {a.name.replace(" ", "_"): a.weight for a in studio.adapters}
-    for a in (a for a in studio.adapters if a.name in ("Black Female", "old")):
+    plain_pipe = pipelines.load_pipeline(live.profile, "cpu")
+    weights = {a.name.replace(" ", "_"): a.weight for a in live.adapters}
+    for a in (a for a in live.adapters if a.name in ("Black Female", "old")):
         plain_pipe.load_lora_weights(
             catalog.CATALOG.parent / a.file.split("/")[0],
             weight_name=a.file.split("/")[1],
             adapter_name=a.name.replace(" ", "_"),
         )
-    pipe, router = studio.generator.pipeline, studio.generator.router
+    pipe, router = live.generator.pipeline, live.generator.router
     x, e = torch.randn(2, 16, 16, 16), torch.randn(2, 77, 128)
     extra = {"text_embeds": torch.randn(2, 64), "time_ids": torch.zeros(2, 6)}
     with torch.no_grad(), router.routed([("Black Female",), ("Black Female", "old")]):

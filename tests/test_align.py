@@ -186,13 +186,13 @@ def test_strange_targets_are_refused(target, message):
         joint_of(target)
 
 
-def test_crops_with_a_gradient_are_the_classifiers_crops(studio):
-    images = studio.generator.draw("a photo of a nurse", 3, [(i, ()) for i in range(6)], 12, 2.0)
-    faces = studio.reader.read(images)
+def test_crops_with_a_gradient_are_the_classifiers_crops(live):
+    images = live.generator.draw("a photo of a nurse", 3, [(i, ()) for i in range(6)], 12, 2.0)
+    faces = live.reader.read(images)
     x = torch.stack(
         [torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 127.5 - 1 for im in images]
     ).requires_grad_()
-    z = align.SoftReader(studio.reader).embed(x, [f[0].box for f in faces])
+    z = align.SoftReader(live.reader).embed(x, [f[0].box for f in faces])
     assert min(float(a @ torch.from_numpy(f[0].embedding)) for a, f in zip(z.detach(), faces)) > 0.97
     z.sum().backward()
     assert x.grad.abs().sum() > 0
@@ -233,12 +233,12 @@ def test_the_run_files_can_be_read_and_go_on_from_each_other():
             ), "what is measured was never trained on"
 
 
-def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeypatch):
+def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, live, tmp_path, monkeypatch):
     """Every image goes through it, none is steered, and what the mix rests on stays as it was."""
     from fairdemo.experiments.calibrate import weights
     from fairdemo.studio.studio import Studio
 
-    factors = small_models.lora(studio.generator.pipeline.unet, r"attn1\.to_q$", 3)
+    factors = small_models.lora(live.generator.pipeline.unet, r"attn1\.to_q$", 3)
     save_lora(tmp_path / "even.safetensors", {"unet": factors})
     (tmp_path / "mine.toml").write_text(
         '[[adapter]]\nname = "even"\nbase = "embedded"\nfile = "even.safetensors"\ncell = []\nweight ='
@@ -247,7 +247,7 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeyp
     monkeypatch.setenv("FAIRDEMO_CATALOG", str(tmp_path / "mine.toml"))
     other = Studio("embedded", "cpu")
     assert (
-        other.methods[-1] == "even" and other.sources == studio.sources and weights(other) == weights(studio)
+        other.methods[-1] == "even" and other.sources == live.sources and weights(other) == weights(studio)
     )
     plan = other.plan("a photo of a doctor", {"gender": {"Female": 0.5, "Male": 0.5}}, 6, 0, "even", steps=3)
     assert plan.comparison.mix["weights"] == {"even": 1.0} and not plan.steer
@@ -257,14 +257,14 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, tmp_path, monkeyp
         other.plan("a photo of a doctor", {}, 6, 0, "odd")
 
 
-def test_shipped_methods_even_out_gender_where_they_never_were(studio):
+def test_shipped_methods_even_out_gender_where_they_never_were(studio, live):
     """In a profession of mostly men and one of mostly women that no adapter saw, as perceived by the
     classifier: each aligned adapter and soft token is nearer to one half."""
     methods = [slot.adapters for slots in studio.own_methods.values() for slot in slots if not slot.cell]
     assert len(methods) >= 4
     distance = dict.fromkeys([(), *methods], 0.0)
     for word in ("judge", "hairdresser"):
-        drawn = studio.fresh(
+        drawn = live.fresh(
             f"a photo of a {word} reading", 21, [(i, names) for names in distance for i in range(12)], 8, 2.0
         )
         for k, names in enumerate(distance):
@@ -274,12 +274,12 @@ def test_shipped_methods_even_out_gender_where_they_never_were(studio):
     assert all(distance[names] < distance[()] - 0.1 for names in methods), distance
 
 
-def small_aligner(studio, config):
-    quick = replace(studio.profile, steps=2, dtype="float32")
+def small_aligner(studio, live, config):
+    quick = replace(live.profile, steps=2, dtype="float32")
     generator = PairedGenerator(
         pipelines.load_pipeline(quick, "cpu"), routing.Router(torch.nn.Module(), {}), quick, "cpu"
     )
-    reader = align.SoftReader(studio.reader, small_models.random_heads())
+    reader = align.SoftReader(live.reader, small_models.random_heads())
     return align.Aligner(
         generator, reader, looks_of(studio, ""), torch.eye(128)[:4], config, align.fresh(generator, config)
     )
@@ -384,11 +384,11 @@ def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, 
         small_aligner(studio, replace(config, parts=("unet",), start=str(path)))
 
 
-def test_naive_and_adjusted_finetuning_begin_alike(studio):
+def test_naive_and_adjusted_finetuning_begin_alike(live):
     """The same images from the same noise: both ways' first loss is one and the same, but not their
     gradients; both descend it."""
-    reader = align.SoftReader(studio.reader, small_models.random_heads())
-    quick = replace(studio.profile, dtype="float32")
+    reader = align.SoftReader(live.reader, small_models.random_heads())
+    quick = replace(live.profile, dtype="float32")
     found = {
         way: against_naive.finetune(way, 0, quick, reader, against_naive.Trial((0,), 3, 3, 2.0, 2, 1e-3))
         for way in against_naive.WAYS
@@ -400,9 +400,9 @@ def test_naive_and_adjusted_finetuning_begin_alike(studio):
     assert not np.allclose(found["naive"][1][0], found["adjusted"][1][0], rtol=0.01)
 
 
-def test_soft_tokens_begin_at_words(studio):
+def test_soft_tokens_begin_at_words(live):
     """Each of the words in turn, in both text encoders; without words there is nothing to begin at."""
-    pipe = pipelines.load_pipeline(studio.profile, "cpu")
+    pipe = pipelines.load_pipeline(live.profile, "cpu")
     table = pipe.text_encoder.get_input_embeddings().weight.detach().float()
     female, male = (
         table[pipe.tokenizer(word, add_special_tokens=False).input_ids[0]] for word in ("female", "male")
@@ -449,10 +449,10 @@ def test_real_models_are_compared_by_clip_and_dino(tmp_path):
         looks_of(chain, str(tmp_path / "nowhere"))
 
 
-def test_words_move_in_the_space_of_the_runs_words(studio):
+def test_words_move_in_the_space_of_the_runs_words(live):
     """Only words that tell the prompts apart, for as long as it is asked, each seed in its own way, in both
     text encoders alike, by the wanted deviation in every direction."""
-    pipe = pipelines.load_pipeline(studio.profile, "cpu")
+    pipe = pipelines.load_pipeline(live.profile, "cpu")
     prompts = ("a photo of a doctor", "a photo of a nurse", "a photo of a chef", "a photo of a pilot")
     words = MovedWords(pipe, prompts, 0.5)
     ids = pipe.tokenizer("a photo of a doctor", padding="max_length", return_tensors="pt").input_ids

@@ -11,28 +11,32 @@ from PIL import Image
 
 from fairdemo import comparison as comparisons
 from fairdemo.__main__ import main
-from fairdemo.comparison import measures
 from fairdemo.models import profiles
 from fairdemo.models.generating import Cancelled, cut_words
+from fairdemo.models.gpu import Watch
+from fairdemo.pairs import Drawn, Pair
+from fairdemo.places import SHIPPED
 from fairdemo.readers import classify
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats import targets
 from fairdemo.stats.attributes import CLASSES
+from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
+from tests.conftest import asked
 
 UNIFORM = targets.PRESETS["uniform"].target
 
 
-def run(studio, prompt="a photo of a doctor", target=UNIFORM, n=6, seed=7, **kwargs):
-    studio._kept.clear()  # drawn anew, not remembered
-    plan = studio.plan(prompt, target, n, seed, steps=6, **kwargs)
+def run(studio, prompt="a photo of a doctor", target=UNIFORM, n=6, seed=7, **more):
+    studio.artist.kept.images.clear()  # drawn anew, not remembered
+    plan = studio.plan(asked(prompt, target, n, seed, steps=6, **more))
     return plan.comparison, plan.slots, list(len(c.pairs) for c in studio.run(plan))
 
 
 def test_chain_from_prompt_to_counts(studio, tmp_path):
-    comparison, slots, growth = run(studio, steer=False)
+    comparison, slots, growth = run(studio, steering=False)
     assert growth == [4, 6], "the first batch is small, so that something shows early"
-    summary = comparison.summary()
+    summary = comparison.measures.summary()
     for side in ("baseline", "debiased"):
         for attribute in CLASSES:
             assert sum(summary[side][attribute].values()) + summary[side]["no_face"] == 6
@@ -71,10 +75,10 @@ def test_pairs_share_noise_and_the_baseline_ignores_the_target(studio):
 
 
 def test_steered_walls_draw_the_end_in_smaller_steps(studio):
-    comparison, slots, growth = run(studio, n=16, steer=True)
+    comparison, slots, growth = run(studio, n=16, steering=True)
     assert growth == [4, 10, 13, 16]
     assert [p.adapter for p in comparison.pairs] == [s.label for s in slots]
-    found = measures(comparison)
+    found = comparison.measures.as_json()
     assert (
         found["debiased"]["gender"]["to_target"]["total_variation"]
         < found["baseline"]["gender"]["to_target"]["total_variation"]
@@ -84,7 +88,7 @@ def test_steered_walls_draw_the_end_in_smaller_steps(studio):
 
 def test_measures_hold_counts_intervals_and_corrections(studio):
     comparison, _, _ = run(studio, n=6)
-    found = measures(comparison)
+    found = comparison.measures.as_json()
     for side in ("baseline", "debiased"):
         for attribute, classes in CLASSES.items():
             rows = found[side][attribute]["classes"]
@@ -106,10 +110,10 @@ def test_measures_hold_counts_intervals_and_corrections(studio):
 
 
 def test_a_partial_wish_leaves_race_alone(studio):
-    plan = studio.plan("a photo of a doctor", targets.parse("gender:Female=0.6"), 24, 0)
+    plan = studio.plan(asked("a photo of a doctor", targets.parse("gender:Female=0.6"), 24, 0))
     assert plan.comparison.target == {"gender": {"Female": pytest.approx(0.6), "Male": pytest.approx(0.4)}}
     expected, before = (
-        plan.comparison.mix["expected"],
+        plan.comparison.mix.expected,
         targets.marginals(plan.mix.task.response[0].reshape(6, 2, 3)),
     )
     assert expected["gender"]["Female"] == pytest.approx(0.6, abs=0.02)
@@ -117,21 +121,21 @@ def test_a_partial_wish_leaves_race_alone(studio):
 
 
 def test_a_profile_never_measured_takes_adapters_at_their_word():
-    fresh = Studio("embedded", "cpu")
-    fresh.__dict__["counts"] = None
-    plan = fresh.plan("a photo of a doctor", UNIFORM, 24, 0)
-    assert "baseline" not in plan.comparison.mix["weights"] and any(
+    unmeasured = Live("embedded", "cpu")
+    unmeasured.__dict__["counts"] = None
+    fresh = Studio(unmeasured)
+    plan = fresh.plan(asked("a photo of a doctor", UNIFORM, 24, 0))
+    assert "baseline" not in plan.comparison.mix.weights and any(
         "never measured" in notice for notice in plan.comparison.notices
     )
     assert 11 <= sum(s.named("gender") == "Female" for s in plan.slots) <= 13
-    assert fresh.plan("a photo of a doctor", {}, 4, 0).comparison.mix["weights"] == {"baseline": 1}
+    assert fresh.plan(asked("a photo of a doctor", {}, 4, 0)).comparison.mix.weights == {"baseline": 1}
 
 
 def test_a_moved_target_keeps_most_slots(studio):
-    first = studio.plan("a photo of a doctor", UNIFORM, 24, 0)
-    moved = studio.plan(
-        "a photo of a doctor", {**UNIFORM, "gender": {"Female": 0.6, "Male": 0.4}}, 24, 0, before=first.slots
-    )
+    first = studio.plan(asked("a photo of a doctor", UNIFORM, 24, 0))
+    other = asked("a photo of a doctor", {**UNIFORM, "gender": {"Female": 0.6, "Male": 0.4}}, 24, 0)
+    moved = studio.plan(other, before=first.slots)
     assert 1 <= sum(a != b for a, b in zip(first.slots, moved.slots)) <= 6
 
 
@@ -140,8 +144,8 @@ def test_all_women_are_women(studio):
     assert comparison.counts("debiased")["gender"]["Female"] >= 7
 
 
-def test_stop_frees_the_model_at_once(studio):
-    plan = studio.plan("a photo of a nurse", UNIFORM, 8, 1, steps=40)
+def test_stop_frees_the_model_at_once(studio, live):
+    plan = studio.plan(asked("a photo of a nurse", UNIFORM, 8, 1, steps=40))
     cancel, shares = threading.Event(), []
 
     def progress(share):
@@ -150,38 +154,38 @@ def test_stop_frees_the_model_at_once(studio):
             cancel.set()
 
     with pytest.raises(Cancelled):
-        list(studio.run(plan, progress, cancel))
+        list(studio.run(plan, Watch(progress, cancel)))
     assert len(shares) == 3 and plan.comparison.pairs == []
-    assert not studio.generator.lock.locked() and not studio.generator.router.gathered
+    assert not live.generator.lock.locked() and not live.generator.router.gathered
 
 
-def test_no_face_is_counted(studio):
+def test_no_face_is_counted(live):
     blank = Image.new("RGB", (128, 128), (120, 130, 140))
-    assert studio.reader.read([blank]) == [[]]
-    drawn = comparisons.Drawn(blank, [], "person", np.ones(64) / 8)
-    pair = comparisons.Pair(0, "baseline", drawn, drawn)
-    empty = comparisons.Comparison("p", "embedded", 0, 1, {}, {}, pairs=[pair])
+    assert live.reader.read([blank]) == [[]]
+    drawn = Drawn(blank, [], "person", np.ones(64) / 8)
+    pair = Pair(0, "baseline", drawn, drawn)
+    empty = comparisons.Comparison(asked("p", {}, 1, 0), {}, pairs=[pair])
     assert (
-        empty.summary()["baseline"]["no_face"] == 1 and empty.as_json()["pairs"][0]["debiased"]["faces"] == []
+        empty.measures.summary()["baseline"]["no_face"] == 1 and empty.as_json()["pairs"][0]["debiased"]["faces"] == []
     )
 
 
-def test_long_prompts_say_what_was_cut(studio):
-    pipe = studio.generator.pipeline
+def test_long_prompts_say_what_was_cut(studio, live):
+    pipe = live.generator.pipeline
     assert cut_words(pipe, "a photo of a doctor") == ""
     assert cut_words(pipe, "doctor " * 80).split() == ["doctor"] * 5
-    soft = next(a for a in studio.adapters if a.tokens)
+    soft = next(a for a in live.adapters if a.tokens)
     assert (
-        cut_words(pipe, studio.generator.router.before((soft.name,)) + "doctor " * 75).split()
+        cut_words(pipe, live.generator.router.before((soft.name,)) + "doctor " * 75).split()
         == ["doctor"] * soft.tokens
     ), "soft tokens take places, too"
-    plan = studio.plan("a photo of a doctor " + "smiling " * 100, UNIFORM, 1, 0, steps=2)
+    plan = studio.plan(asked("a photo of a doctor " + "smiling " * 100, UNIFORM, 1, 0, steps=2))
     list(studio.run(plan))
     assert "77 tokens" in plan.comparison.notices[-1] and "smiling" in plan.comparison.notices[-1]
 
 
 def test_prompt_that_names_an_attribute_is_left_alone(studio):
-    plan = studio.plan("a photo of a Black woman", UNIFORM, 4, 0)
+    plan = studio.plan(asked("a photo of a Black woman", UNIFORM, 4, 0))
     assert all(s.adapters == () for s in plan.slots) and len(plan.comparison.notices) == 2
 
 
@@ -198,7 +202,7 @@ def test_prompt_that_names_an_attribute_is_left_alone(studio):
         (["a doctor", "--seed", "-1"], "seed is -1"),
         (["a doctor", "--steps", "1"], "steps is 1"),
         (["a doctor", "--guidance", "99"], "guidance is 99"),
-        (["a doctor", "--slots", "best"], "'best'"),
+        (["a doctor", "--rounding", "best"], "'best'"),
         (["a doctor", "--dependence", "loose"], "'loose'"),
         (["a doctor", "--target", "gender:Female=lots"], "'lots'"),
     ],
@@ -219,8 +223,8 @@ def test_missing_and_damaged_model_files(tmp_path, capsys):
     profile.write_text(
         profiles.profile("embedded")
         .file.read_text()
-        .replace("../../assets/embedded", "./model")
-        .replace("../../assets/classifier", str(profiles.ROOT / "assets/classifier"))
+        .replace("./assets/embedded", "./model")
+        .replace("./assets/classifier", str(SHIPPED / "assets/classifier"))
     )
     command = ["compare", "a doctor", "-n", "1", "--profile", str(profile)]
     assert main(command) == 2
@@ -252,7 +256,7 @@ def test_command_line_prints_a_table_and_json(tmp_path):
         ],
         capture_output=True,
         text=True,
-        cwd=profiles.ROOT,
+        cwd=SHIPPED,
         timeout=300,
     )
     assert call.returncode == 0, call.stderr
@@ -280,27 +284,31 @@ def test_classifier_files_hold_no_code(tmp_path):
     import skops.io
 
     for attribute in CLASSES:
-        unknown = skops.io.get_untrusted_types(file=profiles.ROOT / f"assets/classifier/{attribute}.skops")
+        unknown = skops.io.get_untrusted_types(file=SHIPPED / f"assets/classifier/{attribute}.skops")
         assert set(unknown) <= set(classify.TRUSTED)
-    assert isinstance(FaceReader(profiles.ROOT / "assets/classifier"), FaceReader)
+    assert isinstance(FaceReader(SHIPPED / "assets/classifier"), FaceReader)
 
 
 def test_the_planned_mix_is_shown_before_drawing(studio):
     from fairdemo.ui.foreseen import preview, segments
 
-    plan = studio.plan("a photo of a doctor", UNIFORM, 16, 0)
+    plan = studio.plan(asked("a photo of a doctor", UNIFORM, 16, 0))
     assert sum(weight for *_, weight in segments(plan)) == pytest.approx(1, abs=0.05)
     page = preview(plan, "en")
     assert "Female 5" in page or "Female 4" in page, "the expected share of women is about one half"
-    assert "Nothing is steered" in preview(studio.plan("a photo of a doctor", {}, 16, 0), "en")
+    assert "Nothing is steered" in preview(studio.plan(asked("a photo of a doctor", {}, 16, 0)), "en")
 
 
-def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, monkeypatch):
+def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypatch):
     from types import SimpleNamespace
 
-    from fairdemo.ui import compare_tab
+    import gradio as gr
 
-    real, calls = studio.generator.draw, []
+    from fairdemo.ui import compare_events
+    from fairdemo.ui.compare_view import screen
+    from fairdemo.ui.visits import RUNNING
+
+    real, calls = live.generator.draw, []
 
     def breaks(*args, **options):
         calls.append(1)
@@ -308,22 +316,18 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, monkeypatch):
             raise MemoryError("out of memory")
         return real(*args, **options)
 
-    monkeypatch.setattr(studio.generator, "draw", breaks)
-    monkeypatch.setattr(compare_tab, "studio", lambda profile: studio)
-    plan = studio.plan("a photo of a farmer", {"gender": {"Female": 0.5, "Male": 0.5}}, 8, 991)
-    *_, last = compare_tab.run(
-        plan,
-        compare_tab.Visit(),
-        False,
-        "en",
-        SimpleNamespace(session_hash="s"),
-        lambda *args, **options: None,
-    )
-    compare_tab.RUNNING.clear()
+    monkeypatch.setattr(live.generator, "draw", breaks)
+    monkeypatch.setattr(compare_events, "studio", lambda profile: studio)
+    plan = studio.plan(asked("a photo of a farmer", {"gender": {"Female": 0.5, "Male": 0.5}}, 8, 991))
+    with gr.Blocks():
+        made = screen()
+    page = compare_events.Compare(made)
+    values = {made.visit: None, made.shown.corrected: "observed"}
+    request = SimpleNamespace(session_hash="s", headers={})
+    *_, last = compare_events.Run(page, values, request, lambda *args, **options: None).of(plan, "done")
+    RUNNING.clear()
     done = len(plan.comparison.pairs)
     assert 1 <= done < 8
-    assert any(
-        isinstance(part, str) and f"failed after {done} of 8" in part and "out of memory" in part
-        for part in last
-    )
-    assert last[0].count("<img") == done
+    status = last[made.shown.status]
+    assert f"failed after {done} of 8" in status and "out of memory" in status
+    assert last[made.shown.walls["baseline"]].count("<img") == done

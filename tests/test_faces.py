@@ -48,9 +48,9 @@ def test_detector_takes_mixed_sizes_and_modes(drawn):
     assert [len(f) for f in Detector().detect(variants)] == [1, 1, 1, 1, 0]
 
 
-def test_drawn_people_are_found_and_read(studio, drawn):
+def test_drawn_people_are_found_and_read(live, drawn):
     who, _, images = drawn
-    faces = studio.reader.read(images)
+    faces = live.reader.read(images)
     assert sum(len(f) == 1 for f in faces) >= 58
     seen = [(w, f[0]) for w, f in zip(who, faces) if f]
     assert np.mean([f.gender == w[1] for w, f in seen]) >= 0.9
@@ -60,16 +60,16 @@ def test_drawn_people_are_found_and_read(studio, drawn):
             assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
 
 
-def test_likeness_same_person_over_others(studio, drawn):
+def test_likeness_same_person_over_others(live, drawn):
     _, sample, images = drawn
     others = [Image.fromarray(draw(p, 128, 500 + i, 1.5)) for i, p in enumerate(sample)]
 
     def vectors(pictures):
-        return studio.reader.backbone.embed(
+        return live.reader.backbone.embed(
             np.stack(
                 [
                     crop(im, f[0].box if f else (24, 16, 104, 112))
-                    for im, f in zip(pictures, studio.reader.detector.detect(pictures))
+                    for im, f in zip(pictures, live.reader.detector.detect(pictures))
                 ]
             )
         )

@@ -68,18 +68,18 @@ def test_the_same_screen_runs_on_a_pack(folder, studio, tmp_path):
     assert load(tmp_path / "saved").as_json() == json.loads(json.dumps(comparison.as_json()))
 
 
-def test_twins_in_a_pack_are_the_models_twins(folder, studio):
+def test_twins_in_a_pack_are_the_models_twins(folder, live):
     """A pack holds what the model draws and the classifier reads, but for WebP's small losses."""
     pool = packs.open_pack(str(folder))
-    name = studio.adapters[3].name
+    name = live.adapters[3].name
     stored = pool.drawn(PROMPTS[1], 0, [(2, ()), (2, (name,))])
     slot = int(np.random.default_rng(0).permutation(SEEDS)[2])
-    drawn = studio.fresh(
+    drawn = live.fresh(
         PROMPTS[1],
         packs.SEED + 1,
         [(slot, ()), (slot, (name,))],
-        studio.profile.steps,
-        studio.profile.guidance,
+        live.profile.steps,
+        live.profile.guidance,
     )
     for a, b in zip(stored, drawn):
         assert np.abs(np.asarray(a.image).astype(int) - np.asarray(b.image)).mean() < 4

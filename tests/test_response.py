@@ -86,9 +86,9 @@ def test_the_shipped_response_belongs_to_the_shipped_weights():
     from fairdemo.experiments.calibrate import weights
 
     studio = Studio("embedded", "cpu")
-    assert studio.counts is not None and studio.counts.weights == weights(studio)
-    labels = {s.label for s in studio.sources}
-    assert set(studio.counts.sources) == labels and len(studio.counts.baseline) == 32
+    assert live.counts is not None and live.counts.weights == weights(studio)
+    labels = {s.label for s in live.sources}
+    assert set(live.counts.sources) == labels and len(live.counts.baseline) == 32
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import string
 
 import pytest
-
 from fairdemo.ui.text import WORDS
 
 

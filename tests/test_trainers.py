@@ -42,7 +42,7 @@ class Reader:
         ]
 
 
-def aligner(tmp_path, family, studio, **keys):
+def aligner(tmp_path, family, live, **keys):
     profile = profiles.profile(str(save_profile(tmp_path, family, steps=2)))
     pipe = pipelines.load_pipeline(profile, "cpu")
     generator = PairedGenerator(pipe, routing.Router(torch.nn.Module(), {}), profile, "cpu")
@@ -51,7 +51,7 @@ def aligner(tmp_path, family, studio, **keys):
         EVEN,
         **{"rank": 2, "images": 4, "iterations": 1, "hold": 1.0, "ema": 0.0, **keys},
     )
-    reader = align.SoftReader(Reader(studio.reader.backbone), random_heads())
+    reader = align.SoftReader(Reader(live.reader.backbone), random_heads())
     return align.Aligner(
         generator,
         reader,

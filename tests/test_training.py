@@ -58,7 +58,7 @@ def test_muon_makes_updates_orthogonal_and_descends():
         net.zero_grad()
         loss.backward()
         for optimizer in optimizers:
-            optimizer.step()
+            optimizeoptimizer.step()
     assert losses[-1] < 0.97 * losses[0]
 
 

@@ -127,6 +127,11 @@ class Live:
         with self._loading:
             _ = self.generator, self.reader, self.subjects
 
+    def warm(self, prompt: str) -> None:
+        """Draws and reads a little, in two steps."""
+        setting = Setting(prompt, 0, 2, self.profile.guidance)
+        self.fresh(setting, [Sample(i, s) for s in self.sources[:2] for i in range(self.profile.first)])
+
     def fitted(self, request: Request) -> Request:
         """The request with the profile's own steps and guidance where it leaves them open."""
         steps = self.profile.steps if request.steps is None else request.steps

@@ -103,6 +103,9 @@ class Pool:
     def load(self) -> None:
         """Nothing is left to load."""
 
+    def warm(self, prompt: str) -> None:
+        """Nothing needs warming up."""
+
     def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
         """Nothing: what was drawn was drawn."""
         return []

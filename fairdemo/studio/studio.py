@@ -57,6 +57,10 @@ class Artist(Protocol):
         """Loads what drawing needs."""
         ...
 
+    def warm(self, prompt: str) -> None:
+        """Makes the first drawing as quick as later ones."""
+        ...
+
     def fitted(self, request: Request) -> Request:
         """The request as this artist can draw it; ValueError if it can't."""
         ...

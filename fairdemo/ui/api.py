@@ -1,40 +1,49 @@
-"""The chain as named endpoints: for programs (gradio_client) and as MCP tools."""
+"""The chain as named endpoints: for programs (gradio_client) and as MCP tools.
 
+Whatever is sent here is answered: bad input, and too little of it, by one line that names it.
+"""
+
+import inspect
 from typing import Any
 
 import gradio as gr
 
+from fairdemo.request import SERVER, Request
 from fairdemo.stats import targets
-from fairdemo.stats.workforce import wished
-from fairdemo.ui.compare_tab import MAX_PAIRS
-from fairdemo.ui.profiles import studio
+from fairdemo.studio.studio import Plan
+from fairdemo.ui.offered import studio
 
 
-def plan_of(prompt: str, n: int, seed: int, target: str, profile: str):
+def plan_of(**asked: Any) -> Plan:
+    """The plan for a request; bad input is told in one line."""
     try:
-        return studio(profile).plan(prompt, wished(target, prompt), n, seed)
+        request = Request.checked(SERVER, **asked)
+        return studio(request.profile).plan(request)
     except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        raise gr.Error(" ".join(str(error).split()), print_exception=False) from None
 
 
 def compare(
-    prompt: str, n: int = 16, seed: int = 7, target: str = "uniform", profile: str = "embedded"
+    prompt: str,
+    n: int = 16,
+    seed: int = 7,
+    target: str = "uniform",
+    profile: str = "embedded",
+    method: str = "mix",
 ) -> dict[str, Any]:
-    """Draws n pairs, baseline and debiased from the same noise, and returns what a classifier reads in
-    them: labels for every face, counts, shares with intervals, bias and distances. Labels are as perceived
-    by the classifier; every person is generated.
+    """Draws n pairs, baseline and debiased from the same noise, and returns what a classifier reads in them:
+    labels for every face, counts, shares with intervals, bias and distances. Labels are as perceived by the
+    classifier; every person is generated.
 
     Args:
         prompt: who to draw, in English, e.g. "a photo of a doctor"
         n: number of pairs, 1 to 64
         seed: the same seed gives the same images
-        target: uniform, baseline, women 70, world, us, age 75/25, workforce, or shares like
-        "race:Black=0.3;gender:Female=0.6"
+        target: uniform, baseline, women 70, world, us, age 75/25, workforce, or shares like "race:Black=0.3"
         profile: the model, e.g. embedded
+        method: how the wall is debiased, "mix" or a method of the profile's
     """
-    if not 1 <= n <= MAX_PAIRS:
-        raise gr.Error(f"number of pairs is {n}; 1 to {MAX_PAIRS} are allowed", print_exception=False)
-    plan = plan_of(prompt, n, seed, target, profile)
+    plan = plan_of(prompt=prompt, n=n, seed=seed, target=target, profile=profile, method=method)
     for _ in studio(profile).run(plan):
         pass
     return plan.comparison.as_json()
@@ -48,7 +57,8 @@ def foresee(prompt: str, target: str = "uniform", profile: str = "embedded") -> 
         target: as for compare
         profile: the model, e.g. embedded
     """
-    return plan_of(prompt, 16, 0, target, profile).comparison.mix
+    mix = plan_of(prompt=prompt, target=target, profile=profile).comparison.mix
+    return {"weights": mix.weights, "expected": mix.expected, "short": mix.short}
 
 
 def presets() -> dict[str, Any]:
@@ -59,8 +69,38 @@ def presets() -> dict[str, Any]:
     }
 
 
+ENDPOINTS = {"compare": compare, "foresee": foresee, "presets": presets}
+
+
 def endpoints() -> None:
     """Registers them inside a `gr.Blocks`."""
-    gr.api(compare, api_name="compare", concurrency_limit=1, concurrency_id="model")
-    gr.api(foresee, api_name="foresee")
-    gr.api(presets, api_name="presets")
+    for name, function in ENDPOINTS.items():
+        one = {"concurrency_limit": 1, "concurrency_id": "model"} if function is compare else {}
+        gr.api(function, api_name=name, **one)
+
+
+class Blocks(gr.Blocks):
+    """A page whose endpoints answer in one line what Gradio would answer with its insides."""
+
+    def validate_inputs(self, block_fn, inputs: list[Any]) -> None:
+        """gr.Error that names the inputs which are missing."""
+        if block_fn.api_name not in ENDPOINTS:
+            return super().validate_inputs(block_fn, inputs)
+        names = list(inspect.signature(ENDPOINTS[block_fn.api_name]).parameters)
+        if len(inputs) < len(block_fn.inputs):
+            missing = ", ".join(names[len(inputs) :])
+            raise gr.Error(f"{block_fn.api_name} lacks the inputs {missing}", print_exception=False)
+
+    async def preprocess_data(self, block_fn, inputs: list[Any], *rest: Any, **named: Any) -> list[Any]:
+        """gr.Error for input that Gradio itself can't take in, a file's path where text is wanted, say."""
+        try:
+            return await super().preprocess_data(block_fn, inputs, *rest, **named)
+        except gr.Error:
+            raise
+        except Exception as error:
+            if block_fn.api_name not in ENDPOINTS:
+                raise
+            told = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise gr.Error(
+                f"{block_fn.api_name}: input can't be read: {told}", print_exception=False
+            ) from None

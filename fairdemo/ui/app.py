@@ -9,11 +9,12 @@ import gradio as gr
 
 from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
-from fairdemo.ui.api import endpoints
-from fairdemo.ui.compare_tab import compare_tab
-from fairdemo.ui.profiles import EXAMPLE, default, studio
+from fairdemo.ui.api import Blocks, endpoints
+from fairdemo.ui.compare_events import wire
+from fairdemo.ui.compare_view import screen
+from fairdemo.ui.language import I18N, label
+from fairdemo.ui.offered import EXAMPLE, default, studio
 from fairdemo.ui.saved_tab import saved_tab
-from fairdemo.ui.text import I18N, label
 
 HERE = Path(__file__).parent
 THEME = gr.themes.Soft(
@@ -39,15 +40,12 @@ THEME = gr.themes.Soft(
 
 
 def page() -> gr.Blocks:
-    with gr.Blocks(
-        title="fairdemo: who does an image model draw?",
-        fill_width=True,
-        analytics_enabled=False,
-        delete_cache=(3600, 7200),
-    ) as blocks:
+    """The whole page."""
+    title = "fairdemo: who does an image model draw?"
+    with Blocks(title=title, fill_width=True, analytics_enabled=False, delete_cache=(3600, 7200)) as blocks:
         gr.Markdown(label("intro"), elem_id="intro")
         with gr.Tab(label("tab_compare"), id="compare"):
-            compare_tab(blocks)
+            wire(screen(), blocks)
         with gr.Tab(label("tab_saved"), id="saved"):
             saved_tab()
         with gr.Tab(label("tab_about"), id="about"):
@@ -57,19 +55,13 @@ def page() -> gr.Blocks:
 
 
 def warm() -> None:
-    """Loads the default model and lets it and the classifier do a little, so that the first visitor's first
-    drawing takes no longer than later ones."""
+    """Loads the default model and lets it draw a little, so that the first visitor's first drawing takes no
+    longer than later ones."""
     try:
-        ready = studio(default())
-        ready.load()
-        if not ready.pack and not gpu.ZERO:  # there a GPU is lent for visitors' drawings alone
-            ready.fresh(
-                EXAMPLE,
-                0,
-                [(i, slot.adapters) for slot in ready.sources[:2] for i in range(ready.profile.first)],
-                2,
-                ready.profile.guidance,
-            )
+        artist = studio(default()).artist
+        artist.load()
+        if not gpu.ZERO:  # there a GPU is lent for visitors' drawings alone
+            artist.warm(EXAMPLE)
     except ValueError as error:  # a visitor who draws is told the same, and can choose another model
         print(f"fairdemo: {error}", file=sys.stderr)
 

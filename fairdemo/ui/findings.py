@@ -1,152 +1,160 @@
 """What the counts say, in words and in a table of race and gender together. Every number comes with its
 count and interval."""
 
-import html
-from collections import Counter
-from typing import Any
+import json
+from dataclasses import dataclass
 
-from fairdemo.comparison import SIDES, Comparison
+from fairdemo.comparison import Comparison
+from fairdemo.measures import Share
+from fairdemo.pairs import SIDES
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import GENDERS, RACES
-from fairdemo.ui.text import WORDS, say
+from fairdemo.ui.language import WORDS, say
+from fairdemo.ui.templates import render
+
+Note = tuple[str, str]  # words, and the key of what its "i" opens
+PAGE_WORDS = (
+    *(
+        "baseline",
+        "debiased",
+        "close",
+        "copied",
+        "next",
+        "skip",
+        "start",
+        "undo",
+        "lock",
+        "race",
+        "gender",
+        "age",
+    ),
+    *(f"tour_{i}" for i in range(1, 5)),
+)
 
 
-def info(language: str, key: str) -> str:
-    """An "i" that opens two sentences on what a number is, with the source."""
-    return (
-        f'<button type="button" class="info" popovertarget="{key}"'
-        f' aria-label="{say(language, "what_is_this")}">i</button>'
-    )
+@dataclass(frozen=True)
+class Line:
+    """One side of a card."""
+
+    when: str
+    observed: str
+    corrected: str
 
 
-def explanations(language: str) -> str:
-    """What the "i"s open, once for the page."""
-    return "".join(
-        f'<div popover id="{key}" class="explained">{html.escape(say(language, key))}</div>'
-        for key in WORDS["en"]
-        if key.startswith("info_")
-    )
+@dataclass(frozen=True)
+class Card:
+    """An attribute: the class that matters most before and after, and what can be said of it."""
+
+    title: str
+    wanted: str
+    lines: list[Line]
+    notes: list[Note]
 
 
-def findings(comparison: Comparison, found: dict[str, Any], language: str) -> str:
-    """One card an attribute, then what else was counted; `found` is what `comparison.measures` gives."""
+def page_words(language: str) -> str:
+    """What `page.js` says in the browser's language, and what the "i"s open, once for the page."""
+    words = {key: say(language, key) for key in PAGE_WORDS}
+    explained = {key: say(language, key) for key in WORDS["en"] if key.startswith("info_")}
+    return render("explanations.html", language, words=json.dumps(words), explained=explained)
+
+
+def findings(comparison: Comparison, language: str) -> str:
+    """One card an attribute, then what else was counted."""
     if not comparison.pairs:
         return ""
-    cards = "".join(card(comparison, found, attribute, language) for attribute in ("gender", "race", "age"))
-    n = len(comparison.pairs)
-    notes = [
-        say(language, "no_face", before=found["baseline"]["no_face"], after=found["debiased"]["no_face"], n=n)
-    ]
-    if comparison.subject:
-        notes.append(
-            say(
-                language,
-                "kept",
-                subject=comparison.subject,
-                before=found["baseline"]["subject_kept"]["count"],
-                after=found["debiased"]["subject_kept"]["count"],
-                n=n,
-            )
-            + info(language, "info_kept")
-        )
-    faces = found["debiased"]["gender"]["n"]
+    found, n = comparison.measures, len(comparison.pairs)
+    before, after = found.baseline, found.debiased
+    notes = [(say(language, "no_face", before=before.no_face, after=after.no_face, n=n), "")]
+    if before.subject_kept and after.subject_kept:
+        counts = {"before": before.subject_kept.count, "after": after.subject_kept.count}
+        notes.append((say(language, "kept", subject=comparison.subject, n=n, **counts), "info_kept"))
+    faces = after.gender.n
     low, high = measure.interval(round(faces / 2), faces)
-    notes.append(say(language, "know", n=faces, half=50 * (high - low), need=measure.images_for_width(0.1)))
-    notes.append(say(language, "labels"))
-    return (
-        f'<div class="findings">{cards}</div><ul'
-        f' class="notes">{"".join(f"<li>{note}</li>" for note in notes)}</ul>'
-    )
+    half, need = 50 * (high - low), measure.images_for_width(0.1)
+    notes.append((say(language, "know", n=faces, half=half, need=need), ""))
+    notes.append((say(language, "labels"), ""))
+    cards = [card(comparison, attribute, language) for attribute in ("gender", "race", "age")]
+    return render("findings.html", language, cards=cards, notes=notes)
 
 
-def card(comparison: Comparison, found: dict[str, Any], attribute: str, language: str) -> str:
-    """The class that matters most in words, bias(P), the distance to the target, and whether the change is
-    more than chance."""
-    rows = {side: found[side][attribute]["classes"] for side in SIDES}
-    name = (
-        "Female"
-        if attribute == "gender"
-        else max(rows["baseline"], key=lambda c: rows["baseline"][c]["count"])
-    )
-    lines = []
-    for side, word in zip(SIDES, ("before", "after")):
-        row, n = rows[side][name], found[side][attribute]["n"]
-        text = say(
-            language,
-            "of",
-            count=row["count"],
-            n=n,
-            share=row["share"],
-            low=row["interval"][0],
-            high=row["interval"][1],
-        )
-        fixed = ""
-        if "corrected" in row:
-            low, high = row["corrected_interval"]
-            fixed = f"<small>{say(language, 'corrected_of', share=row['corrected'], low=low, high=high)}{info(language, 'info_corrected')}</small>"
-        lines.append(f"<p><b>{say(language, word)}</b> {text} {fixed}</p>")
+def card(comparison: Comparison, attribute: str, language: str) -> Card:
+    """The class that matters most in words, and what can be said of it."""
+    sides = [comparison.measures.side(side).of(attribute) for side in SIDES]
+    first = sides[0].classes
+    name = "Female" if attribute == "gender" else max(first, key=lambda c: first[c].count)
+    words = zip(("before", "after"), sides)
+    lines = [line(say(language, when), side.classes[name], side.n, language) for when, side in words]
     wanted = comparison.target.get(attribute, {}).get(name)
-    title = (say(language, "women") if attribute == "gender" else name) + (
-        f" <small>{say(language, 'wanted_share', share=wanted)}</small>" if wanted is not None else ""
+    return Card(
+        say(language, "women") if attribute == "gender" else name,
+        "" if wanted is None else say(language, "wanted_share", share=wanted),
+        lines,
+        remarks(comparison, attribute, language),
     )
-    both = [
-        say(
-            language,
-            "bias",
-            before=found["baseline"][attribute]["bias"],
-            after=found["debiased"][attribute]["bias"],
+
+
+def line(when: str, row: Share, n: int, language: str) -> Line:
+    """A class on one side, observed and corrected."""
+    low, high = row.interval
+    observed = say(language, "of", count=row.count, n=n, share=row.share, low=low, high=high)
+    if row.corrected is None or row.corrected_interval is None:
+        return Line(when, observed, "")
+    low, high = row.corrected_interval
+    return Line(when, observed, say(language, "corrected_of", share=row.corrected, low=low, high=high))
+
+
+def remarks(comparison: Comparison, attribute: str, language: str) -> list[Note]:
+    """bias(P), the distance to the target, and whether the change is more than chance."""
+    found = comparison.measures
+    before, after = (found.side(side).of(attribute) for side in SIDES)
+    notes = [(say(language, "bias", before=before.bias, after=after.bias), "info_bias")]
+    if before.to_target and after.to_target:
+        far = {"before": before.to_target.total_variation, "after": after.to_target.total_variation}
+        notes.append((say(language, "distance", **far), "info_distance"))
+    moved = found.twins.of(attribute)
+    if moved:
+        key, p = (
+            "enough" if moved.p < 0.05 else "not_enough",
+            ("< 0.001" if moved.p < 0.001 else f"= {moved.p:.3f}"),
         )
-        + info(language, "info_bias")
-    ]
-    if all("to_target" in found[side][attribute] for side in SIDES):
-        before, after = (found[side][attribute]["to_target"]["total_variation"] for side in SIDES)
-        both.append(say(language, "distance", before=before, after=after) + info(language, "info_distance"))
-    if attribute in found["twins"]:
-        p = found["twins"][attribute]["p"]
-        both.append(
-            say(
-                language,
-                "enough" if p < 0.05 else "not_enough",
-                n=found["twins"]["n"],
-                p="< 0.001" if p < 0.001 else f"= {p:.3f}",
-            )
-            + info(language, "info_p")
-        )
-    aside = "".join(f"<li>{line}</li>" for line in both)
-    return (
-        "<section"
-        f' class="card"><h4>{title}{info(language, "info_interval")}</h4>{"".join(lines)}<ul>{aside}</ul></section>'
-    )
+        notes.append((say(language, key, n=found.twins.n, p=p), "info_p"))
+    return notes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A race and gender together."""
+
+    count: int
+    shade: float  # 0 to 1
+    title: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One side's counts."""
+
+    name: str
+    n: int
+    rows: list[tuple[str, list[Cell]]]
 
 
 def cells(comparison: Comparison, language: str) -> str:
     """Race and gender together, before and after: a table whose shade follows the share."""
     if not comparison.pairs:
         return ""
-    sides = []
-    for side in SIDES:
-        faces = comparison.faces(side)
-        counts = Counter((f.race, f.gender) for f in faces)
-        top = max([*counts.values(), 1])
-        head = "".join(f"<th scope='col'>{g}</th>" for g in GENDERS)
-        body = "".join(
-            f"<tr><th scope='row'>{r}</th>"
-            + "".join(shade(counts[r, g], top, len(faces)) for g in GENDERS)
-            + "</tr>"
-            for r in RACES
-        )
-        sides.append(
-            f"<table><caption>{say(language, side)},"
-            f" {len(faces)}</caption><tr><td></td>{head}</tr>{body}</table>"
-        )
-    return (
-        '<section class="cells"'
-        f' aria-label="{say(language, "cells")}"><h4>{say(language, "cells")}</h4><div>{"".join(sides)}</div></section>'
-    )
+    sides = [table(comparison, side) for side in SIDES]
+    return render("cells.html", language, sides=sides, genders=GENDERS)
 
 
-def shade(count: int, top: int, n: int) -> str:
-    low, high = measure.interval(count, n)
-    return (
-        f'<td style="--share:{count / top:.2f}" title="{count} of {n}, {low:.0%} to {high:.0%}">{count}</td>'
-    )
+def table(comparison: Comparison, side: str) -> Table:
+    """One side's counts, with intervals for the asking."""
+    found = comparison.measures.side(side)
+    counts, n = found.race_and_gender, found.race.n
+    top = max([*counts.values(), 1])
+
+    def cell(count: int) -> Cell:
+        low, high = measure.interval(count, n)
+        return Cell(count, round(count / top, 2), f"{count} of {n}, {low:.0%} to {high:.0%}")
+
+    return Table(side, n, [(r, [cell(counts[f"{r} {g}"]) for g in GENDERS]) for r in RACES])

@@ -1,88 +1,103 @@
 """What a wish will do, before anything is drawn: which adapters will be mixed, what that is expected to
 give, and what can't be reached."""
 
-import html
+from dataclasses import dataclass
 
-from fairdemo.stats import prompts
+from fairdemo.request import MIX
 from fairdemo.stats.attributes import COLOURS, SHORT, TARGET_CLASSES
-from fairdemo.stats.mix import METHODS, Slot
+from fairdemo.stats.mix import Source
 from fairdemo.studio.studio import Plan
-from fairdemo.ui.text import say
+from fairdemo.ui.language import say
+from fairdemo.ui.templates import render
+
+GREY, VIOLET = "#9aa1ad", "#6d5bd0"  # the baseline; a method that has the whole distribution in it
 
 
-def segments(plan: Plan) -> list[tuple[str, str, float]]:
-    """The mix by race and gender as (name, colour, weight), ages added up, the baseline first; weights
-    below half a percent are left out."""
-    total: dict[str, tuple[str, float]] = {}
-    for slot, weight in zip(plan.mix.task.choice, plan.mix.weights):
-        name, colour = group(slot)
-        total[name] = (colour, total.get(name, (colour, 0.0))[1] + float(weight))
-    return [(name, colour, weight) for name, (colour, weight) in total.items() if weight >= 0.005]
+@dataclass(frozen=True)
+class Segment:
+    """A piece of the mix's bar, as wide as its weight."""
+
+    name: str
+    colour: str
+    weight: float
+
+    @property
+    def ink(self) -> str:
+        """Black or white, whichever is read better on the colour (its relative luminance, WCAG 2)."""
+        r, g, b = (((int(self.colour[i : i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (1, 3, 5))
+        return "#111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 else "#fff"
+
+    @property
+    def striped(self) -> bool:
+        """Women's pieces are striped, since colours stand for races."""
+        return self.name.endswith("Female")
+
+    @property
+    def title(self) -> str:
+        """What pointing at it says."""
+        return f"{self.name}: {self.weight:.0%}"
+
+    @property
+    def short(self) -> str:
+        """Its name in a few letters, where there is room: "As F" for Asian Female."""
+        if self.weight < 0.045:
+            return ""
+        race, _, gender = self.name.rpartition(" ")
+        if race in SHORT:
+            return f"{SHORT[race]} {SHORT[gender]}"
+        return SHORT.get(self.name, self.name)
 
 
-def group(slot: Slot) -> tuple[str, str]:
-    race, gender, age = (slot.named(a) for a in TARGET_CLASSES)
+def segments(plan: Plan) -> list[Segment]:
+    """The mix by race and gender, ages added up, the baseline first; weights below half a percent are left
+    out."""
+    total: dict[tuple[str, str], float] = {}
+    for source, weight in zip(plan.mix.task.choice, plan.mix.weights):
+        key = group(source)
+        total[key] = total.get(key, 0.0) + float(weight)
+    return [Segment(name, colour, round(w, 4)) for (name, colour), w in total.items() if w >= 0.005]
+
+
+def group(source: Source) -> tuple[str, str]:
+    """What a source is counted as in the bar: a name and a colour."""
+    race, gender, age = (source.named(a) for a in TARGET_CLASSES)
     if race:
         return " ".join(filter(None, (race, gender))), COLOURS["race"][race]
-    return (f"baseline, {age}" if age else "baseline"), "#9aa1ad"
+    return (f"baseline, {age}" if age else "baseline"), GREY
 
 
 def preview(plan: Plan, language: str) -> str:
     """A bar of the mix, and in words what it is expected to give."""
-    comparison = plan.comparison
-    if comparison.settings["method"] not in METHODS:
-        several = any(slot.cell for slot in plan.mix.task.choice)
-        whole = (
-            "<span"
-            f' style="--c:#6d5bd0;--ink:#fff;flex-grow:1">{html.escape(comparison.settings["method"])}</span>'
+    if plan.request.method != MIX:
+        several = any(source.cell for source in plan.mix.task.choice)
+        bar = segments(plan) if several else [Segment(plan.request.method, VIOLET, 1.0)]
+        return render(
+            "mix.html",
+            language,
+            segments=bar,
+            words=say(language, "varied_note" if several else "aligned_note"),
         )
-        return (
-            '<section class="mix"><div'
-            f' class="bar">{bar_of(plan) if several else whole}</div><p>{say(language, "varied_note" if several else "aligned_note")}</p></section>'
-        )
-    named = prompts.named(comparison.prompt)
+    named = plan.request.prompt.named
     note = say(language, "named", what=", ".join(f"{a} ({c})" for a, c in named.items())) if named else ""
-    if not comparison.target:
-        return f'<section class="mix"><p>{say(language, "nothing_steered")} {html.escape(note)}</p></section>'
-    expected = "; ".join(
-        ", ".join(
-            f"{c} {share:.0%}"
-            for c, share in comparison.mix["expected"][a].items()
-            if not (a == "gender" and c == "Male")
-        )
-        for a in comparison.target
-    )
-    missed = [
-        say(language, "above" if gap > 0 else "below", name=c, gap=abs(gap))
-        for gaps in comparison.mix["short"].values()
-        for c, gap in gaps.items()
-    ]
-    words = say(language, "unreachable", gaps=", ".join(missed)) if missed else say(language, "reachable")
-    return (
-        f'<section class="mix" aria-label="{say(language, "mix")}"><div'
-        f' class="bar">{bar_of(plan)}</div><p>{say(language, "expected")}: {expected}. {words}'
-        f" {html.escape(note)}</p></section>"
-    )
+    if not plan.comparison.target:
+        words = f"{say(language, 'nothing_steered')} {note}"
+        return render("mix.html", language, segments=[], words=words)
+    words = f"{say(language, 'expected')}: {expected(plan)}. {reachable(plan, language)} {note}"
+    return render("mix.html", language, segments=segments(plan), words=words)
 
 
-def bar_of(plan: Plan) -> str:
-    """The mix as coloured pieces, as wide as their weights."""
-    return "".join(
-        f'<span style="--c:{colour};--ink:{ink(colour)};flex-grow:{weight:.4f}"'
-        f' class="{"striped" if name.endswith("Female") else ""}" title="{html.escape(name)}: {weight:.0%}">'
-        f"{html.escape(short(name)) if weight >= 0.045 else ''}</span>"
-        for name, colour, weight in segments(plan)
-    )
+def expected(plan: Plan) -> str:
+    """The shares that the mix is expected to give, of the attributes that are wished for."""
+    shares = plan.comparison.mix.expected
+    of = {
+        a: {c: v for c, v in shares[a].items() if (a, c) != ("gender", "Male")}
+        for a in plan.comparison.target
+    }
+    return "; ".join(", ".join(f"{c} {share:.0%}" for c, share in classes.items()) for classes in of.values())
 
 
-def ink(colour: str) -> str:
-    """Black or white, whichever is read better on a colour like "#0072B2" (its relative luminance, WCAG
-    2)."""
-    r, g, b = (((int(colour[i : i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (1, 3, 5))
-    return "#111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 else "#fff"
-
-
-def short(name: str) -> str:
-    """A segment's name in a few letters: "As F" for Asian Female."""
-    race, _, gender = name.rpartition(" ")
-    return SHORT[name] if name in SHORT else f"{SHORT[race]} {SHORT[gender]}" if race in SHORT else name
+def reachable(plan: Plan, language: str) -> str:
+    """Whether the wish can be reached, and what can't."""
+    short = [gap for gaps in plan.comparison.mix.short.values() for gap in gaps.items()]
+    missed = [say(language, "above" if gap > 0 else "below", name=c, gap=abs(gap)) for c, gap in short]
+    return say(language, "unreachable", gaps=", ".join(missed)) if missed else say(language, "reachable")

@@ -1,7 +1,7 @@
 """The target mixer: one slider a class, linked so that each attribute sums to 100 %, with locks and undo.
 What Gradio's own sliders can't do."""
 
-import html
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import gradio as gr
 
 from fairdemo.stats.attributes import AGE_BANDS, COLOURS, TARGET_CLASSES
 from fairdemo.stats.targets import Target
+from fairdemo.ui.templates import render
 
 Wish = dict[str, Any]  # {"steered": [attribute, ...], "shares": {attribute: {class: percent}}}
 BAND_COLOURS = {band: COLOURS["age"][groups[-1]] for band, groups in AGE_BANDS.items()}
@@ -42,28 +43,30 @@ def target_of(value: Wish) -> Target:
         ) from None
 
 
+@dataclass(frozen=True)
+class Row:
+    """A class's slider."""
+
+    name: str
+    shown: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """An attribute's sliders."""
+
+    attribute: str
+    rows: list[Row]
+
+
 def markup() -> str:
     """The sliders; `page.js` puts the browser's language in where `data-say` names a word."""
-
-    def row(attribute: str, name: str) -> str:
-        shown = html.escape(AGES.get(name, name))
-        return (
-            f'<div class="share" data-class="{html.escape(name)}"><span class="name"><i'
-            f' style="background:{colour(attribute, name)}"></i>{shown}</span><input type="range" min="0"'
-            f' max="100" step="1" aria-label="{shown}, wanted share"><output></output><button type="button"'
-            f' class="lock" aria-pressed="false" data-say-title="lock" aria-label="Hold the share of {shown}"'
-            ' title="Hold this share while others move"></button></div>'
-        )
-
-    fields = "".join(
-        f'<fieldset data-attribute="{a}"><legend><label><input type="checkbox" class="steer"> <span'
-        f' data-say="{a}">{a.capitalize()}</span></label></legend>'
-        f"{''.join(row(a, c) for c in classes)}</fieldset>"
+    fields = [
+        Field(a, [Row(c, AGES.get(c, c), colour(a, c)) for c in classes])
         for a, classes in TARGET_CLASSES.items()
-    )
-    return (
-        f'<div class="mixer">{fields}<button type="button" class="undo" data-say="undo">Undo</button></div>'
-    )
+    ]
+    return render("mixer.html", fields=fields)
 
 
 def mixer(value: Wish) -> gr.HTML:

@@ -5,43 +5,40 @@ import sys
 from functools import cache
 
 from fairdemo.models import profiles
-from fairdemo.stats import mix
-from fairdemo.studio.packs import is_pack, open_pack
-from fairdemo.studio.studio import Studio
+from fairdemo.studio.pool import is_pack, open_pack
+from fairdemo.studio.studio import Artist, Studio, artist_of
 
 EXAMPLE = "a photo of a doctor"
 
 
 @cache
-def profiles() -> dict[str, str]:
+def offered() -> dict[str, str]:
     """What the app offers, by name, the default first: what FAIRDEMO_PROFILE lists (names of profiles, TOML
-    files, packs; separated by commas), then our own profiles. The values are what `Studio` opens. What is
+    files, packs; separated by commas), then our own profiles. The values are what `artist_of` opens. What is
     listed and can't be opened is said on the terminal and left out."""
     named: dict[str, str] = {}
     for source in filter(None, (part.strip() for part in os.environ.get("FAIRDEMO_PROFILE", "").split(","))):
         try:
-            named.setdefault(
-                (
-                    source
-                    if source in profiles.PROFILES
-                    else open_pack(source).profile.name
-                    if is_pack(source)
-                    else profiles.profile(source).name
-                ),
-                source,
-            )
+            named.setdefault(name_of(source), source)
         except ValueError as error:
             print(f"fairdemo: {error}", file=sys.stderr)
     return {**named, **{name: name for name in profiles.PROFILES if name not in named}}
+
+
+def name_of(source: str) -> str:
+    """What a profile, a TOML file or a pack is called; ValueError if it can't be opened."""
+    if source in profiles.PROFILES:
+        return source
+    return open_pack(source).profile.name if is_pack(source) else profiles.profile(source).name
 
 
 @cache
 def default() -> str:
     """The first offered profile whose files and catalogs are in order; what is wrong with others is said on
     the terminal."""
-    for name in profiles():
+    for name in offered():
         try:
-            opened(name)
+            _opened(name)
             return name
         except ValueError as error:
             print(f"fairdemo: {error}", file=sys.stderr)
@@ -49,30 +46,25 @@ def default() -> str:
 
 
 @cache
-def opened(profile: str) -> Studio:
-    return Studio(profiles()[profile])
+def _opened(profile: str) -> Studio:
+    return Studio(artist_of(offered()[profile]))
 
 
 def studio(profile: str) -> Studio:
     """The studio of an offered profile; ValueError for any other, since a browser may ask for anything."""
-    if profile not in profiles():
-        raise ValueError(f"profile {str(profile)[:60]!r} is unknown; offered are {', '.join(profiles())}")
-    return opened(profile)
+    if not isinstance(profile, str) or profile not in offered():
+        raise ValueError(f"profile {str(profile)[:60]!r} is unknown; offered are {', '.join(offered())}")
+    return _opened(profile)
 
 
-def drawable(ready: Studio) -> list[mix.Slot]:
-    """All that a link's slots can name."""
-    return [*ready.sources, *(slot for slots in ready.own_methods.values() for slot in slots)]
-
-
-def asked_first(ready: Studio) -> str:
+def asked_first(artist: Artist) -> str:
     """The prompt that a visitor finds."""
-    return ready.pack.prompts[0] if ready.pack and EXAMPLE not in ready.pack.prompts else EXAMPLE
+    return artist.prompts[0] if artist.prompts and EXAMPLE not in artist.prompts else EXAMPLE
 
 
 def described(profile: str) -> str:
     """A profile in the list."""
-    source = profiles()[profile]
+    source = offered()[profile]
     if source in profiles.PROFILES or source.endswith(".toml"):
         return profiles.profile(source).title or profile
     return f"{profile} (pack)"

@@ -1,0 +1,87 @@
+"""A comparison as a zip with everything in it, and opening such a zip again."""
+
+import atexit
+import shutil
+import tempfile
+import time
+import zipfile
+from functools import cache
+from pathlib import Path
+
+from fairdemo.comparison import Comparison, load
+from fairdemo.pairs import SIDES
+from fairdemo.report import page, table
+
+MAX_ZIP_BYTES, MAX_OPEN_BYTES, MAX_FILES = 300_000_000, 400_000_000, 1100
+KEPT = 600  # seconds that a zip waits to be fetched
+
+
+@cache
+def shelf() -> Path:
+    """Where zips wait to be fetched, gone when the app ends."""
+    folder = Path(tempfile.mkdtemp(prefix="fairdemo-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def zipped(comparison: Comparison) -> Path:
+    """A zip with the saved comparison, `images.csv` and `report.html`. The page takes a copy at once, so
+    those of ten minutes ago are thrown away."""
+    for old in shelf().iterdir():
+        if time.time() - old.stat().st_mtime > KEPT:
+            shutil.rmtree(old, ignore_errors=True)
+    name = f"fairdemo-{comparison.subject or 'comparison'}-{comparison.request.seed}.zip".replace(" ", "-")
+    path = Path(tempfile.mkdtemp(dir=shelf())) / name
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        saved = Path(folder) / "saved"
+        comparison.save(saved)
+        for file in sorted(saved.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(saved))
+        archive.writestr("images.csv", table.images(comparison))
+        archive.writestr("report.html", page.report(comparison))
+    return path
+
+
+def unzipped(path: Path) -> Comparison:
+    """The comparison in a zip that somebody uploaded; ValueError that says what is wrong with it. Only the
+    files that a saved comparison has are ever written, under names of our own, and no more than
+    `MAX_OPEN_BYTES`."""
+    if path.stat().st_size > MAX_ZIP_BYTES:
+        most = MAX_ZIP_BYTES // 10**6
+        raise ValueError(f"{path.name!r} is larger than {most} MB; a comparison downloaded here is smaller")
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="fairdemo-") as folder:
+            extract(archive, Path(folder), path.name)
+            return load(Path(folder))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path.name!r} is no zip that was downloaded here ({error})") from None
+
+
+def extract(archive: zipfile.ZipFile, folder: Path, name: str) -> None:
+    """Writes the files of a saved comparison into a folder; ValueError if the zip holds others, or more than
+    it may."""
+    members = archive.infolist()
+    too_much = f"{name!r} unpacks to more than a comparison holds"
+    if len(members) > MAX_FILES or sum(m.file_size for m in members) > MAX_OPEN_BYTES:
+        raise ValueError(too_much)
+    images = {f"{side}/{i:04d}.png" for side in SIDES for i in range(512)}
+    own = {"comparison.json", "vectors.npz", *images}
+    known = own | {"images.csv", "report.html"}
+    strange = [m.filename for m in members if m.filename not in known and not m.is_dir()]
+    if strange:
+        raise ValueError(f"{name!r} holds {strange[0][:60]!r}, which a saved comparison doesn't")
+    for side in SIDES:
+        (folder / side).mkdir()
+    left = MAX_OPEN_BYTES
+    for member in members:
+        if member.filename in own:
+            with archive.open(member) as source:  # what a zip says of its sizes needn't be true
+                data = source.read(left + 1)
+            left -= len(data)
+            if left < 0:
+                raise ValueError(too_much)
+            (folder / member.filename).write_bytes(data)

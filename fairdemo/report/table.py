@@ -1,0 +1,31 @@
+"""A comparison as a table."""
+
+import pandas as pd
+
+from fairdemo.comparison import Comparison
+from fairdemo.pairs import SIDES, Pair
+from fairdemo.stats.attributes import ATTRIBUTES
+
+
+def images(comparison: Comparison) -> str:
+    """One line an image as CSV: what it was drawn with, and its largest face as perceived by the
+    classifier."""
+    rows = [row(pair, side) for pair in comparison.pairs for side in SIDES]
+    return pd.DataFrame(rows).to_csv(index=False)
+
+
+def row(pair: Pair, side: str) -> dict[str, object]:
+    """One image's line."""
+    faces = pair.side(side).faces
+    read: dict[str, object] = {}
+    for a in ATTRIBUTES:
+        read[a] = faces[0].label(a) if faces else ""
+        read[f"{a} probability"] = round(faces[0].probability[a][faces[0].label(a)], 4) if faces else ""
+    return {
+        "slot": pair.slot,
+        "side": side,
+        "adapter": pair.adapter if side == "debiased" else "baseline",
+        "file": f"{side}/{pair.slot:04d}.png",
+        "faces": len(faces),
+        **read,
+    }

@@ -1,0 +1,32 @@
+"""Every word of the page that is ours, by language: `words/en.toml`, `words/es.toml`. Components take
+`label("key")`, HTML that is made here takes `say(language, "key")`."""
+
+import tomllib
+from pathlib import Path
+
+import gradio as gr
+
+WORDS: dict[str, dict[str, str]] = {
+    path.stem: tomllib.loads(path.read_text())
+    for path in sorted((Path(__file__).parent / "words").glob("*.toml"))
+}
+# Gradio has keys of its own, so ours carry a name.
+I18N = gr.I18n(
+    **{code: {f"fairdemo_{key}": text for key, text in words.items()} for code, words in WORDS.items()}
+)
+
+
+def label(key: str):
+    """The words under a key, in the browser's language."""
+    return I18N(f"fairdemo_{key}")
+
+
+def language_of(request: gr.Request | None) -> str:
+    """The first of the browser's languages that the page speaks, else English."""
+    wanted = (request.headers.get("accept-language", "") if request else "").split(",")
+    return next((code for code in (w.strip()[:2].lower() for w in wanted) if code in WORDS), "en")
+
+
+def say(language: str, key: str, **values) -> str:
+    """The words under a key in a language, with their values."""
+    return WORDS[language][key].format(**values)

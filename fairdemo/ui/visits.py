@@ -1,0 +1,38 @@
+"""What a visitor has drawn, and who is drawing now."""
+
+import threading
+from dataclasses import dataclass, field
+
+from fairdemo.request import Request
+from fairdemo.studio.studio import Plan
+
+HISTORY = 6  # comparisons that a visit keeps
+RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session that draws or waits in line
+
+
+@dataclass
+class Visit:
+    """What one browser tab has drawn."""
+
+    plan: Plan | None = None  # the wall that stands on the screen
+    history: list[Plan] = field(default_factory=list)  # earlier ones, newest first
+
+    def keep(self, plan: Plan) -> "Visit":
+        """The visit with another wall on the screen."""
+        earlier = [p for p in self.history if p is not plan and title(p) != title(plan)]
+        return Visit(plan, [plan, *earlier][:HISTORY])
+
+    def seen(self, request: Request, target: dict) -> Plan | None:
+        """An earlier wall that differs in nothing from a request for a completed target."""
+        same = (p for p in self.history if request.same_wall(p.request) and p.comparison.target == target)
+        return next(same, None)
+
+
+def title(plan: Plan) -> str:
+    """A comparison in the history."""
+    c = plan.comparison
+    shares = {a: sorted(of.items(), key=lambda item: -item[1]) for a, of in c.target.items()}
+    named = [pair for a, of in shares.items() for pair in of[: 2 if a == "gender" else 1]]
+    wanted = "; ".join(f"{name} {share:.0%}" for name, share in named) or "as baseline"
+    method = "" if c.request.method == "mix" else f" · {c.request.method}"
+    return f"{c.prompt} · seed {c.request.seed} · {len(c.pairs)} pairs{method} · {wanted}"
