@@ -11,8 +11,11 @@ from datasets import load_dataset
 from fairdemo.__main__ import main
 from fairdemo.comparison import load
 from fairdemo.stats import targets
-from fairdemo.studio import packs as packs
-from fairdemo.studio.studio import Studio
+from fairdemo.models.generating import Sample, Setting, by_default
+from fairdemo.stats.mix import Source
+from fairdemo.studio import packs
+from fairdemo.studio.pool import open_pack
+from fairdemo.studio.studio import Studio, artist_of
 from tests.conftest import PROMPTS, SEEDS
 
 
@@ -26,7 +29,7 @@ def rewrite(folder, change):
     change(pd.read_parquet(path)).to_parquet(path)
 
 
-def test_a_pack_is_whole_and_opens_with_datasets(folder, capsys, tmp_path, monkeypatch):
+def test_a_pack_is_whole_and_opens_with_datasets(folder, live, capsys, tmp_path, monkeypatch):
     assert main(["pack", "check", str(folder)]) == 0
     sources = 1 + 15
     assert f"{2 * sources * SEEDS} images, all right" in capsys.readouterr().out
@@ -39,11 +42,11 @@ def test_a_pack_is_whole_and_opens_with_datasets(folder, capsys, tmp_path, monke
         and "Apache-2.0" in (folder / "README.md").read_text()
     )
     with pytest.raises(ValueError, match="another pack"):
-        packs.make(Studio("embedded", "cpu"), folder, PROMPTS, SEEDS + 1, "two-prompts")
+        packs.make(live, folder, packs.order("two-prompts", PROMPTS, SEEDS + 1))
 
 
 def test_the_same_screen_runs_on_a_pack(folder, studio, tmp_path):
-    pool = Studio(str(folder))
+    pool = Studio(artist_of(str(folder)))
     plan = pool.plan("A photo of a Doctor", targets.PRESETS["uniform"].target, SEEDS, 3)
     comparison = list(pool.run(plan))[-1]
     assert "generator" not in pool.__dict__, "no model is loaded"
@@ -70,7 +73,7 @@ def test_the_same_screen_runs_on_a_pack(folder, studio, tmp_path):
 
 def test_twins_in_a_pack_are_the_models_twins(folder, live):
     """A pack holds what the model draws and the classifier reads, but for WebP's small losses."""
-    pool = packs.open_pack(str(folder))
+    pool = open_pack(str(folder))
     name = live.adapters[3].name
     stored = pool.drawn(PROMPTS[1], 0, [(2, ()), (2, (name,))])
     slot = int(np.random.default_rng(0).permutation(SEEDS)[2])
@@ -104,7 +107,7 @@ def test_twins_in_a_pack_are_the_models_twins(folder, live):
 )
 def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
     with pytest.raises(ValueError, match=message):
-        Studio(str(folder)).plan(prompt, {}, n, 0, steps=steps)
+        Studio(artist_of(str(folder))).plan(prompt, {}, n, 0, steps=steps)
 
 
 def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
@@ -113,12 +116,12 @@ def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
     with pytest.raises(
         ValueError, match="misses 2 of 128 images, first “a photo of a doctor”, baseline, number 3"
     ):
-        Studio(str(pack))
+        Studio(artist_of(str(pack)))
     shutil.rmtree(pack)
     pack = copy(folder, tmp_path)
     rewrite(pack, lambda t: t.assign(file_name=["../../secret.webp", *t.file_name[1:]]))
     with pytest.raises(ValueError, match="lies outside of its images"):
-        Studio(str(pack))
+        Studio(artist_of(str(pack)))
     shutil.rmtree(pack)
     pack = copy(folder, tmp_path)
     first = pd.read_parquet(pack / "data/metadata.parquet").file_name
@@ -134,14 +137,14 @@ def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
         and "belongs to no row" in printed
     )
     with pytest.raises(ValueError, match="can't be opened.*pack check"):
-        pool = packs.open_pack(str(pack))
-        pool._one(0)
+        pool = open_pack(str(pack))
+        pool.image(0)
     (pack / "data/metadata.parquet").write_bytes(b"PAR1 no parquet")
     with pytest.raises(ValueError, match="is damaged"):
-        Studio(str(pack))
+        Studio(artist_of(str(pack)))
     (pack / "pack.json").write_text('{"format": 99}')
     with pytest.raises(ValueError, match="format 99, expected 1"):
-        Studio(str(pack))
+        Studio(artist_of(str(pack)))
 
 
 def test_a_pack_that_is_nowhere(monkeypatch):
@@ -150,4 +153,4 @@ def test_a_pack_that_is_nowhere(monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="pack 'someone/no-such-pack'.*Hub can't be reached"):
-        Studio("someone/no-such-pack")
+        artist_of("someone/no-such-pack")
