@@ -27,29 +27,37 @@ def shown(value: Any, longest: int = 60) -> str:
     """A value in a message: as JSON or TOML would have it where it can be, and never long."""
     try:
         text = json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, type(None))) else repr(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         text = f"a {type(value).__name__}"
     return text if len(text) <= longest else text[: longest - 2] + " …"
 
 
+KINDS = {
+    "string_type": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "finite_number": "a number",
+    "bool": "true or false",
+    "dict": "a table",
+    "tuple": "a list",
+    "list": "a list",
+    "missing_argument": "more values",
+}
+
+
 def expected(field: FieldInfo | None, fault: dict[str, Any]) -> str:
-    """What a field wants, in words: its bounds where it has two, else by the kind of fault."""
-    kind, context = fault["type"], fault.get("ctx", {})
+    """What a field wants, in words: its kind, its bounds, or both."""
+    kind = fault["type"]
     bounds = {
         k: getattr(m, k) for m in (field.metadata if field else ()) for k in ("ge", "le") if hasattr(m, k)
     }
-    if len(bounds) == 2:
-        return f"{bounds['ge']} to {bounds['le']} are allowed"
+    reach = f"{bounds['ge']} to {bounds['le']}" if len(bounds) == 2 else ""
     if kind == "literal_error" and field:
         return f"allowed are {', '.join(map(str, get_args(field.annotation)))}"
-    words = {"string_type": "text", "int": "a whole number", "float": "a number", "finite_number": "a number"}
-    words |= {"bool": "true or false", "dict_type": "a table", "tuple_type": "a list", "list_type": "a list"}
-    known = next((text for start, text in words.items() if kind.startswith(start)), None)
-    return (
-        f"expected {known}"
-        if known
-        else fault["msg"].lower() + (f" ({context['pattern']})" if "pattern" in context else "")
-    )
+    known = next((text for start, text in KINDS.items() if kind.startswith(start)), None)
+    if known:
+        return f"expected {known}" + (f" from {reach}" if reach else "")
+    return f"{reach} are allowed" if reach else fault["msg"].lower()
 
 
 def one_line(error: ValidationError, model: type[BaseModel], names: dict[str, str] | None = None) -> str:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from fairdemo.models.catalog import Adapter
 from fairdemo.models.pipelines import FAMILIES
 from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.world.tiny import tokenizer
@@ -28,6 +29,13 @@ VIT = {
     "vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "patch_size": 32},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
 }
+
+
+def adapter(name: str, base: str, file: str, **more) -> Adapter:
+    """A catalog's entry."""
+    return Adapter(
+        **{"cell": (), "weight": 1.0, "license": "", "source": "", **more}, name=name, base=base, file=file
+    )
 
 
 def random_heads() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

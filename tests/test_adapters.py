@@ -1,6 +1,5 @@
 """Routing must equal plain `set_adapters` per image, on a small SDXL made here and on the shipped model."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -106,7 +105,7 @@ def test_unknown_and_foreign_adapters_are_named():
 def test_damaged_files_are_named(live, tmp_path):
     pipe = live.generator.pipeline
     with pytest.raises(ValueError, match="gone.safetensors is missing"):
-        routing.attach(pipe, [replace(live.adapters[0], file="gone.safetensors", home=tmp_path)])
+        routing.attach(pipe, [live.adapters[0].but(file="gone.safetensors", home=tmp_path)])
     (tmp_path / "cut.safetensors").write_bytes(b"12345678 this is no safetensors file")
     with pytest.raises(ValueError, match="cut.safetensors is damaged"):
         routing.read_factors(pipe, tmp_path / "cut.safetensors")
@@ -149,7 +148,7 @@ def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(live):
 
 
 def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
-    catalog = tmp_path / "mine.toml"
+    mine_too = tmp_path / "mine.toml"
     file = save_lora(tmp_path / "hat.safetensors", {"unet": {"a": (torch.zeros(4, 8), torch.zeros(8, 4))}})
     assert (
         main(
@@ -162,7 +161,7 @@ def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
                 "--base",
                 "sdxl",
                 "--catalog",
-                str(catalog),
+                str(mine_too),
             ]
         )
         == 0
@@ -182,12 +181,12 @@ def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
                 "--weight",
                 "0.5",
                 "--catalog",
-                str(catalog),
+                str(mine_too),
             ]
         )
         == 0
     )
-    monkeypatch.setenv("FAIRDEMO_CATALOG", str(catalog))
+    monkeypatch.setenv("FAIRDEMO_CATALOG", str(mine_too))
     mine = {a.name: a for a in catalog.of_profile(profiles.profile("sdxl"))}
     assert (
         len(mine) == 14
@@ -205,14 +204,14 @@ def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
     assert "with a hat" in capsys.readouterr().out
     for arguments, message in (
         ([str(file), "--name", "elders", "--base", "sdxl"], "has an adapter 'elders'"),
-        ([str(file), "--name", "x", "--cell", "Martian"], "'x' has the cell ['Martian']"),
+        ([str(file), "--name", "x", "--cell", "Martian"], "'x': cell is ['Martian']"),
         ([str(tmp_path / "gone.safetensors"), "--name", "x"], "gone.safetensors is missing"),
         ([str(file), "--name", "x", "--cell", "Asian, Black"], "at most one class"),
     ):
-        before = catalog.read_text()
-        assert main(["adapters", "add", *arguments, "--catalog", str(catalog)]) == 2
+        before = mine_too.read_text()
+        assert main(["adapters", "add", *arguments, "--catalog", str(mine_too)]) == 2
         assert message in capsys.readouterr().err
-        assert catalog.read_text() == before
+        assert mine_too.read_text() == before
 
 
 def test_pinning_writes_the_commits(tmp_path, monkeypatch):

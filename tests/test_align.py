@@ -1,7 +1,6 @@
 """Distributional alignment: expected transport worked by hand, losses, and the gradient in constant
 memory."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,15 +12,19 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from fairdemo.experiments import against_naive
 from fairdemo.models import pipelines, profiles, routing
-from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.generating import PairedGenerator, Setting, through
+from fairdemo.places import PACKAGE
 from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.stats.prompts import PROFESSIONS, profession
+from fairdemo.studio.live import Live
+from fairdemo.studio.studio import Studio
 from fairdemo.training import adjusted, align, losses, soft_tokens
 from fairdemo.training.joint import joint_of
 from fairdemo.training.looks import looks_of
 from fairdemo.training.moved_words import MovedWords
 from fairdemo.training.transport import _sampled, expected_transport
 from tests import small_models
+from tests.conftest import asked
 from tests.small_models import save_lora, save_profile
 
 
@@ -108,9 +111,9 @@ def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
     """The kept graph (z_t detached) gives the same adjusted gradient to 1e-4 in float32."""
     profile = profiles.profile(str(save_profile(tmp_path, family, steps=4)))
     config = align.Config(
-        ("a photo of a doctor",),
-        {"gender": {"Female": 0.5, "Male": 0.5}},
-        tuple(p for p in parts if family == "sdxl" or p != "text_encoder_2"),
+        prompts=("a photo of a doctor",),
+        target={"gender": {"Female": 0.5, "Male": 0.5}},
+        parts=tuple(p for p in parts if family == "sdxl" or p != "text_encoder_2"),
         rank=3,
         images=3,
     )
@@ -121,24 +124,24 @@ def test_the_constant_memory_gradient_is_autograds(family, parts, tmp_path):
     with torch.no_grad():
         for f in factors:
             f.add_(0.1 * torch.randn_like(f))
-    samples = [(align.NAME,)] * 3
+    names = [(align.NAME,)] * 3
     with adjusted.recorded(pipe, range(3), 3) as steps:
-        z = generator.denoise("a photo of a doctor", 5, list(enumerate(samples)), 4, 3.0)
+        z = generator.denoise(Setting("a photo of a doctor", 5, 4, 3.0), through(names[:1], 3))
     g = torch.randn_like(z)
     assert len(steps) == 4
     norms = adjusted.backward(
         pipe,
         steps,
-        lambda: align.conditioning(generator, "a photo of a doctor", samples),
+        lambda: align.conditioning(generator, "a photo of a doctor", 3),
         g,
         3.0,
-        lambda: generator.router.routed(samples),
+        lambda: generator.router.routed(names),
     )
     ours = [f.grad.clone() for f in factors if f.grad is not None]
     for f in factors:
         f.grad = None
-    with generator.router.routed(samples):
-        text = align.conditioning(generator, "a photo of a doctor", samples)
+    with generator.router.routed(names):
+        text = align.conditioning(generator, "a photo of a doctor", 3)
         sum(adjusted.inner_product(pipe, step, text, g, 3.0) for step in steps).backward()
     kept = [f.grad for f in factors if f.grad is not None]
     assert len(norms) == 4 and len(ours) == len(kept) > 0
@@ -187,7 +190,7 @@ def test_strange_targets_are_refused(target, message):
 
 
 def test_crops_with_a_gradient_are_the_classifiers_crops(live):
-    images = live.generator.draw("a photo of a nurse", 3, [(i, ()) for i in range(6)], 12, 2.0)
+    images = live.generator.draw(Setting("a photo of a nurse", 3, 12, 2.0), through([()], 6))
     faces = live.reader.read(images)
     x = torch.stack(
         [torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 127.5 - 1 for im in images]
@@ -216,10 +219,7 @@ def test_runs_say_what_is_wrong_with_them(line, message, tmp_path):
 
 
 def test_the_run_files_can_be_read_and_go_on_from_each_other():
-    runs = {
-        path.stem: align.read_config(path)
-        for path in (profiles.ROOT / "fairdemo" / "training" / "runs").glob("*.toml")
-    }
+    runs = {path.stem: align.read_config(path) for path in (PACKAGE / "training" / "runs").glob("*.toml")}
     assert len(runs) >= 5
     for config in runs.values():
         if config.start:
@@ -233,10 +233,9 @@ def test_the_run_files_can_be_read_and_go_on_from_each_other():
             ), "what is measured was never trained on"
 
 
-def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, live, tmp_path, monkeypatch):
+def test_an_aligned_adapter_is_a_method_beside_the_mix(live, tmp_path, monkeypatch):
     """Every image goes through it, none is steered, and what the mix rests on stays as it was."""
-    from fairdemo.experiments.calibrate import weights
-    from fairdemo.studio.studio import Studio
+    from fairdemo.experiments.calibrate import fingerprint
 
     factors = small_models.lora(live.generator.pipeline.unet, r"attn1\.to_q$", 3)
     save_lora(tmp_path / "even.safetensors", {"unet": factors})
@@ -245,28 +244,28 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(studio, live, tmp_path, m
         ' 1.0\nmethod = "even"\nlicense = "none"\nsource = "a test"\n'
     )
     monkeypatch.setenv("FAIRDEMO_CATALOG", str(tmp_path / "mine.toml"))
-    other = Studio("embedded", "cpu")
-    assert (
-        other.methods[-1] == "even" and other.sources == live.sources and weights(other) == weights(studio)
-    )
-    plan = other.plan("a photo of a doctor", {"gender": {"Female": 0.5, "Male": 0.5}}, 6, 0, "even", steps=3)
-    assert plan.comparison.mix["weights"] == {"even": 1.0} and not plan.steer
+    more = Live("embedded", "cpu")
+    other = Studio(more)
+    assert other.methods[-1] == "even" and more.sources == live.sources
+    assert fingerprint(more) == fingerprint(live)
+    half = {"gender": {"Female": 0.5, "Male": 0.5}}
+    plan = other.plan(asked("a photo of a doctor", half, 6, 0, method="even", steps=3))
+    assert plan.comparison.mix.weights == {"even": 1.0} and not plan.steering
     comparison = list(other.run(plan))[-1]
     assert all(p.adapter == "even" and p.debiased.image is not p.baseline.image for p in comparison.pairs)
-    with pytest.raises(ValueError, match="method is 'odd'; allowed are largest remainder, random"):
-        other.plan("a photo of a doctor", {}, 6, 0, "odd")
+    with pytest.raises(ValueError, match="method is 'odd'; allowed are mix, "):
+        other.plan(asked("a photo of a doctor", {}, 6, 0, method="odd"))
 
 
-def test_shipped_methods_even_out_gender_where_they_never_were(studio, live):
+def test_shipped_methods_even_out_gender_where_they_never_were(live):
     """In a profession of mostly men and one of mostly women that no adapter saw, as perceived by the
     classifier: each aligned adapter and soft token is nearer to one half."""
-    methods = [slot.adapters for slots in studio.own_methods.values() for slot in slots if not slot.cell]
+    methods = [s.adapters for sources in live.methods.values() for s in sources if not s.cell]
     assert len(methods) >= 4
     distance = dict.fromkeys([(), *methods], 0.0)
     for word in ("judge", "hairdresser"):
-        drawn = live.fresh(
-            f"a photo of a {word} reading", 21, [(i, names) for names in distance for i in range(12)], 8, 2.0
-        )
+        setting = Setting(f"a photo of a {word} reading", 21, 8, 2.0)
+        drawn = live.fresh(setting, through(distance, 12))
         for k, names in enumerate(distance):
             faces = [d.faces[0] for d in drawn[12 * k : 12 * k + 12] if d.faces]
             assert len(faces) >= 11
@@ -274,34 +273,34 @@ def test_shipped_methods_even_out_gender_where_they_never_were(studio, live):
     assert all(distance[names] < distance[()] - 0.1 for names in methods), distance
 
 
-def small_aligner(studio, live, config):
-    quick = replace(live.profile, steps=2, dtype="float32")
+def small_aligner(live, config):
+    quick = live.profile.but(steps=2, dtype="float32")
     generator = PairedGenerator(
         pipelines.load_pipeline(quick, "cpu"), routing.Router(torch.nn.Module(), {}), quick, "cpu"
     )
     reader = align.SoftReader(live.reader, small_models.random_heads())
     return align.Aligner(
-        generator, reader, looks_of(studio, ""), torch.eye(128)[:4], config, align.fresh(generator, config)
+        generator, reader, looks_of(live, ""), torch.eye(128)[:4], config, align.fresh(generator, config)
     )
 
 
-def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
+def test_a_stopped_run_ends_with_the_same_weights(live, tmp_path):
     """Bit by bit, from the checkpoint that it had written, with validation and averaged weights."""
     config = align.Config(
-        ("a photo of a doctor", "a photo of a nurse"),
-        {"gender": {"Female": 0.5, "Male": 0.5}},
+        prompts=("a photo of a doctor", "a photo of a nurse"),
+        target={"gender": {"Female": 0.5, "Male": 0.5}},
         rank=2,
         images=2,
         iterations=12,
         sampled=1,
         hold=1.0,
         validation=("a photo of a chef",),
-        validate=6,
+        validate_every=6,
         blend=0.5,
     )
 
     def trained(checkpoint, stop=None):
-        aligner = small_aligner(studio, config)
+        aligner = small_aligner(live, config)
         for step, *_ in aligner.train(checkpoint):
             if step == stop:
                 return None
@@ -314,11 +313,11 @@ def test_a_stopped_run_ends_with_the_same_weights(studio, tmp_path):
     assert any(b.abs().sum() > 0 for b in whole[1::2])
 
 
-def test_saved_weights_are_blended_with_those_that_the_run_began_with(studio, tmp_path):
+def test_saved_weights_are_blended_with_those_that_the_run_began_with(live, tmp_path):
     """A quarter of the way to where the same run without a blend ends."""
     config = align.Config(
-        ("a photo of a doctor",),
-        {"gender": {"Female": 0.5, "Male": 0.5}},
+        prompts=("a photo of a doctor",),
+        target={"gender": {"Female": 0.5, "Male": 0.5}},
         rank=2,
         images=2,
         iterations=2,
@@ -326,7 +325,7 @@ def test_saved_weights_are_blended_with_those_that_the_run_began_with(studio, tm
     )
     ends = {}
     for blend in (1.0, 0.25):
-        aligner = small_aligner(studio, replace(config, blend=blend))
+        aligner = small_aligner(live, config.but(blend=blend))
         list(aligner.train(tmp_path / f"{blend}.pt"))
         ends[blend] = aligner.trained.factors
     assert any((end - begun).abs().max() > 1e-4 for begun, end in zip(aligner.begun, ends[1.0]))
@@ -349,17 +348,17 @@ def drawn_by(pipe, prompt):
     ).astype(int)
 
 
-def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, tmp_path):
+def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(live, tmp_path):
     """Keys and values of cross attention, and SDXL's pooled text; one of a lower rank to go on from does
     what it did."""
     config = align.Config(
-        ("a photo of a doctor",),
-        {"gender": {"Female": 0.5, "Male": 0.5}},
-        ("text_reading",),
+        prompts=("a photo of a doctor",),
+        target={"gender": {"Female": 0.5, "Male": 0.5}},
+        parts=("text_reading",),
         rank=2,
         images=2,
     )
-    aligner = small_aligner(studio, config)
+    aligner = small_aligner(live, config)
     layers = set(aligner.generator.router.stacks)
     assert "unet.add_embedding.linear_1" in layers and all(
         name.endswith(("attn2.to_k", "attn2.to_v", "add_embedding.linear_1")) for name in layers
@@ -376,19 +375,19 @@ def test_an_adapter_of_the_layers_that_read_the_text_opens_in_diffusers(studio, 
     before = drawn_by(plain, "a photo of a nurse")
     plain.load_lora_weights(str(tmp_path), weight_name="adapter.safetensors")
     assert np.abs(ours - before).max() > 5 and np.abs(ours - drawn_by(plain, "a photo of a nurse")).max() <= 1
-    wider = small_aligner(studio, replace(config, rank=5, start=str(path)))
+    wider = small_aligner(live, config.but(rank=5, start=str(path)))
     assert max(f.shape[-1] for f in wider.trained.factors[::2]) == 5
     with wider.generator.router.routed([(align.NAME,)]):
         assert np.abs(ours - drawn_by(wider.generator.pipeline, "a photo of a nurse")).max() <= 1
     with pytest.raises(ValueError, match="isn't LoRA on unet"):
-        small_aligner(studio, replace(config, parts=("unet",), start=str(path)))
+        small_aligner(live, config.but(parts=("unet",), start=str(path)))
 
 
 def test_naive_and_adjusted_finetuning_begin_alike(live):
     """The same images from the same noise: both ways' first loss is one and the same, but not their
     gradients; both descend it."""
     reader = align.SoftReader(live.reader, small_models.random_heads())
-    quick = replace(live.profile, dtype="float32")
+    quick = live.profile.but(dtype="float32")
     found = {
         way: against_naive.finetune(way, 0, quick, reader, against_naive.Trial((0,), 3, 3, 2.0, 2, 1e-3))
         for way in against_naive.WAYS
@@ -491,11 +490,11 @@ def test_words_move_in_the_space_of_the_runs_words(live):
         MovedWords(pipe, ("a photo of a doctor",), 0.5)
 
 
-def test_a_run_moves_its_words_and_leaves_them_in_place_afterwards(studio, tmp_path):
+def test_a_run_moves_its_words_and_leaves_them_in_place_afterwards(live, tmp_path):
     """From the same noise and with an adapter that changes nothing yet, other people are drawn."""
     config = align.Config(
-        ("a photo of a doctor", "a photo of a nurse", "a photo of a chef", "a photo of a pilot"),
-        {"gender": {"Female": 0.5, "Male": 0.5}},
+        prompts=("a photo of a doctor", "a photo of a nurse", "a photo of a chef", "a photo of a pilot"),
+        target={"gender": {"Female": 0.5, "Male": 0.5}},
         rank=2,
         images=4,
         iterations=1,
@@ -503,16 +502,16 @@ def test_a_run_moves_its_words_and_leaves_them_in_place_afterwards(studio, tmp_p
     )
     seen = {}
     for moved in (0.0, 1.0):
-        aligner = small_aligner(studio, replace(config, moved=moved))
+        aligner = small_aligner(live, config.but(moved=moved))
         ((_, seen[moved], _),) = aligner.train(tmp_path / f"{moved}.pt")
     assert seen[0.0].realism != seen[1.0].realism and aligner.trained.moved_words.seed is None
 
 
-def test_images_may_be_drawn_a_few_at_a_time(studio):
+def test_images_may_be_drawn_a_few_at_a_time(live):
     """The gradient of eight images is that of the same images in two parts: they are transported together."""
     config = align.Config(
-        ("a photo of a doctor",),
-        {"gender": {"Female": 0.5, "Male": 0.5}},
+        prompts=("a photo of a doctor",),
+        target={"gender": {"Female": 0.5, "Male": 0.5}},
         rank=2,
         images=8,
         hold=1.0,
@@ -520,7 +519,7 @@ def test_images_may_be_drawn_a_few_at_a_time(studio):
     )
     gradients = []
     for at_once in (8, 4):
-        aligner = small_aligner(studio, replace(config, at_once=at_once))
+        aligner = small_aligner(live, config.but(at_once=at_once))
         seen = aligner.gradient("a photo of a doctor", 3)
         assert seen.images == 8 and seen.faces >= 6 and seen.sure > 0
         gradients.append(torch.cat([f.grad.flatten() for f in aligner.trained.factors if f.grad is not None]))

@@ -166,7 +166,8 @@ def test_no_face_is_counted(live):
     pair = Pair(0, "baseline", drawn, drawn)
     empty = comparisons.Comparison(asked("p", {}, 1, 0), {}, pairs=[pair])
     assert (
-        empty.measures.summary()["baseline"]["no_face"] == 1 and empty.as_json()["pairs"][0]["debiased"]["faces"] == []
+        empty.measures.summary()["baseline"]["no_face"] == 1
+        and empty.as_json()["pairs"][0]["debiased"]["faces"] == []
     )
 
 
@@ -293,7 +294,7 @@ def test_the_planned_mix_is_shown_before_drawing(studio):
     from fairdemo.ui.foreseen import preview, segments
 
     plan = studio.plan(asked("a photo of a doctor", UNIFORM, 16, 0))
-    assert sum(weight for *_, weight in segments(plan)) == pytest.approx(1, abs=0.05)
+    assert sum(s.weight for s in segments(plan)) == pytest.approx(1, abs=0.05)
     page = preview(plan, "en")
     assert "Female 5" in page or "Female 4" in page, "the expected share of women is about one half"
     assert "Nothing is steered" in preview(studio.plan(asked("a photo of a doctor", {}, 16, 0)), "en")

@@ -87,7 +87,7 @@ def test_crops_beyond_the_edge():
 
 
 def test_parts_checker_tells_whole_from_damaged(drawn):
-    from fairdemo.models.profiles import ROOT
+    from fairdemo.places import SHIPPED as ROOT
     from fairdemo.readers.vision import load_weights
 
     checker = load_weights(parts.PartsChecker(), ROOT / "assets/classifier/parts_checker.safetensors")

@@ -13,7 +13,7 @@ from huggingface_hub import errors
 from safetensors import SafetensorError
 
 from fairdemo.models import hub, pipelines, profiles
-from fairdemo.models.profiles import ROOT
+from fairdemo.places import SHIPPED as ROOT
 
 ANSWER = httpx.Response(404, request=httpx.Request("GET", "https://example.org"))
 
@@ -125,10 +125,13 @@ sys.modules["spaces"] = types.SimpleNamespace(GPU=GPU)
 from fairdemo.models import gpu
 import torch
 assert not torch.cuda.is_initialized()
+from fairdemo.models.gpu import Watch
+from fairdemo.request import Request
+from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
-from fairdemo.stats.targets import PRESETS
-studio = Studio("embedded", "cpu")
-for comparison in studio.run(studio.plan("a photo of a doctor", PRESETS["uniform"].target, 4, 1, steps=3), lambda share: 1 / 0):
+studio = Studio(Live("embedded", "cpu"))
+asked = Request.checked(prompt="a photo of a doctor", n=4, seed=1, steps=3)
+for comparison in studio.run(studio.plan(asked), Watch(lambda share: 1 / 0)):
     pass
 assert len(comparison.pairs) == 4 and calls and all(10 <= c <= 120 for c in calls), calls
 print("drawn on a shared GPU")
@@ -151,8 +154,8 @@ def test_drawings_cross_over_to_a_shared_gpu():
 
 def test_the_embedded_app_imports_no_model_that_it_does_not_use():
     code = (
-        "import sys, fairdemo.ui.app as app; app.page(); from fairdemo.compare import Studio;"
-        " Studio('embedded', 'cpu').load(); print([m for m in ('open_clip', 'datasets', 'spaces', 'timm') if"
+        "import sys, fairdemo.ui.app as app; app.page(); from fairdemo.studio.live import Live;"
+        " Live('embedded', 'cpu').load(); print([m for m in ('open_clip', 'datasets', 'spaces', 'timm') if"
         " m in sys.modules])"
     )
     done = subprocess.run(

@@ -2,7 +2,6 @@
 layout."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +10,15 @@ from safetensors.torch import save_file
 
 from fairdemo.experiments import bench
 from fairdemo.models import catalog, hub, pipelines, profiles, routing
-from fairdemo.models.catalog import Adapter
-from fairdemo.models.generating import PairedGenerator, fitting
+from fairdemo.models.generating import PairedGenerator, Sample, Setting, fitting, through
+from fairdemo.models.gpu import Watch
+from fairdemo.stats.mix import Source
 from tests import small_models
-from tests.small_models import ATTENTION, lora, save_lora, save_profile
+from tests.small_models import ATTENTION, adapter, lora, save_lora, save_profile
 
 FAMILIES = tuple(pipelines.FAMILIES)
 SAMPLES = [(), ("one",), ("words",), ("one", "two"), ("two",), ("one", "two", "words")]
+TURNS = [Sample(i, Source(names)) for i, names in enumerate(SAMPLES)]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -92,10 +93,10 @@ class Plain:
 
 @pytest.mark.parametrize("dtype, close", [("float32", 1), ("bfloat16", 40), ("float16", 8)])
 def test_a_mixed_batch_is_set_adapters_before_each_image(made, dtype, close):
-    profile, files = replace(made[0], dtype=dtype), made[1]
+    profile, files = made[0].but(dtype=dtype), made[1]
     ours, plain = generator(profile), Plain(profile, files)
     for guidance in (1.0, 3.0):
-        drawn = ours.draw("a photo of a doctor", 3, list(enumerate(SAMPLES)), 3, guidance)
+        drawn = ours.draw(Setting("a photo of a doctor", 3, 3, guidance), TURNS)
         for slot, names in enumerate(SAMPLES):
             gap = np.abs(
                 np.asarray(drawn[slot]).astype(int) - np.asarray(plain.draw(names, slot, 3, 3, guidance))
@@ -103,17 +104,49 @@ def test_a_mixed_batch_is_set_adapters_before_each_image(made, dtype, close):
             assert gap.max() <= close, f"{names} differs by {gap.max()} with guidance {guidance}"
     pictures = [
         np.asarray(im).astype(int)
-        for im in ours.draw("a photo of a doctor", 3, [(0, names) for names in SAMPLES], 3, 3.0)
+        for im in ours.draw(Setting("a photo of a doctor", 3, 3, 3.0), through(SAMPLES, 1))
     ]
     assert min(np.abs(a - b).mean() for i, a in enumerate(pictures) for b in pictures[:i]) > 0.5, (
         "every combination draws a picture of its own"
     )
 
 
+def test_a_batch_may_hold_other_words_and_edits_beside_adapters(made):
+    """Each sample is what it is when drawn alone with its own prompt; an edit that puts in another text's
+    embeddings draws that text."""
+    ours = generator(made[0].but(dtype="float32"))
+    doctor, nurse = Setting("a photo of a doctor", 3, 3, 3.0), Setting("a photo of a nurse", 3, 3, 3.0)
+    other = ours.encode("a photo of a nurse", [Source()], 3.0)
+    ours.edits["nursed"] = lambda text: other
+    sources = [
+        Source(),
+        Source(words="a photo of a nurse"),
+        Source(("one",), words="a photo of a nurse"),
+        Source(("words",), words="a photo of a nurse"),
+        Source(edits=("nursed",)),
+        Source(("one",), edits=("nursed",)),
+    ]
+    alone = [
+        (doctor, ()),
+        (nurse, ()),
+        (nurse, ("one",)),
+        (nurse, ("words",)),
+        (nurse, ()),
+        (nurse, ("one",)),
+    ]
+    together = ours.draw(doctor, [Sample(5, source) for source in sources])
+    for image, (setting, names) in zip(together, alone):
+        (single,) = ours.draw(setting, [Sample(5, Source(names))])
+        assert np.abs(np.asarray(image).astype(int) - np.asarray(single)).max() <= 1
+    with pytest.raises(ValueError, match="edit 'gone' is unknown; there are nursed"):
+        ours.draw(doctor, [Sample(0, Source(edits=("gone",)))])
+
+
 def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, monkeypatch):
     profile, _ = made
-    wanted = [(i, SAMPLES[i % len(SAMPLES)]) for i in range(10)]
-    whole = generator(profile).draw("a photo of a nurse", 0, wanted, 2, 2.0)
+    wanted = [Sample(i, Source(SAMPLES[i % len(SAMPLES)])) for i in range(10)]
+    nurse = Setting("a photo of a nurse", 0, 2, 2.0)
+    whole = generator(profile).draw(nurse, wanted)
     other = generator(profile)
     other.decoder = ThreadPoolExecutor(1)  # as on a GPU: decoding beside the next part's denoising
     other.most = 3
@@ -137,7 +170,7 @@ def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, mo
 
     monkeypatch.setattr(other, "_decode", decodes)
     shares = []
-    split = other.draw("a photo of a nurse", 0, wanted, 2, 2.0, shares.append)
+    split = other.draw(nurse, wanted, Watch(shares.append))
     assert max(sizes) == 6 and sizes[-1] <= 4 and shares == sorted(shares) and shares[-1] == 1
     assert sum(tries) > 10, "what ran out of memory beside the drawing was decoded again"
     assert all(np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 1 for a, b in zip(whole, split))
@@ -147,7 +180,7 @@ def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, mo
         lambda *args, **kwargs: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")),
     )
     with pytest.raises(ValueError, match="drawing one image of 64 px.*memory ran out"):
-        other.draw("a photo of a nurse", 0, wanted, 2, 2.0)
+        other.draw(nurse, wanted)
 
 
 def test_batches_are_as_large_as_free_memory_allows():
@@ -161,12 +194,12 @@ def test_batches_are_as_large_as_free_memory_allows():
 
 def test_compiled_models_take_every_mix(made):
     profile, _ = made
-    wanted = list(enumerate(SAMPLES))
-    plain = generator(profile).draw("a photo of a pilot", 0, wanted, 2, 2.0)
-    compiled = generator(replace(profile, compile="aot_eager"))
+    wanted, pilot = TURNS, Setting("a photo of a pilot", 0, 2, 2.0)
+    plain = generator(profile).draw(pilot, wanted)
+    compiled = generator(profile.but(compile="aot_eager"))
     for part in (wanted[:1], wanted, wanted[::-1], wanted[2:3]):
-        for (slot, _), image in zip(part, compiled.draw("a photo of a pilot", 0, part, 2, 2.0)):
-            assert np.abs(np.asarray(image).astype(int) - np.asarray(plain[slot])).max() <= 2
+        for sample, image in zip(part, compiled.draw(pilot, part)):
+            assert np.abs(np.asarray(image).astype(int) - np.asarray(plain[sample.slot])).max() <= 2
 
 
 def test_distilled_weights_and_another_sampler(tmp_path):
@@ -249,9 +282,9 @@ def test_weights_that_are_no_safetensors_are_refused(tmp_path):
     good = save_lora(tmp_path / "good.safetensors", {"unet": {"a": (torch.zeros(4, 80), torch.zeros(80, 4))}})
     good.write_bytes(good.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged or incomplete"):
-        Adapter("x", "sdxl", "good.safetensors", (), 1.0, "", "", home=tmp_path).path
+        adapter("x", "sdxl", "good.safetensors", home=tmp_path).path
     with pytest.raises(ValueError, match="gone.safetensors is missing"):
-        Adapter("x", "sdxl", "gone.safetensors", (), 1.0, "", "", home=tmp_path).path
+        adapter("x", "sdxl", "gone.safetensors", home=tmp_path).path
 
 
 @pytest.mark.parametrize(
@@ -260,7 +293,7 @@ def test_weights_that_are_no_safetensors_are_refused(tmp_path):
         ('family = "flux"', "family is 'flux'; allowed are sdxl, sd15"),
         ("size = 1000000", "size is 1000000; 64 to 2048"),
         ("size = 100", "a multiple of 8"),
-        ('steps = "many"', "steps is 'many'; expected a number"),
+        ('steps = "many"', "steps is 'many'; expected a whole number from 2 to 100"),
         ("colour = 3", "unknown key 'colour'"),
         ('model = "someone/model"', "revision is None; a model from the Hub is pinned"),
         ('name = "../up"', "name is '../up'"),
@@ -296,7 +329,7 @@ def test_too_little_memory_is_said_before_loading(tmp_path, monkeypatch):
 
 
 def test_the_full_size_bench_runs_on_a_small_model(capsys):
-    profile = replace(profiles.profile("sdxl"), size=64, steps=3, dtype="float32", suffix="")
+    profile = profiles.profile("sdxl").but(size=64, steps=3, dtype="float32", suffix="")
     bench.real(lambda: small_models.pipeline("sdxl"), profile, pairs=2)
     printed = capsys.readouterr().out
     assert (

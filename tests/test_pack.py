@@ -10,13 +10,13 @@ from datasets import load_dataset
 
 from fairdemo.__main__ import main
 from fairdemo.comparison import load
-from fairdemo.stats import targets
 from fairdemo.models.generating import Sample, Setting, by_default
+from fairdemo.stats import targets
 from fairdemo.stats.mix import Source
 from fairdemo.studio import packs
 from fairdemo.studio.pool import open_pack
 from fairdemo.studio.studio import Studio, artist_of
-from tests.conftest import PROMPTS, SEEDS
+from tests.conftest import PROMPTS, SEEDS, asked
 
 
 def copy(folder, tmp_path):
@@ -47,12 +47,12 @@ def test_a_pack_is_whole_and_opens_with_datasets(folder, live, capsys, tmp_path,
 
 def test_the_same_screen_runs_on_a_pack(folder, studio, tmp_path):
     pool = Studio(artist_of(str(folder)))
-    plan = pool.plan("A photo of a Doctor", targets.PRESETS["uniform"].target, SEEDS, 3)
+    plan = pool.plan(asked("A photo of a Doctor", "uniform", SEEDS, 3))
     comparison = list(pool.run(plan))[-1]
-    assert "generator" not in pool.__dict__, "no model is loaded"
+    assert not hasattr(pool.artist, "generator"), "there is no model"
     assert (
         len(comparison.pairs) == SEEDS
-        and comparison.profile == "two-prompts"
+        and comparison.request.profile == "two-prompts"
         and comparison.prompt == PROMPTS[0]
     )
     assert len({np.asarray(p.baseline.image).tobytes() for p in comparison.pairs}) == SEEDS, (
@@ -61,7 +61,7 @@ def test_the_same_screen_runs_on_a_pack(folder, studio, tmp_path):
 
     def women(target):  # of both prompts' pairs
         return sum(
-            list(pool.run(pool.plan(p, target, SEEDS, 3)))[-1].counts("debiased")["gender"]["Female"]
+            list(pool.run(pool.plan(asked(p, target, SEEDS, 3))))[-1].counts("debiased")["gender"]["Female"]
             for p in PROMPTS
         )
 
@@ -75,15 +75,10 @@ def test_twins_in_a_pack_are_the_models_twins(folder, live):
     """A pack holds what the model draws and the classifier reads, but for WebP's small losses."""
     pool = open_pack(str(folder))
     name = live.adapters[3].name
-    stored = pool.drawn(PROMPTS[1], 0, [(2, ()), (2, (name,))])
+    stored = pool.draw(Setting(PROMPTS[1], 0, 12, 2.0), [Sample(2), Sample(2, Source((name,)))])
     slot = int(np.random.default_rng(0).permutation(SEEDS)[2])
-    drawn = live.fresh(
-        PROMPTS[1],
-        packs.SEED + 1,
-        [(slot, ()), (slot, (name,))],
-        live.profile.steps,
-        live.profile.guidance,
-    )
+    setting = by_default(live.profile, PROMPTS[1], packs.SEED + 1)
+    drawn = live.fresh(setting, [Sample(slot), Sample(slot, Source((name,)))])
     for a, b in zip(stored, drawn):
         assert np.abs(np.asarray(a.image).astype(int) - np.asarray(b.image)).mean() < 4
         assert [f.cell for f in a.faces] == [f.cell for f in b.faces] and a.subject == b.subject
@@ -107,7 +102,7 @@ def test_twins_in_a_pack_are_the_models_twins(folder, live):
 )
 def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
     with pytest.raises(ValueError, match=message):
-        Studio(artist_of(str(folder))).plan(prompt, {}, n, 0, steps=steps)
+        Studio(artist_of(str(folder))).plan(asked(prompt, {}, n, 0, steps=steps))
 
 
 def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):

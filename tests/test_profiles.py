@@ -3,7 +3,7 @@ had."""
 
 import pytest
 
-from fairdemo.models.profiles import ROOT
+from fairdemo.places import SHIPPED as ROOT
 from tests import browser
 from tests.conftest import SEEDS
 from tests.small_models import save_profile

@@ -4,9 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from fairdemo.stats import mix, response
+from fairdemo.stats import mix, prompts, response
 from fairdemo.stats.attributes import AGE_BANDS, CELLS, CLASSES, GENDERS, RACES
-from fairdemo.studio.studio import Studio
 
 CHOICE = mix.sources(
     [*((f"{r} {g}", (r, g)) for r in RACES for g in GENDERS), *((b, (b,)) for b in AGE_BANDS)]
@@ -40,18 +39,16 @@ def test_counts_are_kept_and_come_back(tmp_path):
 def test_the_baseline_of_a_profession_is_its_own():
     counts = counted()
     women = np.array([c[1] == "Female" for c in CELLS])
-    assert response.baseline(counts, "a portrait of a doctor, smiling", {})[women].sum() < 0.3
-    assert response.baseline(counts, "a nurse", {})[women].sum() > 0.85
-    assert 0.4 < response.baseline(counts, "a photo of a baker", {})[women].sum() < 0.6
-    assert response.baseline(counts, "a woman, a doctor", {"gender": "Female"})[women].sum() == pytest.approx(
-        1
-    )
+    assert response.baseline(counts, prompts.read("a portrait of a doctor, smiling"))[women].sum() < 0.3
+    assert response.baseline(counts, prompts.read("a nurse"))[women].sum() > 0.85
+    assert 0.4 < response.baseline(counts, prompts.read("a photo of a baker"))[women].sum() < 0.6
+    assert response.baseline(counts, prompts.read("a woman, a doctor"))[women].sum() == pytest.approx(1)
     seen = np.zeros(36)
     seen[CELLS.index(("Asian", "Female", "old"))] = 50
-    assert response.baseline(counts, "a doctor", {}, seen)[women].sum() > 0.8, (
+    assert response.baseline(counts, prompts.read("a doctor"), seen)[women].sum() > 0.8, (
         "what is seen outweighs what was expected"
     )
-    assert np.allclose(response.baseline(None, "a doctor", {}), 1 / 36)
+    assert np.allclose(response.baseline(None, prompts.read("a doctor")), 1 / 36)
 
 
 def test_an_adapter_is_believed_as_far_as_it_was_measured():
@@ -82,17 +79,27 @@ def test_report_says_what_each_source_gives():
     assert len(lines) == 2 and "White Female" in lines[1] and "83%" in lines[1] and "( " not in lines[1]
 
 
-def test_the_shipped_response_belongs_to_the_shipped_weights():
-    from fairdemo.experiments.calibrate import weights
+def test_the_shipped_response_belongs_to_the_shipped_weights(live):
+    from fairdemo.experiments.calibrate import fingerprint
 
-    studio = Studio("embedded", "cpu")
-    assert live.counts is not None and live.counts.weights == weights(studio)
+    assert live.counts is not None and live.counts.weights == fingerprint(live)
     labels = {s.label for s in live.sources}
     assert set(live.counts.sources) == labels and len(live.counts.baseline) == 32
 
 
 @pytest.mark.parametrize(
-    "module", ["attributes", "targets", "measure", "mix", "response", "prompts", "comparison"]
+    "module",
+    [
+        *(
+            "stats.attributes",
+            "stats.targets",
+            "stats.measure",
+            "stats.mix",
+            "stats.response",
+            "stats.prompts",
+        ),
+        *("request", "pairs", "measures", "comparison"),
+    ],
 )
 def test_the_science_pulls_in_no_torch(module):
     code = (

@@ -16,12 +16,13 @@ from torch.nn import functional as F
 
 from fairdemo.__main__ import main
 from fairdemo.models import catalog, pipelines, profiles, routing
-from fairdemo.models.catalog import Adapter
-from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.generating import PairedGenerator, Setting, through
 from fairdemo.stats.attributes import TARGET_CLASSES
+from fairdemo.stats.mix import Source
 from fairdemo.training import align, denoise, inc
-from tests.small_models import random_heads, save_profile
+from tests.small_models import adapter, random_heads, save_profile
 
+NURSE = Setting("a photo of a nurse", 3, 2, 3.0)
 EVEN = {"gender": {"Female": 0.5, "Male": 0.5}}
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,7 +31,7 @@ class Reader:
     """Stands in for MTCNN, which finds no face in what a random model draws."""
 
     def __init__(self, backbone, every=4):
-        self.backbone, self.every = backbone, every  # each how manieth image has no face
+        self.backbone, self.every = backbone, every  # one image in so many has no face
         self.detector = self
 
     def detect(self, images):
@@ -47,8 +48,8 @@ def aligner(tmp_path, family, live, **keys):
     pipe = pipelines.load_pipeline(profile, "cpu")
     generator = PairedGenerator(pipe, routing.Router(torch.nn.Module(), {}), profile, "cpu")
     config = align.Config(
-        ("a photo of a doctor",),
-        EVEN,
+        prompts=("a photo of a doctor",),
+        target=EVEN,
         **{"rank": 2, "images": 4, "iterations": 1, "hold": 1.0, "ema": 0.0, **keys},
     )
     reader = align.SoftReader(Reader(live.reader.backbone), random_heads())
@@ -64,9 +65,9 @@ def aligner(tmp_path, family, live, **keys):
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
 @pytest.mark.parametrize("parts", [("unet",), ("text_encoder",), ("tokens",)])
-def test_one_step_of_alignment(family, parts, studio, tmp_path):
+def test_one_step_of_alignment(family, parts, live, tmp_path):
     """The file changes what a plain pipeline draws just as the trained generator has it."""
-    made = aligner(tmp_path, family, studio, parts=parts, peak=0.5)
+    made = aligner(tmp_path, family, live, parts=parts, learning_rate=0.5)
     before = [f.detach().clone() for f in made.trained.factors]
     ((step, seen, _),) = made.train(tmp_path / "checkpoint.pt")
     assert (
@@ -78,44 +79,31 @@ def test_one_step_of_alignment(family, parts, studio, tmp_path):
     )
     assert any(not torch.equal(a, b) for a, b in zip(before, made.trained.factors))
     made.trained.save(tmp_path / "adapter.safetensors")
-    ours = made.generator.draw("a photo of a nurse", 3, [(0, (align.NAME,)), (0, ())], 2, 3.0)
+    ours = made.generator.draw(NURSE, through([(align.NAME,), ()], 1))
     tokens = 5 if parts == ("tokens",) else 0
     fresh = pipelines.load_pipeline(made.generator.profile, "cpu")
-    router = routing.attach(
-        fresh,
-        [
-            Adapter(
-                "align",
-                "x",
-                "adapter.safetensors",
-                (),
-                1.0,
-                "",
-                "",
-                method="align",
-                tokens=tokens,
-                home=tmp_path,
-            )
-        ],
-    )
+    same = adapter("align", "x", "adapter.safetensors", method="align", tokens=tokens, home=tmp_path)
+    router = routing.attach(fresh, [same])
     theirs = PairedGenerator(fresh, router, made.generator.profile, "cpu").draw(
-        "a photo of a nurse", 3, [(0, ("align",)), (0, ())], 2, 3.0
+        NURSE, through([("align",), ()], 1)
     )
     for a, b in zip(ours, theirs):
         assert np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 3, "fp16 weights differ by a little"
     assert np.abs(np.asarray(ours[0]).astype(int) - np.asarray(ours[1])).max() > 3
 
 
-def test_soft_tokens_are_a_textual_inversion(studio, tmp_path):
+def test_soft_tokens_are_a_textual_inversion(live, tmp_path):
     """Plain diffusers: `load_textual_inversion` for each text encoder, and the token in the prompt."""
-    made = aligner(tmp_path, "sdxl", studio, parts=("tokens",), tokens=3)
+    made = aligner(tmp_path, "sdxl", live, parts=("tokens",), tokens=3)
     made.trained.save(tmp_path / "soft.safetensors")
     pipe = pipelines.load_pipeline(made.generator.profile, "cpu")
     for key, vectors in load_file(tmp_path / "soft.safetensors").items():
         encoder, tokenizer = (getattr(pipe, name) for name in routing.ENCODERS[key])
         pipe.load_textual_inversion({"<fair>": vectors.float()}, tokenizer=tokenizer, text_encoder=encoder)
     theirs = pipe.encode_prompt("<fair> a photo of a nurse", do_classifier_free_guidance=False)[0]
-    ours = made.generator.encode("a photo of a nurse", [(align.NAME,), ()], 1.0)["prompt_embeds"]
+    ours = made.generator.encode("a photo of a nurse", [Source((align.NAME,)), Source()], 1.0)[
+        "prompt_embeds"
+    ]
     assert torch.allclose(theirs[0], ours[0], atol=1e-3) and not torch.allclose(ours[0], ours[1], atol=1e-2)
 
 
@@ -162,7 +150,7 @@ def test_one_step_on_photographs(family, what, tmp_path, monkeypatch):
     chosen = profiles.profile(str(profile))
     pipe = pipelines.load_pipeline(chosen, "cpu")
     images = PairedGenerator(pipe, routing.attach(pipe, made), chosen, "cpu").draw(
-        "a photo of a nurse", 3, [(0, (made[0].name,)), (0, ())], 2, 3.0
+        NURSE, through([(made[0].name,), ()], 1)
     )
     assert len(images) == 2
 
@@ -224,7 +212,7 @@ def test_broken_pictures_are_left_out(tmp_path):
     groups = [(r, "Female") for r in TARGET_CLASSES["race"]] * 2
     faces(tmp_path / "faces", groups, broken=[2, 7])
     pipe = pipelines.load_pipeline(profiles.profile(str(save_profile(tmp_path, "sd15"))), "cpu")
-    config = denoise.Config(("race",), data=str(tmp_path / "faces"))
+    config = denoise.Config(by=("race",), data=str(tmp_path / "faces"))
     rows, z = denoise.labelled_faces(pipe, config, 64, tmp_path / "cache.safetensors")
     again, kept = denoise.labelled_faces(pipe, config, 64, tmp_path / "cache.safetensors")
     assert len(rows) == 10 and z.shape == (10, 2, 4, 8, 8) and rows == again and torch.equal(z, kept)
@@ -263,8 +251,8 @@ def test_a_folder_is_one_runs_alone(tmp_path):
     ]
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_there_was(studio, tmp_path):
-    made = aligner(tmp_path, "sd15", studio, parts=("unet",), iterations=30)
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_there_was(live, tmp_path):
+    made = aligner(tmp_path, "sd15", live, parts=("unet",), iterations=30)
     steps = made.train(tmp_path / "checkpoint.pt")
     for _ in range(10):
         next(steps)
@@ -275,15 +263,15 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_there_was(studio, 
     assert kept["step"] == 10 and all(f.isfinite().all() for f in kept["factors"])
 
 
-def test_validation_ends_a_run_that_gets_no_nearer(studio, tmp_path):
+def test_validation_ends_a_run_that_gets_no_nearer(live, tmp_path):
     made = aligner(
         tmp_path,
         "sd15",
-        studio,
+        live,
         parts=("unet",),
         iterations=40,
         validation=("a photo of a chef",),
-        validate=2,
+        validate_every=2,
         patience=2,
     )
     distances = iter([0.4, 0.2, 0.3, 0.25, 0.1])
@@ -301,13 +289,10 @@ def test_validation_ends_a_run_that_gets_no_nearer(studio, tmp_path):
 RUN = """
 import sys, torch
 torch.set_num_threads(1)
-from dataclasses import replace
 from pathlib import Path
-from fairdemo.models import catalog
-from fairdemo.models import routing
-from fairdemo.models import profiles
-from fairdemo.models import pipelines
+from fairdemo.models import pipelines, profiles, routing
 from fairdemo.models.generating import PairedGenerator
+from fairdemo.places import SHIPPED
 from fairdemo.training import align
 from tests.small_models import random_heads
 from tests.test_trainers import Reader, EVEN
@@ -320,10 +305,14 @@ def build(profile, devices=None):
     profile = profiles.profile(profile)
     pipe = pipelines.load_pipeline(profile, "cpu")
     generator = PairedGenerator(pipe, routing.Router(torch.nn.Module(), {}), profile, "cpu")
-    config = align.Config(("a photo of a doctor", "a photo of a chef"), EVEN, parts=("unet", "text_encoder"), rank=2, images=4, iterations=60, hold=1.0, peak=0.01)
-    backbone = embed.embedded(profiles.ROOT / "assets" / "classifier")
+    config = align.Config(prompts=("a photo of a doctor", "a photo of a chef"), target=EVEN,
+        parts=("unet", "text_encoder"), rank=2, images=4, iterations=60, hold=1.0, learning_rate=0.01)
+    backbone = embed.embedded(SHIPPED / "assets" / "classifier")
     reader = align.SoftReader(Reader(backbone, 1000), random_heads())
-    return align.Aligner(generator, reader, [lambda x: F.normalize(x.mean((2, 3)), dim=-1)], torch.eye(128)[:4], config, align.fresh(generator, config), devices or Accelerator(cpu=True))
+    looks = [lambda x: F.normalize(x.mean((2, 3)), dim=-1)]
+    trained = align.fresh(generator, config)
+    faces = torch.eye(128)[:4]
+    return align.Aligner(generator, reader, looks, faces, config, trained, devices or Accelerator(cpu=True))
 
 def run(profile, folder):
     made = build(profile)

@@ -1,5 +1,5 @@
-"""The same request gives the same wall as ever: labels and counts of four walls, drawn by an earlier version in
-float32 (`walls.json`), so that they don't depend on what a processor multiplies fastest."""
+"""The same request gives the same wall as ever: labels and counts of four walls, drawn by an earlier
+version in float32 (`walls.json`), so that they don't depend on what a processor multiplies fastest."""
 
 import json
 from pathlib import Path

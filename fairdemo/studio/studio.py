@@ -76,7 +76,7 @@ class Artist(Protocol):
 
 def artist_of(profile: str, device: str | None = None) -> Live | Pool:
     """Who draws for a profile's name, a TOML file or a pack; ValueError if there is none."""
-    return Pool(open_pack(profile)) if is_pack(profile) else Live(profile, device)
+    return open_pack(profile) if is_pack(profile) else Live(profile, device)
 
 
 @dataclass
