@@ -4,6 +4,7 @@ Requests, profiles, catalog entries and run files are all checked this way.
 """
 
 import json
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -23,13 +24,9 @@ Whole = Annotated[int, BeforeValidator(_integral), Field(strict=True)]  # no tex
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-def shown(value: Any, longest: int = 60) -> str:
-    """A value in a message: as JSON or TOML would have it where it can be, and never long."""
-    try:
-        text = json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, type(None))) else repr(value)
-    except (ValueError, RecursionError):
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= longest else text[: longest - 2] + " …"
+def shown(value: Any) -> str:
+    """A value in a message, never long: true, false and null as files have them."""
+    return json.dumps(value) if isinstance(value, (bool, type(None))) else reprlib.repr(value)
 
 
 KINDS = {

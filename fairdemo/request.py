@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from fairdemo.checked import Real, Whole, one_line, shown
+from fairdemo.checked import Real, Whole, one_line
 from fairdemo.stats import mix, prompts, targets
 from fairdemo.stats.prompts import Prompt
 from fairdemo.stats.targets import Target
@@ -167,7 +167,7 @@ def from_link(
                 prompt = found.get("prompt") or parameters.get("prompt") or "a photo of a person"
                 found[key] = getattr(Request.checked(limits, prompt=prompt, **{key: value}), key)
         except ValueError:
-            unknown.append(f"{key} “{shown(text, 40)[1:-1]}”")
+            unknown.append(f"{key} “{text[:40]}”")
     return found, unknown
 
 

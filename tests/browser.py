@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -28,24 +29,17 @@ FLAGS = [
 
 
 @contextmanager
-def served(**environment: str) -> Iterator[str]:
-    """Runs app.py on a free port, with more settings if wanted; gives its address."""
+def served(log: Path | None = None, **environment: str) -> Iterator[str]:
+    """Runs app.py on a free port, with more settings if wanted, what it prints in a log; gives its
+    address."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "app.py"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "GRADIO_SERVER_PORT": str(port),
-            "GRADIO_ANALYTICS_ENABLED": "False",
-            "HF_HUB_OFFLINE": "1",
-            **environment,
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    own = {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    with open(log or os.devnull, "w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **own, **environment}, stdout=out, stderr=out
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(240):

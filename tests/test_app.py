@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from playwright.sync_api import expect
 
-from fairdemo.ui import share
+from fairdemo.report import archive
 from tests import browser
 from tests.browser import arrive, choose, draw, faces, move, set_number
 
@@ -87,15 +87,15 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     with page.expect_download() as download:
         page.click("#download")
     download.value.save_as(tmp_path / "got.zip")
-    comparison = share.unpack(tmp_path / "got.zip")
+    comparison = archive.unzipped(tmp_path / "got.zip")
     assert len(comparison.pairs) == 8 and comparison.target["gender"]["Female"] == pytest.approx(
         0.7, abs=0.06
     )
-    with zipfile.ZipFile(tmp_path / "got.zip") as archive:
-        assert {"comparison.json", "images.csv", "report.html"} <= set(archive.namelist())
+    with zipfile.ZipFile(tmp_path / "got.zip") as got:
+        assert {"comparison.json", "images.csv", "report.html"} <= set(got.namelist())
         assert (
-            'src="data:image' in archive.read("report.html").decode()
-            and "http" not in archive.read("report.html").decode()
+            'src="data:image' in got.read("report.html").decode()
+            and "http" not in got.read("report.html").decode()
         )
 
     shown = faces(page, "debiased")
@@ -279,28 +279,6 @@ def test_the_tour_shows_once_and_the_page_speaks_spanish(chromium, address):
     page.wait_for_timeout(500)
     assert page.locator(".tour").count() == 0
     context.close()
-
-
-def test_endpoints(address):
-    from gradio_client import Client
-
-    client = Client(address, verbose=False)
-    result = client.predict(
-        prompt="a photo of a nurse",
-        n=2,
-        seed=3,
-        target="gender:Female=0.5,Male=0.5",
-        profile="embedded",
-        api_name="/compare",
-    )
-    assert len(result["pairs"]) == 2 and result["measures"]["baseline"]["gender"]["n"] <= 2
-    assert "weights" in client.predict(
-        prompt="a photo of a nurse", target="uniform", profile="embedded", api_name="/foresee"
-    )
-    with pytest.raises(Exception, match="target"):
-        client.predict(
-            prompt="a photo of a nurse", target="nonsense", profile="embedded", api_name="/foresee"
-        )
 
 
 @pytest.mark.parametrize("width, scheme", [(360, "light"), (1280, "dark"), (1920, "light")])

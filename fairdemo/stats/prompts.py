@@ -5,6 +5,7 @@ arXiv 2402.01002 audits 32 professions and 8 attributes; these lists are ours, o
 """
 
 import re
+import reprlib
 from dataclasses import dataclass, field
 
 from fairdemo.stats.attributes import GENDERS, RACES
@@ -115,7 +116,7 @@ def _only_one(words: tuple[str, ...], ending: str, prompt: str) -> str | None:
 def check(prompt: str) -> str:
     """The prompt, stripped; ValueError if it is no text, empty, or longer than `MAX_CHARACTERS`."""
     if not isinstance(prompt, str):
-        raise ValueError(f'prompt is {repr(prompt)[:60]}; expected text, e.g. "a photo of a doctor"')
+        raise ValueError(f'prompt is {reprlib.repr(prompt)}; expected text, e.g. "a photo of a doctor"')
     prompt = prompt.strip()
     if not prompt:
         raise ValueError('prompt is empty; write what to draw, e.g. "a photo of a doctor"')

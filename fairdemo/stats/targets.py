@@ -6,6 +6,7 @@ makes it a distribution over all 36 cells."""
 
 import json
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ def check(target: Any) -> Target:
     checked: Target = {}
     if not isinstance(target, dict) or not all(isinstance(shares, dict) for shares in target.values()):
         raise ValueError(
-            f"target is {repr(target)[:60]}; expected attributes with shares, "
+            f"target is {reprlib.repr(target)}; expected attributes with shares, "
             'like {"gender": {"Female": 0.6, "Male": 0.4}}'
         )
     for attribute, shares in target.items():

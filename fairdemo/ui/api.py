@@ -79,28 +79,22 @@ def endpoints() -> None:
         gr.api(function, api_name=name, **one)
 
 
+def complete(name: str, inputs: list[Any]) -> list[Any]:
+    """An endpoint's inputs with the defaults of those that are left out; gr.Error names others."""
+    parameters = list(inspect.signature(ENDPOINTS[name]).parameters.values())
+    left = parameters[len(inputs) :]
+    missing = [p.name for p in left if p.default is p.empty]
+    if missing:
+        raise gr.Error(f"{name} lacks the input {', '.join(missing)}", print_exception=False)
+    return [*inputs[: len(parameters)], *(p.default for p in left)]
+
+
 class Blocks(gr.Blocks):
-    """A page whose endpoints answer in one line what Gradio would answer with its insides."""
+    """A page whose endpoints get what was sent as it is, and check it themselves: Gradio would answer too few
+    inputs with its insides, and a file's path by looking for the file."""
 
-    def validate_inputs(self, block_fn, inputs: list[Any]) -> None:
-        """gr.Error that names the inputs which are missing."""
-        if block_fn.api_name not in ENDPOINTS:
-            return super().validate_inputs(block_fn, inputs)
-        names = list(inspect.signature(ENDPOINTS[block_fn.api_name]).parameters)
-        if len(inputs) < len(block_fn.inputs):
-            missing = ", ".join(names[len(inputs) :])
-            raise gr.Error(f"{block_fn.api_name} lacks the inputs {missing}", print_exception=False)
-
-    async def preprocess_data(self, block_fn, inputs: list[Any], *rest: Any, **named: Any) -> list[Any]:
-        """gr.Error for input that Gradio itself can't take in, a file's path where text is wanted, say."""
-        try:
-            return await super().preprocess_data(block_fn, inputs, *rest, **named)
-        except gr.Error:
-            raise
-        except Exception as error:
-            if block_fn.api_name not in ENDPOINTS:
-                raise
-            told = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise gr.Error(
-                f"{block_fn.api_name}: input can't be read: {told}", print_exception=False
-            ) from None
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *rest: Any, **named: Any) -> list[Any]:
+        """An endpoint's inputs as they are; a component's as Gradio prepares them."""
+        if block_fn.api_name in ENDPOINTS:
+            return complete(block_fn.api_name, inputs)
+        return await super().preprocess_data(block_fn, inputs, *rest, **named)

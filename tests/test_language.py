@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from fairdemo.ui.text import WORDS
+from fairdemo.ui.language import WORDS
 
 
 def values(text: str) -> set[str]:
