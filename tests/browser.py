@@ -38,7 +38,11 @@ def served(log: Path | None = None, **environment: str) -> Iterator[str]:
     own = {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     with open(log or os.devnull, "w") as out:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **own, **environment}, stdout=out, stderr=out
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env={**os.environ, **own, **environment},
+            stdout=out,
+            stderr=out,
         )
     url = f"http://127.0.0.1:{port}"
     try:

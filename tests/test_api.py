@@ -16,7 +16,18 @@ DRAWN = 20
 INPUTS = ("prompt", "n", "seed", "target", "profile", "method")
 
 texts = st.text(max_size=40) | st.sampled_from(
-    ["a photo of a nurse", "", "uniform", "workforce", "race:Black=0.3", "embedded", "../up", "mix", "\x00", "🪞"]
+    [
+        "a photo of a nurse",
+        "",
+        "uniform",
+        "workforce",
+        "race:Black=0.3",
+        "embedded",
+        "../up",
+        "mix",
+        "\x00",
+        "🪞",
+    ]
 )
 # Lone surrogates are written as escapes: JSON has them, Unicode doesn't.
 plain = texts | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.just("\ud800")
@@ -28,7 +39,9 @@ anything = st.recursive(
 large = st.sampled_from(["long " * 1000, "[" * 900 + "]" * 900, 10**40, list(range(3000))])
 deep = st.just(json.loads("[" * 400 + "]" * 400))
 files = st.just({"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}})
-calls = st.tuples(st.sampled_from(["compare", "foresee", "presets"]), st.lists(anything | files | large | deep, max_size=8))
+calls = st.tuples(
+    st.sampled_from(["compare", "foresee", "presets"]), st.lists(anything | files | large | deep, max_size=8)
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +73,9 @@ def test_whatever_is_sent_is_answered(server):
                 drawn += 1
                 data = [data[0], 1, *data[2:]]
         body = json.dumps({"data": data})
-        answer = client.post(f"/gradio_api/run/{name}", content=body, headers={"content-type": "application/json"})
+        answer = client.post(
+            f"/gradio_api/run/{name}", content=body, headers={"content-type": "application/json"}
+        )
         if answer.status_code == 200:
             assert answer.json()["data"]
             return
@@ -102,6 +117,10 @@ def test_endpoints(server):
     )
     assert "weights" in foreseen
     aligned = client.predict(prompt="a photo of a nurse", n=2, method="aligned: gender", api_name="/compare")
-    assert aligned["method"] == "aligned: gender" and {p["adapter"] for p in aligned["pairs"]} == {"aligned: gender"}
+    assert aligned["method"] == "aligned: gender" and {p["adapter"] for p in aligned["pairs"]} == {
+        "aligned: gender"
+    }
     with pytest.raises(Exception, match="target"):
-        client.predict(prompt="a photo of a nurse", target="nonsense", profile="embedded", api_name="/foresee")
+        client.predict(
+            prompt="a photo of a nurse", target="nonsense", profile="embedded", api_name="/foresee"
+        )

@@ -198,7 +198,8 @@ def test_hostile_links_fall_back_with_a_notice(visitor, address):
     page = arrive(
         visitor.new_page(),
         address
-        + "/?prompt=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E&n=100000&seed=-4&target=race:Blue=2&slots=..%2F..&steps=NaN",
+        + "/?prompt=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E&n=100000&seed=-4&target=race:Blue=2"
+        + "&slots=..%2F..&steps=NaN",
     )
     page.wait_for_selector("text=doesn't know; it was left out", timeout=20_000)
     assert page.locator("#number input[type=number]").input_value() == "16"
@@ -219,10 +220,10 @@ def test_uploads_that_are_no_comparison_are_refused(page, tmp_path, content, mes
 
 
 def test_sliders_are_linked_locked_and_undone(page):
-    shares = lambda: [
-        int(t.split()[0])
-        for t in page.locator("#mixer fieldset[data-attribute=race] output").all_inner_texts()
-    ]  # noqa: E731
+    def shares() -> list[int]:
+        outputs = page.locator("#mixer fieldset[data-attribute=race] output")
+        return [int(t.split()[0]) for t in outputs.all_inner_texts()]
+
     assert sum(shares()) == 100
     page.click("#mixer [data-class='White'] .lock")
     white = shares()[5]

@@ -160,7 +160,7 @@ def test_training_writes_a_classifier_that_opens(backbone, vit, labelled, tmp_pa
     )
     if backbone != "openclip-zero-shot":
         data = read_labelled(str(labelled))
-        heads.train(backbone, *vit, data, tmp_path / "again")
+        heads.train(heads.Tower(backbone, *vit), data, tmp_path / "again")
 
 
 def test_evaluation_by_group_with_intervals(labelled, tmp_path, capsys):
@@ -246,7 +246,7 @@ def test_labelled_folders_say_what_is_wrong(change, message, labelled, tmp_path)
 def test_too_few_faces_to_learn_from(vit, labelled, tmp_path, monkeypatch):
     monkeypatch.setenv("FAIRDEMO_HOME", str(tmp_path))
     with pytest.raises(ValueError, match="too few faces to learn race from"):
-        heads.train("openclip", *vit, read_labelled(str(labelled), 12), tmp_path / "out")
+        heads.train(heads.Tower("openclip", *vit), read_labelled(str(labelled), 12), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -3,6 +3,7 @@
 import string
 
 import pytest
+
 from fairdemo.ui.language import WORDS
 
 

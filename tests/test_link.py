@@ -23,7 +23,9 @@ def query_of(plan, studio) -> dict[str, str]:
 
 
 def labels(comparison) -> list[tuple]:
-    return [(p.adapter, *(tuple(f.cell for f in p.side(side).faces) for side in SIDES)) for p in comparison.pairs]
+    return [
+        (p.adapter, *(tuple(f.cell for f in p.side(side).faces) for side in SIDES)) for p in comparison.pairs
+    ]
 
 
 def test_every_method_is_tried_here(studio):
@@ -33,7 +35,9 @@ def test_every_method_is_tried_here(studio):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_link_brings_back_the_wall_of_each_method(studio, method):
     rounding = "random" if method == "mix" else "largest remainder"
-    plan = studio.plan(asked("a photo of a chef", "women 70", 4, 5, method=method, rounding=rounding, steps=4))
+    plan = studio.plan(
+        asked("a photo of a chef", "women 70", 4, 5, method=method, rounding=rounding, steps=4)
+    )
     *_, first = studio.run(plan)
     followed = link.follow(query_of(plan, studio), ["embedded"])
     assert followed.unknown == []

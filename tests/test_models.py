@@ -282,9 +282,9 @@ def test_weights_that_are_no_safetensors_are_refused(tmp_path):
     good = save_lora(tmp_path / "good.safetensors", {"unet": {"a": (torch.zeros(4, 80), torch.zeros(80, 4))}})
     good.write_bytes(good.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged or incomplete"):
-        adapter("x", "sdxl", "good.safetensors", home=tmp_path).path
+        _ = adapter("x", "sdxl", "good.safetensors", home=tmp_path).path
     with pytest.raises(ValueError, match="gone.safetensors is missing"):
-        adapter("x", "sdxl", "gone.safetensors", home=tmp_path).path
+        _ = adapter("x", "sdxl", "gone.safetensors", home=tmp_path).path
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from fairdemo.request import COMMAND_LINE, SERVER, Request, from_link, renamed
 from fairdemo.stats import targets
 from fairdemo.stats.attributes import TARGET_CLASSES
 
-words = st.text(min_size=1, max_size=60).filter(lambda t: t.strip() and not any("\ud800" <= c <= "\udfff" for c in t))
+words = st.text(min_size=1, max_size=60).filter(
+    lambda t: t.strip() and not any("\ud800" <= c <= "\udfff" for c in t)
+)
 
 
 @st.composite
@@ -70,7 +72,9 @@ def test_the_command_line_asks_for_the_same(request):
     assert from_arguments(parser().parse_args(["compare", *arguments])) == request
 
 
-@given(st.sampled_from(list(TARGET_CLASSES)).flatmap(lambda a: shares(TARGET_CLASSES[a]).map(lambda s: {a: s})))
+@given(
+    st.sampled_from(list(TARGET_CLASSES)).flatmap(lambda a: shares(TARGET_CLASSES[a]).map(lambda s: {a: s}))
+)
 def test_a_target_that_was_checked_stays_as_it_is(target):
     once = targets.check(target)
     assert targets.check(once) == once and targets.parse(targets.written(once)) == once
@@ -103,7 +107,9 @@ class Bad:
         Bad({"prompt": "a", "target": "workforce"}, "needs a profession"),
         Bad({"prompt": "a", "method": 3}, "method is 3; expected text"),
         Bad({"prompt": "a", "rounding": "best"}, "rounding is 'best'; allowed are largest remainder, random"),
-        Bad({"prompt": "a", "dependence": "loose"}, "dependence is 'loose'; allowed are independent, baseline"),
+        Bad(
+            {"prompt": "a", "dependence": "loose"}, "dependence is 'loose'; allowed are independent, baseline"
+        ),
         Bad({"prompt": "a", "steering": "maybe"}, "steering is 'maybe'; expected true or false"),
         Bad({"prompt": "a", "colour": 1}, "unknown key 'colour'"),
     ],
@@ -124,7 +130,8 @@ def test_a_server_allows_less_than_the_command_line():
 
 def test_links_of_older_versions_still_ask_for_what_they_did():
     """They named neither method nor rounding nor steering, and allowed 100 steps, which are left out."""
-    old = "profile=embedded&prompt=a+photo+of+a+doctor&seed=7&n=8&target=race%3ABlack%3D0.3000%3Bgender%3AFemale%3D0.6000"
+    old = "profile=embedded&prompt=a+photo+of+a+doctor&seed=7&n=8"
+    old += "&target=race%3ABlack%3D0.3000%3Bgender%3AFemale%3D0.6000"
     found, unknown = from_link(dict(parse_qsl(old + "&steps=12&guidance=2.0&slots=aaab")), ["embedded"])
     request = Request.checked(SERVER, **found)
     assert unknown == [] and request.target == {"race": {"Black": 0.3}, "gender": {"Female": 0.6}}

@@ -47,10 +47,7 @@ def test_muon_makes_updates_orthogonal_and_descends():
     goal = torch.randn(64, 16)
     x = torch.randn(64, 16)
     optimizers = muon_and_adamw(net, 0.02)
-    assert (
-        isinstance(optimizers[0], Muon)
-        and sum(len(r.param_groups[0]["params"]) for optimizer in optimizers) == 2
-    )
+    assert isinstance(optimizers[0], Muon) and sum(len(o.param_groups[0]["params"]) for o in optimizers) == 2
     losses = []
     for _ in range(60):
         loss = (net(x) - goal).pow(2).mean()
@@ -58,7 +55,7 @@ def test_muon_makes_updates_orthogonal_and_descends():
         net.zero_grad()
         loss.backward()
         for optimizer in optimizers:
-            optimizeoptimizer.step()
+            optimizer.step()
     assert losses[-1] < 0.97 * losses[0]
 
 

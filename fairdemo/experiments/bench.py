@@ -73,6 +73,7 @@ class Plain:
             )
 
     def draw(self, slots: list[int], name: str | None) -> list[Image.Image]:
+        """Images of slots through one adapter, or none."""
         profile, g = self.generator.profile, self.generator
         if name is None:
             self.pipeline.disable_lora()

@@ -29,7 +29,7 @@ def digests(path: Path) -> Iterator[str]:
         yield hashlib.sha256(whole.encode() + path.read_bytes()).hexdigest()
         return
     with safe_open(path, "pt") as file:
-        for name in file.keys():
+        for name in sorted(file.keys()):
             tensor = file.get_tensor(name)
             about = f"{path.parent.name}/{whole} {name} {tensor.dtype} {tuple(tensor.shape)}"
             values = tensor.flatten().view(torch.uint8).numpy().tobytes()

@@ -99,12 +99,9 @@ def corrected(live: Live, work: Path) -> Iterator[Row]:
             pairs = [(true, f) for true, f in zip(truth[a], faces) if f]
             fixed = measure.correct(Counter(f.reading(a) for _, f in pairs), live.confusion[a], seed=wall)
             true, seen = Counter(t for t, _ in pairs), Counter(f.label(a) for _, f in pairs)
-            errors[a].append(
-                tuple(
-                    float(np.mean([abs(share(c) - true[c] / len(pairs)) for c in shares]))
-                    for share in (lambda c: seen[c] / len(pairs), fixed.shares.__getitem__)
-                )
-            )
+            observed = {c: seen[c] / len(pairs) for c in shares}
+            off = [[abs(told[c] - true[c] / len(pairs)) for c in shares] for told in (observed, fixed.shares)]
+            errors[a].append((float(np.mean(off[0])), float(np.mean(off[1]))))
             inside += [fixed.intervals[c][0] <= shares[c] <= fixed.intervals[c][1] for c in shares]
     for a, pairs in errors.items():
         observed, fixed = np.mean(pairs, 0)

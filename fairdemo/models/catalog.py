@@ -120,7 +120,7 @@ def add(path: Path, adapter: Adapter) -> None:
     """Appends an adapter to a user's catalog, made if it isn't there; ValueError if its file can't be had
     or is no LoRA, or the catalog has its name."""
     with safe_open(adapter.path, "pt") as file:
-        if not adapter.tokens and not any("lora" in key.lower() for key in file.keys()):
+        if not adapter.tokens and not any("lora" in key.lower() for key in list(file.keys())):
             raise ValueError(f"{adapter.file!r} holds no LoRA: none of its tensors is named so")
     names = [a.name for a in catalog(adapter.base, path)] if path.is_file() else []
     if adapter.name in names:

@@ -80,17 +80,20 @@ class Memory:
         self.device, self.start = device, 0
 
     def free(self) -> float | None:
+        """Bytes that are free, with what torch keeps for itself; None where nothing is known."""
         if self.device.type != "cuda":
             return None
         kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         return torch.cuda.mem_get_info(self.device)[0] + kept
 
     def begin(self) -> None:
+        """Begins to watch a batch."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             self.start = torch.cuda.memory_allocated(self.device)
 
     def taken(self) -> float:
+        """Bytes that the batch took at most."""
         return (
             torch.cuda.max_memory_allocated(self.device) - self.start if self.device.type == "cuda" else 0.0
         )

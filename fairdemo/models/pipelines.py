@@ -47,6 +47,7 @@ def compute_dtype(device: str) -> torch.dtype:
 
 
 def weights_dtype(chosen: Profile, device: str) -> torch.dtype:
+    """What a profile's weights are loaded as."""
     if chosen.dtype == "mixed":
         return torch.float32
     return compute_dtype(device) if chosen.dtype == "auto" else getattr(torch, chosen.dtype)

@@ -84,6 +84,7 @@ def fit(embeddings: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, Cali
 
 
 def save(heads: dict[str, CalibratedClassifierCV], folder: Path) -> None:
+    """Writes one skops file an attribute."""
     for attribute, head in heads.items():
         skops.io.dump(head, folder / f"{attribute}.skops")
 
@@ -163,6 +164,7 @@ def describe(source: Path | str) -> dict[str, Any]:
 
 
 def backbone_of(described: dict[str, Any], device: str = "cpu") -> Backbone:
+    """What embeds faces for a classifier that `describe` knows."""
     if described["backbone"] == "embedded":
         return embed.embedded(described["folder"], device)
     return (

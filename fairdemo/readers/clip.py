@@ -21,6 +21,7 @@ class ImageTower(nn.Module):
         self.model = model
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, 3, side, side) -> (n, d)."""
         return self.model.encode_image(x)
 
 

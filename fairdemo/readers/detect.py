@@ -32,6 +32,7 @@ class Detection:
 
     @property
     def area(self) -> float:
+        """Square pixels of the box."""
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
 

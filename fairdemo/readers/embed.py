@@ -47,6 +47,7 @@ class FaceNetwork(nn.Module):
         self.project = nn.Linear(widths[-1] * 25, DIMENSIONS)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, 3, 80, 80) -> unit vectors (n, 128)."""
         x = self.stem(x)
         for i, block in enumerate(self.blocks):
             x = x + block(x)

@@ -37,6 +37,7 @@ class Labelled:
         return len(self.table)
 
     def images(self) -> Iterator[Image.Image | None]:
+        """Every picture, None where one can't be opened."""
         for picture in self.pictures:
             try:
                 yield upright(picture if isinstance(picture, Image.Image) else open_image(picture))

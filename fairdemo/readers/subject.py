@@ -32,6 +32,7 @@ class SubjectNetwork(nn.Module):
         self.out = nn.Linear(DIMENSIONS, len(SUBJECTS))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 3, 64, 64) -> look vectors (n, 64) and logits (n, 33)."""
         look = F.normalize(self.project(self.features(x).flatten(1)), dim=-1)
         return look, self.out(8 * look)
 
@@ -73,6 +74,8 @@ class ClipSubjects:
 
 
 class SubjectReader:
+    """Reads professions in pictures of the embedded world."""
+
     def __init__(self, path: Path, device: str = "cpu"):
         self.network, self.device = load_weights(SubjectNetwork(), path).to(device), device
 

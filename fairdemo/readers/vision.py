@@ -39,6 +39,7 @@ def halving_convolutions(widths: tuple[int, ...]) -> nn.Sequential:
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
+    """Writes a network's weights as fp16."""
     save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, path)
 
 

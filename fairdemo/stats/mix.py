@@ -99,6 +99,7 @@ class Mix:
 
     @cached_property
     def expected(self) -> np.ndarray:
+        """The distribution over cells (36,) that the mix is expected to give."""
         return self.weights @ self.task.response
 
     @property
@@ -265,7 +266,7 @@ def ordered(mix: Mix, numbers: np.ndarray) -> list[int]:
         if not ready:
             ready.append(heapq.heappop(waiting)[1])
 
-        def urgency(i: int) -> tuple[float, float, int]:
+        def urgency(i: int, step: int = step) -> tuple[float, float, int]:
             due = min(n, math.floor((done[i] + 1) / weights[i] + 1e-9) + 1)
             behind = sum(total[key] * step - placed.get(key, 0) for key in enumerate(labels[i]))
             return due, -round(behind, 9), i

@@ -46,6 +46,7 @@ class Counts:
             self.baseline[prompt] = row
 
     def save(self, path: Path) -> None:
+        """Writes the counts, whole or not at all."""
         rows = {
             k: {name: v.tolist() for name, v in getattr(self, k).items()} for k in ("sources", "baseline")
         }

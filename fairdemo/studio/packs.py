@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,7 @@ def make(live: Live, folder: Path, asked: Order, progress: Progress = silent) ->
             for done, (k, prompt) in enumerate(share):
                 part = unfinished / f"{k:05d}.parquet"
                 if not part.is_file():
-                    # noqa: E731
-                    told = lambda images, before=done * each: progress(before + images, len(share) * each)
+                    told = partial(_told, progress, done * each, len(share) * each)
                     rows = list(_rows(live, folder, (k, prompt), asked.seeds, told))
                     pd.DataFrame(rows).to_parquet(part.with_suffix(".part"))
                     part.with_suffix(".part").rename(part)
@@ -127,6 +127,11 @@ def make(live: Live, folder: Path, asked: Order, progress: Progress = silent) ->
     if state.is_main_process:
         shutil.rmtree(unfinished)
     return folder
+
+
+def _told(progress: Progress, before: int, of: int, images: int) -> None:
+    """Tells how many images of all are done, `before` of them in earlier prompts."""
+    progress(before + images, of)
 
 
 def free(folder: Path, about: dict[str, Any]) -> Path:

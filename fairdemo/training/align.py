@@ -201,6 +201,7 @@ def save(router: Router, path: Path, pipeline: Any) -> None:
 
 
 def pictures(x: torch.Tensor) -> list[Image.Image]:
+    """Images of pixels (n, 3, h, w) in [-1, 1]."""
     return [Image.fromarray(im) for im in to_pixels(x)]
 
 
@@ -264,6 +265,7 @@ class Aligner:
                 )
 
     def autocast(self) -> torch.autocast:
+        """The precision that the model is run in."""
         return torch.autocast(self.generator.device.type, self.generator.dtype, enabled=self.generator.mixed)
 
     def decoded(self, z: torch.Tensor) -> torch.Tensor:
@@ -386,6 +388,7 @@ class Aligner:
         )
 
     def likeness(self, x: torch.Tensor, twins: torch.Tensor, weights: np.ndarray) -> torch.Tensor:
+        """Eq. 7: how unlike images are to their twins, weighted (n,), summed over the looks."""
         with torch.no_grad():
             before = [look(twins) for look in self.looks]
         return losses.semantics_loss(
@@ -510,6 +513,7 @@ def in_band(face: Face, attribute: str) -> str:
 
 
 def added(one: Losses, other: Losses) -> Losses:
+    """Two parts' losses together."""
     return Losses(*(getattr(one, f.name) + getattr(other, f.name) for f in fields(Losses)))
 
 

@@ -88,6 +88,7 @@ class Folder:
             self.draw()
 
     def line(self, row: dict[str, float | None]) -> str:
+        """A row of the log as CSV."""
         return ",".join("" if (v := row.get(c)) is None else f"{v:.6g}" for c in self.columns) + "\n"
 
     def draw(self) -> None:
@@ -98,6 +99,7 @@ class Folder:
         (self.path / "curves.part.png").rename(self.path / "curves.png")
 
     def picture(self, step: int, make: Callable[[], Image.Image]) -> None:
+        """Keeps a picture of a step."""
         if self.main:
             make().save(self.path / f"step_{step:05d}.png")
 

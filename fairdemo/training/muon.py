@@ -27,6 +27,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
+        """One step down the gradients that there are."""
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:

@@ -23,9 +23,8 @@ Config = TypeVar("Config", bound=Settings)
 
 def read(path: Path, kind: type[Config], defaults: dict[str, Any] | None = None) -> Config:
     """Settings of a TOML file over some defaults; ValueError names the file and what is wrong with it."""
-    data = read_toml(path, "config")
+    data = read_toml(path, "a run's settings can't be used: config")
     try:
-        own = kind.model_validate({**(defaults or {}), **data})
+        return kind.model_validate({**(defaults or {}), **data})
     except ValidationError as error:
         raise ValueError(f"config {str(path)!r} can't be used: {one_line(error, kind)}") from None
-    return own

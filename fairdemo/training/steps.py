@@ -60,6 +60,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
+        """Moves the averages towards the parameters as they are now."""
         self.steps += 1
         torch._foreach_lerp_(
             self.shadow, self.parameters, 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))

@@ -75,7 +75,9 @@ ENDPOINTS = {"compare": compare, "foresee": foresee, "presets": presets}
 def endpoints() -> None:
     """Registers them inside a `gr.Blocks`."""
     for name, function in ENDPOINTS.items():
-        one = {"concurrency_limit": 1, "concurrency_id": "model"} if function is compare else {}
+        one: dict[str, Any] = (
+            {"concurrency_limit": 1, "concurrency_id": "model"} if function is compare else {}
+        )
         gr.api(function, api_name=name, **one)
 
 

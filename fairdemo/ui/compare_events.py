@@ -392,7 +392,7 @@ class Run:
 def wire(screen: Screen, blocks: gr.Blocks) -> None:
     """Ties the components to what happens."""
     page, ask, wanted, shown = Compare(screen), screen.ask, screen.wish, screen.shown
-    hidden = {"show_progress": "hidden", "api_visibility": "private"}
+    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     asked = {wanted.mixer, *(getattr(ask, name) for name in FIELDS)}
     known = {*asked, wanted.preset, shown.corrected, shown.history, screen.slots, screen.visit}
     numbers = {*shown.plots.values(), shown.findings, shown.cells, shown.measured}
@@ -421,8 +421,8 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     ask.profile.input(page.turned, known, {*asked, ask.note}, **hidden)
     arrived.then(page.look_ahead, asked, wanted.foreseen, **hidden)
 
-    one = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
-    drawing = {"show_progress": "full", "show_progress_on": shown.status, **one}
+    one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+    drawing: dict[str, Any] = {"show_progress": "full", "show_progress_on": shown.status, **one}
     waited = gr.on([screen.draw.click, ask.prompt.submit], page.wait, None, None, queue=False, **hidden)
     drawn = waited.then(page.draw, known, results, **drawing)
     moved = wanted.mixer.release(page.move, known, results, trigger_mode="always_last", **drawing)

@@ -1,6 +1,7 @@
 """The Compare screen's components; `compare_events.py` brings them to life."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -14,7 +15,7 @@ from fairdemo.ui.mixer import mixer, wish
 from fairdemo.ui.offered import EXAMPLE, default, described, offered, studio
 
 UNIFORM = next(iter(targets.PRESETS))
-PLAIN = {"apply_default_css": False}  # HTML that theme.css dresses
+PLAIN: dict[str, Any] = {"apply_default_css": False}  # HTML that theme.css dresses
 
 
 @dataclass(frozen=True)

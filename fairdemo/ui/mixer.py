@@ -17,6 +17,7 @@ AGES = {"young": "young, to 39", "middle": "middle, 40 to 59", "old": "old, from
 
 
 def colour(attribute: str, name: str) -> str:
+    """A class's colour on its slider."""
     return BAND_COLOURS[name] if attribute == "age" else COLOURS[attribute][name]
 
 

@@ -86,6 +86,7 @@ def followed(steps: Iterator[tuple], title: str) -> tuple:
 
 
 def build_autoencoder(work: Path) -> AutoencoderKL:
+    """The autoencoder, its latents standardised."""
     folder = work / "vae"
     if not folder.exists():
         _, images = portraits("explicit", work)
@@ -109,6 +110,7 @@ def latents(vae: AutoencoderKL, name: str, work: Path) -> tuple[pd.DataFrame, to
 
 
 def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
+    """The pipeline: U-Net and text encoders trained on the explicit and the biased corpus."""
     folder = work / "pipeline"
     if not folder.exists():
         vae = build_decoder(work)
@@ -200,6 +202,7 @@ def reconstructed(vae: AutoencoderKL, images: np.ndarray, noise: float = 0.0) ->
 
 
 def build_classifier(work: Path) -> None:
+    """The face network and the SVMs on its embeddings."""
     folder = work / "classifier"
     if folder.exists():
         return
@@ -241,6 +244,7 @@ def build_classifier(work: Path) -> None:
 
 
 def build_parts_checker(work: Path) -> None:
+    """The network that tells whole faces from damaged ones."""
     path = work / "parts_checker.safetensors"
     if not path.exists():
         vae = build_decoder(work)
@@ -301,6 +305,7 @@ def build_confusion(work: Path) -> None:
 
 
 def build_subject_reader(work: Path) -> None:
+    """The network that reads professions."""
     path = work / "classifier" / "subject.safetensors"
     if not path.exists():
         vae = build_decoder(work)
@@ -320,6 +325,7 @@ def build_subject_reader(work: Path) -> None:
 
 
 def build_adapters(work: Path, steps: int) -> None:
+    """An adapter for each race and gender, and for each age band, trained in one run."""
     folder = work / "adapters"
     if folder.exists():
         return
@@ -352,6 +358,7 @@ def build_adapters(work: Path, steps: int) -> None:
 
 
 def adapter_file(name: str) -> str:
+    """Where an adapter's weights lie, from the catalog."""
     return f"embedded/{name.replace(' ', '_')}.safetensors"
 
 

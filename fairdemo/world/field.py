@@ -63,6 +63,7 @@ def step(a, b, x):
 
 @fast
 def lattice(i, j, k):
+    """A random number in [0, 1] for each point of a grid."""
     n = (i * 374761393 + j * 668265263 + k * 1274126177) & 0xFFFFFFFF
     n = ((n ^ (n >> 13)) * 1274126177) & 0xFFFFFFFF
     return ((n ^ (n >> 16)) & 0xFFFF) / 65535.0

@@ -29,6 +29,7 @@ class PartsChecker(nn.Module):
         self.out = nn.Linear(128 * 16, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, 3, 64, 64) -> logits (n,), above 0 for whole faces."""
         return self.out(self.features(x).flatten(1)).squeeze(1)
 
 

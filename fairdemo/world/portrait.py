@@ -453,6 +453,7 @@ TOQUE, HARD_HAT, CAP, PEAKED, STRAW, BERET, SURGICAL, HEADSET, FIRE, HEADSCARF =
 
 @fast
 def beard_mask(x, y, z, s):
+    """Where a beard grows, 0 to 1."""
     ax = abs(x)
     q = max(0.0, (ax - 0.20) / 0.42)
     top = (
@@ -466,6 +467,7 @@ def beard_mask(x, y, z, s):
 
 @fast
 def moustache_mask(x, y, z):
+    """Where a moustache grows, 0 to 1."""
     ax = abs(x)
     d = abs(y + 0.445 + 0.10 * step(0.05, 0.27, ax)) / (0.052 - 0.02 * step(0.1, 0.27, ax))
     return (1.0 - step(0.35, 1.45, d)) * (1.0 - step(0.19, 0.29, ax)) * (1.0 if z > 0 else 0.0)
@@ -479,6 +481,7 @@ def mouth_y(x, ax, y, s):
 
 @fast
 def head_distance(x0, y0, z, s):
+    """Signed distance to the head."""
     x = x0 / s.face_width
     y = y0 / s.face_height
     ax = abs(x)
@@ -624,6 +627,7 @@ def face_window(x, y, z, s):
 
 @fast
 def headscarf_distance(x, y, z, s):
+    """Signed distance to a headscarf."""
     ax = abs(x)
     d = ellipsoid(x, y - 0.26, z + 0.14, 0.76, 0.77, 0.86)
     d = smooth_min(d, ellipsoid(x, y + 0.45, z + 0.05, 0.60, 0.62, 0.62), 0.25)
@@ -639,6 +643,7 @@ def headscarf_distance(x, y, z, s):
 
 @fast
 def hair_distance(x0, y0, z, s, fine):
+    """Signed distance to the hair; `fine` adds its strands."""
     if s.hair_on < 0.5:
         return 10.0
     x = x0 / s.face_width
@@ -709,6 +714,7 @@ def hair_distance(x0, y0, z, s, fine):
 
 @fast
 def hat_distance(x0, y0, z, s):
+    """Signed distance to what is worn on the head."""
     kind = s.headwear_kind
     if kind < 0.5:
         return 10.0
@@ -778,6 +784,7 @@ def cloth_edge(x, y, z, s):
 
 @fast
 def body_distance(x, y, z, s):
+    """Signed distance to neck, shoulders and clothes."""
     if y > -0.35:
         return max(0.25, y + 0.45)
     ax = abs(x)
@@ -846,6 +853,7 @@ def to_head(x, y, z, turn):
 
 @fast
 def distance(x, y, z, s, turn, fine):
+    """Signed distance to the whole figure, its head turned."""
     hx, hy, hz = to_head(x, y, z, turn)
     d = smooth_min(head_distance(hx, hy, hz, s), body_distance(x, y, z, s), 0.10)
     d = min(d, hair_distance(hx, hy, hz, s, fine))
@@ -858,11 +866,13 @@ def distance(x, y, z, s, turn, fine):
 
 @fast
 def mix(a, b, t):
+    """Between a and b, by t from 0 to 1."""
     return a + (b - a) * t
 
 
 @fast
 def paint_lips(r, g, b, gloss, shine, ax, x, y, z, s):
+    """The skin's colour, gloss and shine with the lips painted on."""
     lw = 0.215 * s.lip_width
     lf = s.lip_fullness
     up = ax / lw
@@ -1230,6 +1240,7 @@ def paint_cloth(x, y, z, s):
 
 @fast
 def paint_hair(x, y, z, s):
+    """The hair's colour."""
     angle = math.atan2(x - s.hair_part * 0.18, z + 0.25)
     strand = s.strand
     lift = s.wave * 0.9 * math.sin(y * 8.0 + angle)
@@ -1249,6 +1260,7 @@ def paint_hair(x, y, z, s):
 
 @fast
 def paint_hat(x, y, z, s):
+    """The colour of what is worn on the head."""
     kind = s.headwear_kind
     r = s.hat_r
     g = s.hat_g

@@ -51,6 +51,7 @@ def tokenizer() -> CLIPTokenizer:
 
 
 def autoencoder() -> AutoencoderKL:
+    """An untrained autoencoder: 128 px to 16 x 16 latents of 16 channels."""
     return AutoencoderKL(
         block_out_channels=(16, 32, 64, 128),
         layers_per_block=1,
@@ -66,6 +67,7 @@ def autoencoder() -> AutoencoderKL:
 
 
 def unet() -> UNet2DConditionModel:
+    """An untrained U-Net in SDXL's layout."""
     return UNet2DConditionModel(
         sample_size=SIZE // 8,
         in_channels=LATENT_CHANNELS,
@@ -86,6 +88,7 @@ def unet() -> UNet2DConditionModel:
 
 
 def text_encoders() -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
+    """Untrained text encoders in SDXL's layout."""
     config = CLIPTextConfig(
         vocab_size=49408,
         hidden_size=64,
@@ -346,6 +349,7 @@ def candidates(
 def pipeline(
     vae: AutoencoderKL, net: UNet2DConditionModel, one: CLIPTextModel, two: CLIPTextModelWithProjection
 ) -> StableDiffusionXLPipeline:
+    """The parts as an SDXL pipeline."""
     words = tokenizer()
     return StableDiffusionXLPipeline(
         vae=vae,
