@@ -1,14 +1,15 @@
-// The target mixer: sliders that sum to 100 % in each attribute, locks, undo. Runs in gr.HTML's js_on_load; `element`, `props`, `trigger` and `watch`
-// are Gradio's. The value is {steered: [attribute, …], shares: {attribute: {class: percent}}}; "input" fires while a slider moves, "release" when it rests.
-const clone = value => JSON.parse(JSON.stringify(value));
+// The target mixer: sliders that sum to 100 % in each attribute, locks, undo. Runs in gr.HTML's js_on_load;
+// `element`, `props`, `trigger` and `watch` are Gradio's. The value is {steered: [attribute, …], shares:
+// {attribute: {class: percent}}}; "input" fires while a slider moves, "release" when it rests.
+const clone = (value) => JSON.parse(JSON.stringify(value));
 const past = [];
 let rested = clone(props.value);
 
 // Shares after `moved` went to `wanted`: locked ones stay, the others keep their proportions.
 function linked(shares, moved, wanted, locked) {
-  const others = Object.keys(shares).filter(c => c !== moved);
-  const held = others.filter(c => locked.has(c)).reduce((sum, c) => sum + shares[c], 0);
-  const free = others.filter(c => !locked.has(c));
+  const others = Object.keys(shares).filter((c) => c !== moved);
+  const held = others.filter((c) => locked.has(c)).reduce((sum, c) => sum + shares[c], 0);
+  const free = others.filter((c) => !locked.has(c));
   const to = free.length ? Math.min(Math.max(0, wanted), 100 - held) : 100 - held;
   const before = free.reduce((sum, c) => sum + shares[c], 0);
   const after = { ...shares, [moved]: to };
@@ -20,17 +21,21 @@ function linked(shares, moved, wanted, locked) {
 function whole(shares) {
   const floor = Object.fromEntries(Object.entries(shares).map(([c, v]) => [c, Math.floor(v + 1e-6)]));
   let left = 100 - Object.values(floor).reduce((a, b) => a + b, 0);
-  for (const c of Object.keys(shares).sort((a, b) => (shares[b] - floor[b]) - (shares[a] - floor[a]))) if (left-- > 0) floor[c] += 1;
+  for (const c of Object.keys(shares).sort((a, b) => shares[b] - floor[b] - (shares[a] - floor[a])))
+    if (left-- > 0) floor[c] += 1;
   return floor;
 }
 
 function show() {
   for (const field of element.querySelectorAll("fieldset")) {
-    const attribute = field.dataset.attribute, on = props.value.steered.includes(attribute), percents = whole(props.value.shares[attribute]);
+    const attribute = field.dataset.attribute,
+      on = props.value.steered.includes(attribute),
+      percents = whole(props.value.shares[attribute]);
     field.classList.toggle("off", !on);
     field.querySelector(".steer").checked = on;
     for (const row of field.querySelectorAll(".share")) {
-      const slider = row.querySelector("input[type=range]"), name = row.dataset.class;
+      const slider = row.querySelector("input[type=range]"),
+        name = row.dataset.class;
       slider.value = props.value.shares[attribute][name];
       slider.style.setProperty("--at", `${slider.value}%`);
       slider.setAttribute("aria-valuetext", `${percents[name]} percent`);
@@ -48,15 +53,25 @@ function rest() {
   trigger("release");
 }
 
-element.addEventListener("input", event => {
+element.addEventListener("input", (event) => {
   const field = event.target.closest("fieldset");
   if (!field) return;
-  const value = clone(props.value), attribute = field.dataset.attribute;
+  const value = clone(props.value),
+    attribute = field.dataset.attribute;
   if (event.target.classList.contains("steer")) {
-    value.steered = value.steered.filter(a => a !== attribute).concat(event.target.checked ? [attribute] : []);
+    value.steered = value.steered
+      .filter((a) => a !== attribute)
+      .concat(event.target.checked ? [attribute] : []);
   } else {
-    const locked = new Set([...field.querySelectorAll(".lock[aria-pressed=true]")].map(b => b.closest(".share").dataset.class));
-    value.shares[attribute] = linked(value.shares[attribute], event.target.closest(".share").dataset.class, +event.target.value, locked);
+    const locked = new Set(
+      [...field.querySelectorAll(".lock[aria-pressed=true]")].map((b) => b.closest(".share").dataset.class),
+    );
+    value.shares[attribute] = linked(
+      value.shares[attribute],
+      event.target.closest(".share").dataset.class,
+      +event.target.value,
+      locked,
+    );
     if (!value.steered.includes(attribute)) value.steered = [...value.steered, attribute];
   }
   props.value = value;
@@ -64,7 +79,7 @@ element.addEventListener("input", event => {
   trigger("input");
 });
 element.addEventListener("change", rest);
-element.addEventListener("click", event => {
+element.addEventListener("click", (event) => {
   const lock = event.target.closest(".lock");
   if (lock) lock.setAttribute("aria-pressed", lock.getAttribute("aria-pressed") !== "true");
   if (event.target.closest(".undo") && past.length) {
@@ -74,5 +89,11 @@ element.addEventListener("click", event => {
     trigger("release");
   }
 });
-watch("value", () => { if (JSON.stringify(rested) !== JSON.stringify(props.value)) { past.push(rested); rested = clone(props.value); } show(); });
+watch("value", () => {
+  if (JSON.stringify(rested) !== JSON.stringify(props.value)) {
+    past.push(rested);
+    rested = clone(props.value);
+  }
+  show();
+});
 show();
