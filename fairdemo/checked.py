@@ -59,7 +59,7 @@ def expected(field: FieldInfo | None, fault: dict[str, Any]) -> str:
 
 def one_line(error: ValidationError, model: type[BaseModel], names: dict[str, str] | None = None) -> str:
     """The first fault of a refused input. `names` are plainer words for keys."""
-    fault = error.errors(include_url=False)[0]
+    fault: dict[str, Any] = dict(error.errors(include_url=False)[0])
     place = [str(part) for part in fault["loc"]]
     key = ".".join(place)
     if fault["type"] == "value_error":  # a check of ours says it all
@@ -71,7 +71,7 @@ def one_line(error: ValidationError, model: type[BaseModel], names: dict[str, st
         return f"has an unknown key {key!r}; known are {', '.join(known)}"
     field = model.model_fields.get(place[0]) if place else None
     name = (names or {}).get(key, key) or "the whole"
-    return f"{name} is {shown(fault['input'])}; {expected(field, dict(fault))}"
+    return f"{name} is {shown(fault['input'])}; {expected(field, fault)}"
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:

@@ -206,5 +206,12 @@ def _face(entry: dict[str, Any], embedding: np.ndarray) -> Face:
     strange = [entry[a] for a in CLASSES if entry[a] not in probability[a]]
     if strange:
         raise ValueError(f"label {str(strange[0])[:40]!r} is no class")
-    labels = (entry[a] for a in CLASSES)
-    return Face((left, top, right, bottom), *labels, probability, float(entry["detection"]), embedding)
+    return Face(
+        (left, top, right, bottom),
+        entry["race"],
+        entry["gender"],
+        entry["age"],
+        probability,
+        float(entry["detection"]),
+        embedding,
+    )

@@ -175,7 +175,7 @@ def _side(pairs: list[Pair], name: str, target: Target, confusion: Confusion, pr
     joint = Counter((f.race, f.gender) for f in faces)
     whole = Counter(CELLS[f.cell] for f in faces)
     intersections = {
-        "race and gender": measure.bias({c[:2]: joint[c[:2]] for c in CELLS}),
+        "race and gender": measure.bias({(r, g): joint[r, g] for r, g, _ in CELLS}),
         "race, gender and age band": measure.bias({c: whole[c] for c in CELLS}),
     }
     return Side(

@@ -28,6 +28,10 @@ class Face:
         """Its class of an attribute."""
         return getattr(self, attribute)
 
+    def banded(self, attribute: str) -> str:
+        """Its class among `TARGET_CLASSES`: ages in bands."""
+        return band(self.age) if attribute == "age" else self.label(attribute)
+
     def reading(self, attribute: str) -> str:
         """Its label with the runner-up where the classifier wavers (`measure.reading`)."""
         return measure.reading(self.probability[attribute])

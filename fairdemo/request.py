@@ -3,7 +3,7 @@ plans all speak it, and it is checked here alone."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from pydantic import (
@@ -94,7 +94,7 @@ class Request(BaseModel):
             told = one_line(error, cls, NAMES)
             raise ValueError(f"request {told}" if told.startswith(("lacks", "has an")) else told) from None
 
-    def but(self, **changed: Any) -> "Request":
+    def but(self, **changed: Any) -> Self:
         """The same request with some fields changed to values that were checked before."""
         return self.model_copy(update=changed)
 

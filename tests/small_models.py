@@ -147,9 +147,8 @@ def save_lora(
             )
         )
         for layer, factors in layers.items():
-            inside = (
-                "" if part == "unet" or layer.startswith("text_model.") else "text_model."
-            )  # which newer encoders leave out of their names
+            # Which newer encoders leave out of their names.
+            inside = "" if part == "unet" or layer.startswith("text_model.") else "text_model."
             for name, factor in zip(names, factors):
                 state[f"{part}.{inside}{layer}.{name}.weight"] = factor.contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)

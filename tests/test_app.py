@@ -131,9 +131,8 @@ def test_the_lists_show_what_the_prompt_names(page):
 
 def test_a_bar_lights_up_its_faces_and_twins_light_up_together(page):
     draw(page)
-    page.wait_for_selector(
-        "#plot-gender .js-plotly-plot .bars path", state="attached", timeout=20_000
-    )  # a bar of no faces has no height
+    # A bar of no faces has no height.
+    page.wait_for_selector("#plot-gender .js-plotly-plot .bars path", state="attached", timeout=20_000)
     page.locator("#wall-baseline .tile").nth(1).hover()
     assert page.locator(".tile.twin").evaluate_all("t => t.map(x => x.dataset.side + x.dataset.slot)") == [
         "baseline1",
@@ -232,9 +231,8 @@ def test_sliders_are_linked_locked_and_undone(page):
         "+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] > 40",
         timeout=10_000,
     )
-    assert (
-        sum(shares()) == 100 and abs(shares()[5] - white) <= 1 and abs(shares()[1] - 50) <= 3
-    )  # a third of a percent may be shown rounded up or down
+    # A third of a percent may be shown rounded up or down.
+    assert sum(shares()) == 100 and abs(shares()[5] - white) <= 1 and abs(shares()[1] - 50) <= 3
     page.wait_for_function(
         "/Black (4|5)\\d%/.test(document.querySelector('#foreseen').innerText)", timeout=10_000
     )

@@ -69,9 +69,8 @@ def test_baseline_target_draws_twins_once(studio):
 def test_pairs_share_noise_and_the_baseline_ignores_the_target(studio):
     a, b = run(studio, n=4)[0], run(studio, n=4, target={"gender": {"Female": 1.0}})[0]
     for p, q in zip(a.pairs, b.pairs):
-        assert (
-            np.abs(np.asarray(p.baseline.image).astype(int) - np.asarray(q.baseline.image)).max() <= 24
-        )  # bf16 sums differ a little with the batch
+        # Bf16 sums differ a little with the batch.
+        assert np.abs(np.asarray(p.baseline.image).astype(int) - np.asarray(q.baseline.image)).max() <= 24
 
 
 def test_steered_walls_draw_the_end_in_smaller_steps(studio):

@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 DRAWING = {"portrait.py", "backdrop.py", "field.py"}  # geometry and paint, written as one
 CODE = sorted((ROOT / "fairdemo").rglob("*.py"))
 TEXT = [
-    *(p for ending in ("*.py", "*.js", "*.css", "*.html", "*.toml") for p in (ROOT / "fairdemo").rglob(ending)),
+    *(
+        p
+        for ending in ("*.py", "*.js", "*.css", "*.html", "*.toml")
+        for p in (ROOT / "fairdemo").rglob(ending)
+    ),
     *(ROOT / "tests").glob("*.py"),
     ROOT / "app.py",
     ROOT / "pyproject.toml",
@@ -26,7 +30,9 @@ def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def test_no_line_is_over_110():
-    wide = [f"{p}:{i}" for p in TEXT for i, l in enumerate(p.read_text().splitlines(), 1) if len(l) > 110]
+    wide = [
+        f"{p}:{i}" for p in TEXT for i, line in enumerate(p.read_text().splitlines(), 1) if len(line) > 110
+    ]
     assert wide == []
 
 

@@ -129,9 +129,8 @@ def test_change_between_twins_by_hand():
     before = [True] * 2 + [False] * 14
     after = [True] * 2 + [True] * 6 + [False] * 8
     moved = measure.change(before, after)
-    assert moved.difference == pytest.approx(6 / 16) and moved.p == pytest.approx(
-        2 / 2**6
-    )  # McNemar: 6 of 6 one way
+    # McNemar: 6 of 6 one way.
+    assert moved.difference == pytest.approx(6 / 16) and moved.p == pytest.approx(2 / 2**6)
     assert moved.interval[0] > 0 and moved.interval[1] < 0.7
     assert measure.change(before, before) == measure.Change(
         0, pytest.approx(measure.change(before, before).interval), 1

@@ -55,9 +55,8 @@ def test_distance_for_unreachable_targets_equals_an_independent_solver(seed):
     import cvxpy
 
     wished = [("race",), ("gender", "age"), ("race", "gender", "age")][seed % 3]
-    wanted = np.random.default_rng(seed).dirichlet(
-        np.full(36, 0.02)
-    )  # nearly all in one cell, which erring adapters can't give
+    # Nearly all in one cell, which erring adapters can't give.
+    wanted = np.random.default_rng(seed).dirichlet(np.full(36, 0.02))
     blurred = 0.8 * ERRING + 0.2 / 36
     solved = mix.solve(task(wanted, blurred, wished))
     w = cvxpy.Variable(len(CHOICE), nonneg=True)

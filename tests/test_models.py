@@ -68,9 +68,8 @@ class Plain:
         self.pipe = pipelines.load_pipeline(profile, "cpu")
         for name, file in files.items():
             self.pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=name)
-        self.pipe.vae.to(
-            self.pipe.unet.dtype
-        )  # it turns an autoencoder that overflows into float32 by itself
+        # It turns an autoencoder that overflows into float32 by itself.
+        self.pipe.vae.to(self.pipe.unet.dtype)
 
     def draw(self, names, slot, seed, steps, guidance):
         if names:

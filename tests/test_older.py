@@ -18,7 +18,11 @@ def test_a_comparison_of_format_3_opens(tmp_path):
     request = comparison.request
     assert (request.method, request.rounding, request.steering) == ("mix", "random", False)
     assert (request.prompt.text, request.seed, request.n, request.steps) == ("a photo of a nurse", 4, 1, 3)
-    assert len(comparison.pairs) == 1 and comparison.mix.weights and comparison.target["gender"]["Female"] == pytest.approx(0.5)
+    assert (
+        len(comparison.pairs) == 1
+        and comparison.mix.weights
+        and comparison.target["gender"]["Female"] == pytest.approx(0.5)
+    )
     assert comparison.measures.baseline.gender.n == 1
     comparison.save(tmp_path / "again")
     assert load(tmp_path / "again").as_json() == comparison.as_json()
@@ -26,13 +30,17 @@ def test_a_comparison_of_format_3_opens(tmp_path):
 
 def test_run_files_keep_their_old_keys(tmp_path):
     path = tmp_path / "run.toml"
-    path.write_text('peak = 0.25\nvalidate = 0\nprompts = ["a doctor"]\n[target.gender]\nFemale = 0.5\nMale = 0.5\n')
+    path.write_text(
+        'peak = 0.25\nvalidate = 0\nprompts = ["a doctor"]\n[target.gender]\nFemale = 0.5\nMale = 0.5\n'
+    )
     config = align.read_config(path)
     assert config.learning_rate == 0.25 and config.validate_every == 0
     path.write_text("peak = 0.5\n")
     assert denoise.read_config(path, inc.DEFAULTS).learning_rate == 0.5
     path.write_text("peak = 2\n")
-    with pytest.raises(ValueError, match="learning_rate is 2; 0 to 1 are allowed|peak is 2; 0 to 1 are allowed"):
+    with pytest.raises(
+        ValueError, match="learning_rate is 2; 0 to 1 are allowed|peak is 2; 0 to 1 are allowed"
+    ):
         denoise.read_config(path, inc.DEFAULTS)
 
 

@@ -16,11 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The folder that the wheel was installed into; what it needs comes from the tests' own environment."""
-    folder, pip = tmp_path_factory.mktemp("wheel"), [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    folder, pip = (
+        tmp_path_factory.mktemp("wheel"),
+        [sys.executable, "-m", "pip", "--disable-pip-version-check"],
+    )
     build = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(ROOT)]
     subprocess.run([*pip, *build], check=True, cwd=folder)
     (wheel,) = folder.glob("fairdemo-*.whl")
-    subprocess.run([*pip, "install", "-q", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True)
+    subprocess.run(
+        [*pip, "install", "-q", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True
+    )
     return folder / "site"
 
 

@@ -67,9 +67,8 @@ def test_partial_wish_leaves_the_rest_as_the_baseline_has_it():
     full = targets.complete({"gender": {"Female": 0.6}}, reference)
     assert full["gender"] == {"Female": 0.6, "Male": pytest.approx(0.4)}
     assert full["race"]["Asian"] == pytest.approx(0.2) and full["race"]["White"] == pytest.approx(0.8)
-    full = targets.complete(
-        {"race": {"Black": 0.5}}, reference
-    )  # the other half goes 2 : 8 to Asian and White
+    # The other half goes 2 : 8 to Asian and White.
+    full = targets.complete({"race": {"Black": 0.5}}, reference)
     assert full["race"]["Asian"] == pytest.approx(0.1) and full["race"]["White"] == pytest.approx(0.4)
 
 

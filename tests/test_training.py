@@ -86,11 +86,8 @@ def test_denoiser_resumes_exactly(tmp_path):
             *modules,
             z,
             lambda rows, rng: ["a photo of a doctor"] * len(rows),
-            6,
-            1,
             path,
-            batch=2,
-            save_every=4,
+            tiny.Training(6, 1, batch=2, save_every=4),
         ):
             if step == stop:
                 return

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     plan = studio.plan(request)
     style = "{l_bar}{bar}| {elapsed}<{remaining}"
     with tqdm(total=100, desc="drawing", unit="%", bar_format=style, file=sys.stderr) as bar:
-        for _ in studio.run(plan, Watch(lambda share: bar.update(round(100 * share) - bar.n) and None)):
+        for _ in studio.run(plan, Watch(lambda share: bar.update(round(100 * share) - bar.n))):
             pass
     comparison = plan.comparison
     for notice in comparison.notices:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,8 @@ class Plain:
         self, pipeline: DiffusionPipeline, chosen: list[Adapter], generator: PairedGenerator, steps: int
     ):
         logging.set_verbosity_error()  # each file would say that it holds nothing for the text encoders
-        self.pipeline, self.generator, self.steps = pipeline, generator, steps
+        self.pipeline: Any = pipeline  # what all pipelines share doesn't say that they are called
+        self.generator, self.steps = generator, steps
         self.weights = {a.name: a.weight for a in chosen}
         for a in chosen:
             pipeline.load_lora_weights(
@@ -168,7 +170,8 @@ def reading(pictures: list[Image.Image], device: str) -> dict[str, float]:
         deviation=(128.0, 128.0, 128.0),
         dtype=pipelines.compute_dtype(torch.device(device).type),
     )
-    detector, naive = Detector(device), MTCNN(keep_all=True, device=device, post_process=False)
+    detector = Detector(device)
+    naive: Any = MTCNN(keep_all=True, device=device, post_process=False)
     found: dict[str, list] = {}
 
     def batched() -> None:
@@ -257,18 +260,19 @@ def bench(profile: str) -> None:
 
 def full_size_unet() -> UNet2DConditionModel:
     """SDXL's U-Net as published, with random weights."""
+    # Any: diffusers takes one number a block, whatever its types say
+    depths: dict[str, Any] = {"transformer_layers_per_block": [1, 2, 10], "attention_head_dim": [5, 10, 20]}
     return UNet2DConditionModel(
         sample_size=128,
         block_out_channels=(320, 640, 1280),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        transformer_layers_per_block=[1, 2, 10],
-        attention_head_dim=[5, 10, 20],
         cross_attention_dim=2048,
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=256,
         projection_class_embeddings_input_dim=2816,
+        **depths,
     )
 
 
@@ -276,17 +280,20 @@ def full_size(device: str, dtype: torch.dtype) -> StableDiffusionXLPipeline:
     """SDXL's full-size configuration with random weights."""
     with torch.device(device):
         unet = full_size_unet()
+        blocks: dict[str, Any] = {
+            "block_out_channels": (128, 256, 512, 512),
+            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+        }
         vae = AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
             layers_per_block=2,
             latent_channels=4,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
             sample_size=1024,
             scaling_factor=0.13025,
             force_upcast=False,
+            **blocks,
         )
-        marks = {"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
+        marks: dict[str, Any] = {"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
         one = CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=49408,
@@ -313,7 +320,7 @@ def full_size(device: str, dtype: torch.dtype) -> StableDiffusionXLPipeline:
     tokenizer = CLIPTokenizer.from_pretrained(
         SHIPPED / "assets" / "embedded" / "tokenizer", local_files_only=True
     )
-    scheduler = EulerDiscreteScheduler(
+    scheduler: Any = EulerDiscreteScheduler(  # the pipeline's types want a name of one
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
     )
     return StableDiffusionXLPipeline(

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,10 +117,10 @@ def classifier(bench: Bench) -> dict:
     one group >= 97 %."""
     table, images = build.portraits("test", bench.work)
     read, truth = build.read_faces(bench.live.reader, images), build.true_classes(table)
-    seen = [i for i, face in enumerate(read) if face]
+    seen = [(i, face) for i, face in enumerate(read) if face]
     result: dict = {"no_face": len(read) - len(seen), "n": len(seen)}
     for a, classes in CLASSES.items():
-        true, said = [truth[a][i] for i in seen], [read[i].label(a) for i in seen]
+        true, said = [truth[a][i] for i, _ in seen], [face.label(a) for _, face in seen]
         used = classes[1:] if a == "age" else classes
         matrix = confusion_matrix(true, said, labels=used)
         result[a] = {
@@ -144,7 +145,7 @@ def faces(bench: Bench) -> dict:
         images = bench.draw(photo_of(profession), [(i, r) for r in routes for i in range(8)], seed=k)
         for flags, found in (
             (one, [len(f) == 1 for f in bench.live.reader.detector.detect(images)]),
-            (whole, list(parts.whole(bench.checker, np.stack(images)))),
+            (whole, list(parts.whole(bench.checker, np.stack([np.asarray(im) for im in images])))),
         ):
             for j, name in enumerate(flags):
                 flags[name] += found[8 * j : 8 * j + 8]
@@ -183,11 +184,12 @@ def learned_bias(bench: Bench, n: int = 100) -> dict:
         counts = Counter(f[0].gender for f in read if f)
         shares.append(counts["Female"] / max(1, counts.total()))
     generated = np.array(shares)
+    ranks: Any = spearmanr(corpus, generated)
     strength = np.abs(generated - 0.5).mean() / np.abs(corpus - 0.5).mean()
     return {
         "n_per_profession": n,
         "guidance": bench.live.profile.guidance,
-        "rank_correlation": round(float(spearmanr(corpus, generated).statistic), 4),
+        "rank_correlation": round(float(ranks.statistic), 4),
         "mean_difference": round(float(np.abs(corpus - generated).mean()), 4),
         "amplification": round(float(strength), 3),
         "women": {
@@ -334,7 +336,7 @@ def varied(bench: Bench, n: int = 192) -> dict:
     cosine similarity of face embeddings within a race, against the baseline's and that of as many portraits
     of the wide corpus; the share of the gap between these two that is closed, its interval by resampling
     faces; faces found, race right, eyes, nose and mouth whole."""
-    table = build.TABLES["reference"]()
+    table: Any = build.TABLES["reference"]()
     table = table[table.groupby("race").cumcount() < n]
     portraits_ = build.drawn(table, f"reference_{n}_of_each_race", bench.work)
     result = {}
@@ -429,6 +431,6 @@ def measure_world(work: Path, only: str | None) -> None:
     measured = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
     for name, check in CHECKS.items():
         if only in (None, name):
-            measured[name] = {"what": " ".join(check.__doc__.split()), **check(bench)}
+            measured[name] = {"what": " ".join((check.__doc__ or "").split()), **check(bench)}
             print(name, json.dumps(measured[name], indent=1))
             MEASURED.write_text(json.dumps(measured, indent=1) + "\n")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from diffusers import DiffusionPipeline
 
-from fairdemo.training.adjusted import Text
+from fairdemo.training.adjusted import Text, gradient_of, leaf_of
 
 
 def sampled(
@@ -48,19 +48,15 @@ def backward(
 ) -> tuple[float, list[float]]:
     """Adds the naive gradient of `loss` of z_0 to everything that `text` depends on; returns the loss and
     the norm of each step's gradient to the text's embeddings."""
-    leaves = [
-        Text(*(None if t is None else t.detach().requires_grad_() for t in (text.states, text.pooled)))
-        for _ in range(steps)
-    ]
+    leaves = [leaf_of(text) for _ in range(steps)]
     value = loss(sampled(pipeline, leaves, z, guidance, time_ids, generators))
     value.backward()
+    states = [gradient_of(leaf.states) for leaf in leaves]
+    pooled = [gradient_of(leaf.pooled) for leaf in leaves if leaf.pooled is not None]
     parts = [
-        (t, sum(grads))
-        for t, grads in (
-            (text.states, [leaf.states.grad for leaf in leaves]),
-            (text.pooled, [leaf.pooled.grad for leaf in leaves if leaf.pooled is not None]),
-        )
+        (t, sum(grads[1:], grads[0]))
+        for t, grads in ((text.states, states), (text.pooled, pooled))
         if t is not None and t.requires_grad
     ]
-    torch.autograd.backward(*zip(*parts))
-    return value.item(), [float(leaf.states.grad.norm()) for leaf in leaves]
+    torch.autograd.backward([t for t, _ in parts], [g for _, g in parts])
+    return value.item(), [float(g.norm()) for g in states]

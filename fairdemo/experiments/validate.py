@@ -7,6 +7,7 @@ labels are known; steering on walls that the embedded model really draws."""
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -85,7 +86,7 @@ def corrected(live: Live, work: Path) -> Iterator[Row]:
     errors: dict[str, list[tuple[float, float]]] = {a: [] for a in CLASSES}
     inside: list[bool] = []
     for wall in range(20):
-        law = {
+        law: dict[str, dict[str, float]] = {
             a: dict(zip(used, rng.dirichlet(np.ones(len(used)))))
             for a, used in (("race", RACES), ("gender", GENDERS), ("age", ADULT_AGES))
         }
@@ -186,14 +187,19 @@ def fewest_changes(planned: mix.Mix, before: list[mix.Source], after: list[mix.S
     )
     k = len(choice)
     low, high = np.floor(n * planned.weights + 1e-6), np.ceil(n * planned.weights - 1e-6)
+    # Any: scipy takes arrays, whatever its types say
+    least: Any = np.r_[low, np.zeros(k)]
+    most: Any = np.r_[high, np.full(k, n)]
+    had: Any = old
+    same: Any = member @ new
     return round(
         milp(
             np.r_[np.zeros(k), np.ones(k)],
             integrality=np.r_[np.ones(k), np.zeros(k)],
-            bounds=Bounds(np.r_[low, np.zeros(k)], np.r_[high, np.full(k, n)]),
+            bounds=Bounds(least, most),
             constraints=[
-                LinearConstraint(np.hstack([member, np.zeros_like(member)]), member @ new, member @ new),
-                LinearConstraint(np.hstack([np.eye(k), -np.eye(k)]), ub=old),
+                LinearConstraint(np.hstack([member, np.zeros_like(member)]), same, same),
+                LinearConstraint(np.hstack([np.eye(k), -np.eye(k)]), ub=had),
             ],
         ).fun
     )

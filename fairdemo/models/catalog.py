@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import tomlkit
 from huggingface_hub import HfApi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import safe_open
+from tomlkit.items import Table
 
 from fairdemo.checked import Real, Whole, one_line, read_toml
 from fairdemo.models import hub
@@ -67,7 +68,7 @@ class Adapter(BaseModel):
             raise ValueError(f"adapter file {path.name} is missing")
         return hub.weights_file(path.parent, path.name)
 
-    def but(self, **changed: Any) -> "Adapter":
+    def but(self, **changed: Any) -> Self:
         """The same entry with some keys changed."""
         return self.model_copy(update=changed)
 
@@ -134,7 +135,7 @@ def add(path: Path, adapter: Adapter) -> None:
     path.write_text(tomlkit.dumps(document))
 
 
-def table_of(adapter: Adapter) -> tomlkit.items.Table:
+def table_of(adapter: Adapter) -> Table:
     """An adapter as a catalog's entry; what is empty is left out."""
     table = tomlkit.table()
     table.update({k: v for k, v in adapter.model_dump(mode="json").items() if v or k in ("cell", "weight")})

@@ -244,14 +244,15 @@ class PairedGenerator:
             watch.progress((step + 1) / setting.steps)
             return tensors
 
+        pipe: Any = self.pipeline  # what all pipelines share doesn't say that they are called
         sources = [sample.source for sample in wanted]
         noise, generators = zip(*(self.noise(setting.seed, sample.slot) for sample in wanted))
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
             text = self.encode(setting.prompt, sources, setting.guidance)
             with self.router.routed([source.adapters for source in sources]):
-                latents = self.pipeline(
+                latents = pipe(
                     **text,
-                    latents=torch.cat(noise).to(self.device, self.pipeline.unet.dtype),
+                    latents=torch.cat(noise).to(self.device, pipe.unet.dtype),
                     generator=list(generators),
                     height=self.profile.size,
                     width=self.profile.size,

@@ -13,7 +13,7 @@ from typing import TypeVar
 Work = TypeVar("Work", bound=Callable)
 ZERO = bool(os.environ.get("SPACES_ZERO_GPU"))
 if ZERO:
-    import spaces
+    import spaces  # pyright: ignore[reportMissingImports]  # only on ZeroGPU
 
 
 def on_gpu(duration: Callable[..., float]) -> Callable[[Work], Work]:
@@ -33,7 +33,7 @@ class Watch:
     """Who watches a drawing: `progress(share)` is told, and `cancel` ends it. In another process nobody
     does."""
 
-    progress: Callable[[float], None] = _silent
+    progress: Callable[[float], object] = _silent
     cancel: threading.Event | None = None
 
     def part(self, done: int, size: int, of: int) -> "Watch":

@@ -123,9 +123,9 @@ def load_pipeline(chosen: Profile, device: str) -> DiffusionPipeline:
                 chosen.source("vae"), revision=chosen.vae_revision, use_safetensors=True, dtype=dtype
             )
         if fast:
-            unet = UNet2DConditionModel.from_config(
-                UNet2DConditionModel.load_config(folder, subfolder="unet")
-            ).to(dtype)
+            config: Any = UNet2DConditionModel.load_config(folder, subfolder="unet")
+            unet: Any = UNet2DConditionModel.from_config(config)
+            unet.to(dtype)
             unet.load_state_dict(load_file(fast))
             extra["unet"] = unet
         pipeline = FAMILIES[chosen.family].from_pretrained(

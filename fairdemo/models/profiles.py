@@ -2,7 +2,7 @@
 ours; a user's TOML file of the same form names any SDXL or Stable Diffusion 1.5 model."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -78,7 +78,7 @@ class Profile(BaseModel):
         value = getattr(self, key)
         return (self.folder / value).resolve() if hub.is_local(value) else value
 
-    def but(self, **changed: Any) -> "Profile":
+    def but(self, **changed: Any) -> Self:
         """The same profile with some keys changed."""
         return self.model_copy(update=changed)
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
@@ -23,6 +24,7 @@ from fairdemo.models.catalog import Adapter
 
 # By layer: A (r, in) or (r, in, h, w), and B (out, r) with any scale folded into it.
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
+Layer = nn.Linear | nn.Conv2d  # that a router adds to
 PARTS = ("unet", "text_encoder", "text_encoder_2")  # what adapters may change
 # Names in a file of soft tokens -> of a pipeline.
 ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
@@ -67,16 +69,20 @@ class Router:
             if a.ndim == 3:  # linear: (k, in, r), ready to multiply with
                 a = a.transpose(1, 2).contiguous()
             self.stacks[layer] = (a.to(module.weight), b.to(module.weight))
-            module.register_forward_hook(
-                lambda module, args, out, layer=layer: self._add(layer, module, args[0], out)
-            )
+
+            def add(
+                module: Layer, args: tuple[torch.Tensor, ...], out: torch.Tensor, layer: str = layer
+            ) -> torch.Tensor:
+                return self._add(layer, module, args[0], out)
+
+            module.register_forward_hook(add)
 
     def to(self, device: str | torch.device) -> "Router":
         """Moves the factors to where the model runs."""
         self.stacks = {layer: (a.to(device), b.to(device)) for layer, (a, b) in self.stacks.items()}
         return self
 
-    def _add(self, layer: str, module: nn.Module, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    def _add(self, layer: str, module: Layer, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         if layer not in self.gathered:
             return out
         a, b = (f.to(x.dtype) for f in self.gathered[layer])
@@ -176,10 +182,9 @@ def read_factors(pipeline: DiffusionPipeline, path: Path) -> Factors:
                 if isinstance(layer, LoraLayer) and "read" in layer.lora_A:
                     if layer.use_dora.get("read"):
                         raise ValueError("it is a DoRA adapter, whose magnitudes can't be routed per sample")
-                    down, up = (
-                        layer.lora_A["read"].weight.detach().float(),
-                        layer.lora_B["read"].weight.detach().float().flatten(1),
-                    )
+                    a: Any = layer.lora_A["read"]
+                    b: Any = layer.lora_B["read"]
+                    down, up = a.weight.detach().float(), b.weight.detach().float().flatten(1)
                     factors[f"{part}.{name}"] = (down, up * layer.scaling["read"])
     except (
         Exception

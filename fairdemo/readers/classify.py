@@ -1,7 +1,7 @@
-"""Labels faces from their embeddings: support vector machines with calibrated probabilities (the chain of
+"""Labels faces from their embeddings: SVMs with calibrated probabilities (the chain of
 arXiv 2402.01002), or CLIP's words for the classes, which need no training.
 
-A classifier is a folder with `classifier.json` (its backbone and kind) and, for machines, one file an
+A classifier is a folder with `classifier.json` (its backbone and kind) and, for SVMs, one file an
 attribute: scikit-learn's, stored with skops, so that opening them runs no code."""
 
 import json
@@ -68,7 +68,7 @@ def kept(name: str) -> Path:
 
 
 def fit(embeddings: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, CalibratedClassifierCV]:
-    """One machine with a radial basis kernel per attribute, rare classes weighted up; Platt's calibration
+    """One SVM with a radial basis kernel per attribute, rare classes weighted up; Platt's calibration
     on three folds."""
     return {
         a: (
@@ -76,7 +76,7 @@ def fit(embeddings: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, Cali
                 make_pipeline(StandardScaler(), SVC(C=3.0, gamma="scale", class_weight="balanced")),
                 method="sigmoid",
                 cv=3,
-                ensemble=False,
+                ensemble=False,  # pyright: ignore[reportArgumentType]  # "auto", True or False
             ).fit(embeddings, labels[a])
         )
         for a in ATTRIBUTES
@@ -91,7 +91,9 @@ def save(heads: dict[str, CalibratedClassifierCV], folder: Path) -> None:
 
 def probabilities(heads: dict[str, CalibratedClassifierCV], embeddings: np.ndarray) -> list[Probabilities]:
     """For each embedding (n, d) the probability of every class of every attribute."""
-    tables = {a: (head.classes_, head.predict_proba(embeddings)) for a, head in heads.items()}
+    tables: dict[str, tuple[Any, Any]] = {
+        a: (head.classes_, head.predict_proba(embeddings)) for a, head in heads.items()
+    }
     return [
         {a: {str(c): float(p) for c, p in zip(classes, table[i])} for a, (classes, table) in tables.items()}
         for i in range(len(embeddings))

@@ -1,7 +1,9 @@
 """CLIP towers by open_clip: images and words as unit vectors in one space."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ class ImageTower(nn.Module):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        self.model = model
+        self.model: Any = model  # open_clip's
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, 3, side, side) -> (n, d)."""
@@ -31,7 +33,7 @@ class Clip:
     vectors; `scale` is the factor that the model was trained to put before a cosine similarity."""
 
     images: ImageTower
-    tokenizer: object
+    tokenizer: Callable[[list[str]], torch.Tensor]
     side: int
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
@@ -51,6 +53,11 @@ class Clip:
         return np.stack(rows)
 
 
+def _of_channels(values: Iterable[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
+
+
 @cache
 def load(model: str, pretrained: str, device: str = "cpu") -> Clip:
     """A CLIP by open_clip's names, e.g. ViT-B-32 and laion2b_s34b_b79k (fetched on first use), or with the
@@ -58,19 +65,19 @@ def load(model: str, pretrained: str, device: str = "cpu") -> Clip:
     import open_clip  # takes a second to import, and the embedded profile does without
 
     try:
-        made = (
+        made: Any = (
             open_clip.create_model(model, pretrained=pretrained, device=device, require_pretrained=True)
             .eval()
             .requires_grad_(False)
         )
     except Exception as error:  # open_clip, the Hub and the network each raise their own kinds
         raise ValueError(hub.explain(error, f"CLIP {model} ({pretrained})")) from error
-    size = made.visual.image_size
+    size, mean, deviation = made.visual.image_size, made.visual.image_mean, made.visual.image_std
     return Clip(
         ImageTower(made),
         open_clip.get_tokenizer(model),
         size if isinstance(size, int) else size[0],
-        tuple(made.visual.image_mean or open_clip.OPENAI_DATASET_MEAN),
-        tuple(made.visual.image_std or open_clip.OPENAI_DATASET_STD),
+        _of_channels(mean or open_clip.OPENAI_DATASET_MEAN),
+        _of_channels(deviation or open_clip.OPENAI_DATASET_STD),
         float(made.logit_scale.exp()),
     )

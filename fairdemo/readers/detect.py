@@ -2,6 +2,7 @@
 weights."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,10 +46,15 @@ def skin_toned(image: Image.Image) -> Image.Image:
     return Image.merge(
         "RGB",
         [
-            channel.point(lambda v, k=k: min(255, round(k * v)))
+            channel.point([min(255, round(k * v)) for v in range(256)])
             for channel, k in zip(image.split(), (1.25, 0.9, 0.7))
         ],
     )
+
+
+def _enlarged(box: np.ndarray, scale: float) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (float(v) * scale for v in box)
+    return left, top, right, bottom
 
 
 class Detector:
@@ -98,12 +104,13 @@ class Detector:
                     torch.no_grad(),
                     torch.autocast(torch.device(self.network.device).type, enabled=False),
                 ):  # MTCNN goes through numpy, which knows no bfloat16
-                    boxes, scores, points = self.network.detect([pictures[i] for i in part], landmarks=True)
+                    detected: Any = self.network.detect([pictures[i] for i in part], landmarks=True)
+                boxes, scores, points = detected
                 for i, b, s, p in zip(part, boxes, scores, points):
                     if b is not None:
                         faces = [
                             Detection(
-                                tuple(float(v) * scales[i] for v in box),
+                                _enlarged(box, scales[i]),
                                 mark.astype(np.float32) * scales[i],
                                 float(score),
                             )

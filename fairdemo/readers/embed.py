@@ -129,6 +129,11 @@ def facenet(device: str = "cpu") -> Backbone:
     )
 
 
+def _of_255(values: tuple[float, float, float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return 255 * red, 255 * green, 255 * blue
+
+
 def tower(model: str, pretrained: str, device: str = "cpu") -> Backbone:
     """The image tower of a CLIP (see `clip.load`)."""
     chosen = clip.load(model, pretrained, device)
@@ -136,6 +141,7 @@ def tower(model: str, pretrained: str, device: str = "cpu") -> Backbone:
         chosen.images,
         chosen.side,
         0.25,
-        *(tuple(255 * v for v in values) for values in (chosen.mean, chosen.deviation)),
+        _of_255(chosen.mean),
+        _of_255(chosen.deviation),
         compute_dtype(torch.device(device).type),
     )

@@ -27,7 +27,7 @@ class Judged:
     def confusion(self) -> dict[str, dict[str, dict[str, int]]]:
         """Counts by attribute, true class and reading, as `measure.correct` wants them; classes without
         faces are left out."""
-        found = self.table[self.table.found]
+        found: Any = self.table[self.table.found]
         return {
             a: {
                 c: dict(Counter(found[f"reading_{a}"][found[a] == c]))
@@ -50,7 +50,7 @@ class Judged:
                 "interval": [round(v, 4) for v in interval(count, n)],
             }
 
-        found = self.table[self.table.found]
+        found: Any = self.table[self.table.found]
         result: dict[str, Any] = {
             "pictures": len(self.table),
             "not_opened": int((~self.table.opened).sum()),
@@ -68,7 +68,9 @@ class Judged:
         return result
 
 
-def judge(reader: FaceReader, data: Labelled, progress: Callable[[int], None] = lambda done: None) -> Judged:
+def judge(
+    reader: FaceReader, data: Labelled, progress: Callable[[int], object] = lambda done: None
+) -> Judged:
     """Reads all pictures; `progress(done)` after each batch."""
     rows: list[dict[str, Any]] = []
     for batch in data.batches(BATCH):

@@ -2,9 +2,10 @@
 judged on."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from PIL import Image, ImageOps
@@ -26,12 +27,12 @@ _AGES = {"0-2": "0-19", "3-9": "0-19", "10-19": "0-19", "60-69": "60+", "more th
 
 @dataclass(frozen=True)
 class Labelled:
-    """`table` has a row a picture: race, gender, age. `images` yields them in its order, upright and in
-    RGB; None where one can't be opened."""
+    """`table` has a row a picture: race, gender, age, and the prompt where there is one. `images` yields
+    them in its order, upright and in RGB; None where one can't be opened."""
 
     name: str
     table: pd.DataFrame
-    pictures: object  # paths or a dataset's column of images
+    pictures: Iterable[Any]  # paths or a dataset's column of images
 
     def __len__(self) -> int:
         return len(self.table)
@@ -86,9 +87,9 @@ def labels(race: str, gender: str, age: str) -> dict[str, str]:
 
 
 def read_labelled(source: str, limit: int | None = None, split: str = "train") -> Labelled:
-    """A folder with `labels.csv` (columns image, race, gender, age; images in it or in `images/`), or a
-    dataset of the Hub with FairFace's columns. `limit` pictures, evenly spread. ValueError says what is
-    wrong with it."""
+    """A folder with `labels.csv` (columns image, race, gender, age, and prompt if you like; images in it or
+    in `images/`), or a dataset of the Hub with FairFace's columns. `limit` pictures, evenly spread.
+    ValueError says what is wrong with it."""
     folder = Path(source)
     if not folder.is_dir():
         return _from_hub(source, limit, split)
@@ -109,11 +110,11 @@ def read_labelled(source: str, limit: int | None = None, split: str = "train") -
         if any(not p.resolve().is_relative_to(folder.resolve()) for p in inside):
             raise ValueError(f"{path} names {name!r}, which lies outside of its folder")
         paths.append(next((p for p in inside if p.is_file()), inside[-1]))
-    return Labelled(
-        folder.name,
-        pd.DataFrame([labels(str(r.race), str(r.gender), str(r.age)) for r in table.itertuples()]),
-        paths,
-    )
+    rows = zip(*(table[a].astype(str) for a in ATTRIBUTES))
+    known = pd.DataFrame([labels(*row) for row in rows])
+    if "prompt" in table.columns:
+        known["prompt"] = table["prompt"].fillna("")
+    return Labelled(folder.name, known, paths)
 
 
 def _from_hub(source: str, limit: int | None, split: str) -> Labelled:

@@ -17,7 +17,7 @@ def face(
     confidence: float,
 ) -> Face:
     """A face labelled with its likeliest classes."""
-    best = {a: max(ps, key=ps.get) for a, ps in probability.items()}
+    best = {a: max(ps, key=ps.__getitem__) for a, ps in probability.items()}
     return Face(box, **best, probability=probability, detection=confidence, embedding=embedding)
 
 

@@ -66,7 +66,7 @@ class ClipSubjects:
         """The likeliest subject of each image and its look (d,), a unit vector."""
         if not images:
             return []
-        side = (self.tower.side,) * 2
+        side = (self.tower.side, self.tower.side)
         looks = self.tower.embed(
             np.stack([np.asarray(im.convert("RGB").resize(side, Image.Resampling.BICUBIC)) for im in images])
         )

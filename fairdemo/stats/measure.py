@@ -10,6 +10,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ import numpy as np
 # covered less than 94.5 %, and the mean over shares is 95 to 98 % at every n. Wilson's interval, with the
 # right mean, covers 85 % at n = 8 and a share of 0.02.
 MISS = 0.055
+Class = TypeVar("Class", bound=Hashable)
 _GRID = 2000  # intervals end on multiples of 1 / 2000, rounded outward
 
 
@@ -44,15 +46,14 @@ def interval(count: int, n: int, miss: float = MISS) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     p, f = _outcomes(n)
-    kept = p[
-        np.where(f <= f[:, [count]] * (1 + 1e-9), f, 0).sum(1) > miss * (1 + 1e-9)
-    ]  # shares that lie on the edge are out, whatever they round to
+    # Shares that lie on the edge are out, whatever they round to.
+    kept = p[np.where(f <= f[:, [count]] * (1 + 1e-9), f, 0).sum(1) > miss * (1 + 1e-9)]
     return (0.0 if count == 0 else float(kept[0]) - 1 / _GRID), (
         1.0 if count == n else float(kept[-1]) + 1 / _GRID
     )
 
 
-def simultaneous(counts: Mapping[Hashable, int]) -> dict[Hashable, tuple[float, float]]:
+def simultaneous(counts: Mapping[Class, int]) -> dict[Class, tuple[float, float]]:
     """Intervals for all K classes of one attribute that hold together: `interval` with the miss divided by
     K (Bonferroni).
 
@@ -63,13 +64,13 @@ def simultaneous(counts: Mapping[Hashable, int]) -> dict[Hashable, tuple[float, 
     return {c: interval(int(x), int(n), MISS / k if k > 2 else MISS) for c, x in counts.items()}
 
 
-def proportions(counts: Mapping[Hashable, float]) -> dict[Hashable, float]:
+def proportions(counts: Mapping[Class, float]) -> dict[Class, float]:
     """Shares of counts; all zero when nothing was counted."""
     n = sum(counts.values())
     return {c: k / n if n else 0.0 for c, k in counts.items()}
 
 
-def bias(counts: Mapping[Hashable, float]) -> float:
+def bias(counts: Mapping[Any, float]) -> float:
     """bias(P) of arXiv 2311.07604, section 5.1: the mean of |share_i - share_j| over the K (K - 1) / 2
     pairs of classes.
 
@@ -81,29 +82,27 @@ def bias(counts: Mapping[Hashable, float]) -> float:
     return sum(abs(a - b) for a, b in pairs) / len(pairs)
 
 
-def _beside(
-    counts: Mapping[Hashable, float], target: Mapping[Hashable, float]
-) -> tuple[np.ndarray, np.ndarray]:
+def _beside(counts: Mapping[Any, float], target: Mapping[Any, float]) -> tuple[np.ndarray, np.ndarray]:
     share = proportions(counts)
     classes = list(dict.fromkeys([*share, *target]))
     return np.array([share.get(c, 0.0) for c in classes]), np.array([target.get(c, 0.0) for c in classes])
 
 
-def total_variation(counts: Mapping[Hashable, float], target: Mapping[Hashable, float]) -> float:
+def total_variation(counts: Mapping[Any, float], target: Mapping[Any, float]) -> float:
     """Half the L1 distance between observed shares and the target, 0 to 1: the share of images that would
     have to change class."""
     p, q = _beside(counts, target)
     return float(0.5 * np.abs(p - q).sum())
 
 
-def discrepancy(counts: Mapping[Hashable, float], target: Mapping[Hashable, float]) -> float:
+def discrepancy(counts: Mapping[Any, float], target: Mapping[Any, float]) -> float:
     """Fairness Discrepancy (Choi et al. 2020, eq. 8): the Euclidean distance between observed shares and
     the target, 0 to sqrt(2)."""
     p, q = _beside(counts, target)
     return float(np.linalg.norm(p - q))
 
 
-def jensen_shannon(counts: Mapping[Hashable, float], target: Mapping[Hashable, float]) -> float:
+def jensen_shannon(counts: Mapping[Any, float], target: Mapping[Any, float]) -> float:
     """Jensen-Shannon distance, the root of the divergence in bits, 0 to 1; nan when nothing was counted."""
     from scipy.spatial.distance import jensenshannon
 
@@ -114,7 +113,7 @@ def jensen_shannon(counts: Mapping[Hashable, float], target: Mapping[Hashable, f
 
 
 def goodness_of_fit(
-    counts: Mapping[Hashable, int], target: Mapping[Hashable, float], seed: int = 0, draws: int = 20_000
+    counts: Mapping[Any, int], target: Mapping[Any, float], seed: int = 0, draws: int = 20_000
 ) -> float:
     """p-value of the multinomial test that the counts came from the target: the probability of all outcomes
     no likelier than the one seen.
@@ -161,11 +160,12 @@ def change(before: Sequence[bool], after: Sequence[bool]) -> Change:
         raise ValueError(f"twins must come in pairs, got {len(a)} before and {len(b)} after")
     gained, lost = int((~a & b).sum()), int((a & ~b).sum())
     n, up, down = len(a) + 2, gained + 0.5, lost + 0.5
-    middle, half = (up - down) / n, norm.ppf(0.975) * math.sqrt(up + down - (up - down) ** 2 / n) / n
+    middle, half = (up - down) / n, float(norm.ppf(0.975)) * math.sqrt(up + down - (up - down) ** 2 / n) / n
+    test: Any = mcnemar([[0, gained], [lost, 0]], exact=True)
     return Change(
         (gained - lost) / len(a),
         (max(-1.0, middle - half), min(1.0, middle + half)),
-        float(mcnemar([[0, gained], [lost, 0]], exact=True).pvalue),
+        float(test.pvalue),
     )
 
 
@@ -181,7 +181,7 @@ def parity(before: Sequence[str], after: Sequence[str], seed: int = 0) -> float:
     codes = [np.array([classes.index(v) for v in side]) for side in (before, after)]
 
     def apart(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
-        return sum(np.abs((a == k).sum(axis) - (b == k).sum(axis)) for k in range(len(classes)))
+        return np.sum([np.abs((a == k).sum(axis) - (b == k).sum(axis)) for k in range(len(classes))], 0)
 
     return float(
         permutation_test(
@@ -308,14 +308,12 @@ def mean(values: Sequence[float], seed: int = 0) -> Estimate:
     interval: nan."""
     from scipy.stats import bootstrap
 
-    values = np.asarray(values, float)
-    if len(values) < 2 or values.std() == 0:
-        value = float(values.mean()) if len(values) else math.nan
-        return Estimate(value, (value, value) if len(values) > 1 else (math.nan, math.nan), len(values))
-    low, high = bootstrap(
-        (values,), np.mean, n_resamples=2000, method="percentile", rng=seed
-    ).confidence_interval
-    return Estimate(float(values.mean()), (float(low), float(high)), len(values))
+    x = np.asarray(values, float)
+    if len(x) < 2 or x.std() == 0:
+        value = float(x.mean()) if len(x) else math.nan
+        return Estimate(value, (value, value) if len(x) > 1 else (math.nan, math.nan), len(x))
+    low, high = bootstrap((x,), np.mean, n_resamples=2000, method="percentile", rng=seed).confidence_interval
+    return Estimate(float(x.mean()), (float(low), float(high)), len(x))
 
 
 def likeness(embeddings: np.ndarray, seed: int = 0, resamples: int = 1000) -> Estimate:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -208,10 +209,11 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
         if keep is None
         else np.maximum(0, base[open_] + 1 - keep[open_]) - np.maximum(0, base[open_] - keep[open_])
     )
-    goal = np.round(
-        np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(m)]), 6
-    )  # then how far each total is from its quota
-    gap = np.round(member @ (quota - base), 6)
+    # Then how far each total is from its quota.
+    goal = np.round(np.concatenate([0.01 * changes - 0.001 * rest[open_], np.ones(m)]), 6)
+    # Any: scipy takes arrays, whatever its types say
+    gap: Any = np.round(member @ (quota - base), 6)
+    most: Any = np.concatenate([np.ones(k), np.full(m, np.inf)])
     rows = member[:, open_]
     constraints = [
         LinearConstraint(np.hstack([rows, -np.eye(m)]), ub=gap),
@@ -225,7 +227,7 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
         result = milp(
             goal,
             integrality=np.concatenate([np.ones(k), np.zeros(m)]),
-            bounds=Bounds(0, np.concatenate([np.ones(k), np.full(m, np.inf)])),
+            bounds=Bounds(0, most),
             constraints=constraints,
             options={"presolve": presolve},
         )
@@ -254,7 +256,7 @@ def ordered(mix: Mix, numbers: np.ndarray) -> list[int]:
     for i, names in enumerate(labels):
         for key in enumerate(names):
             total[key] = total.get(key, 0) + numbers[i] / n
-    waiting = [(0, i) for i in np.flatnonzero(numbers)]  # (first place, source)
+    waiting = [(0, int(i)) for i in np.flatnonzero(numbers)]  # (first place, source)
     heapq.heapify(waiting)
     ready: list[int] = []
     done = np.zeros(len(numbers), int)

@@ -65,11 +65,10 @@ def load(path: Path) -> Counts:
         data = json.loads(path.read_text())
         if data["cells"] != [" ".join(c) for c in CELLS]:
             raise ValueError("its cells are others")
-        return Counts(
-            data["weights"],
-            *({k: np.array(v, int) for k, v in data[name].items()} for name in ("sources", "baseline")),
-            data["no_face"],
+        sources, of_baseline = (
+            {k: np.array(v, int) for k, v in data[name].items()} for name in ("sources", "baseline")
         )
+        return Counts(data["weights"], sources, of_baseline, data["no_face"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"response file {path.name} is damaged ({error}); make it again with: python -m fairdemo"
@@ -92,7 +91,7 @@ def baseline(counts: Counts | None, prompt: Prompt, seen: np.ndarray | None = No
     are taken as given. Without counts: every cell alike."""
     row = np.full(len(CELLS), 1 / len(CELLS))
     if counts is not None and counts.baseline:
-        everything = sum(counts.baseline.values())
+        everything = np.sum(list(counts.baseline.values()), 0)
         row = (everything + PRIOR * row) / (everything.sum() + PRIOR)
         same = [v for p, v in counts.baseline.items() if prompts.profession(p) == prompt.profession]
         if len(same) == 1:

@@ -4,7 +4,6 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -21,6 +20,7 @@ from fairdemo.readers.subject import ClipSubjects, SubjectReader
 from fairdemo.request import Request
 from fairdemo.stats import mix, response
 from fairdemo.stats.mix import Source
+from fairdemo.studio.cached import cached_property
 
 MAX_KEPT, MAX_KEPT_PIXELS = 1500, 250_000_000  # drawn images kept to be shown again, 3 bytes a pixel
 LIVES: WeakValueDictionary[tuple[str, int], "Live"] = WeakValueDictionary()  # by profile and id
@@ -51,7 +51,7 @@ class Live:
     """A profile's model, adapters, classifiers and response, loaded once on first use."""
 
     prompts: Sequence[str] = ()  # it draws any
-    most = None  # and as many as a request may ask for
+    most: int | None = None  # and as many as a request may ask for
 
     def __init__(self, profile: str, device: str | None = None):
         self.profile = profiles.profile(profile)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from fairdemo.studio.live import Live
 from fairdemo.studio.pool import FORMAT, inside, open_pack
 
 SEED = 2_000_000  # far from the seeds that people use
-Progress = Callable[[int, int], None]  # told (images done, images in all)
+Progress = Callable[[int, int], object]  # told (images done, images in all)
 
 
 def silent(done: int, of: int) -> None:
@@ -156,7 +156,7 @@ def _finish(folder: Path, about: dict[str, Any]) -> None:
 
 
 def _rows(
-    live: Live, folder: Path, numbered: tuple[int, str], seeds: int, progress: Callable[[int], None]
+    live: Live, folder: Path, numbered: tuple[int, str], seeds: int, progress: Callable[[int], object]
 ) -> Iterator[dict[str, Any]]:
     """The images of a prompt with its number, written, and their rows."""
     k, prompt = numbered
@@ -220,16 +220,14 @@ def card(about: dict[str, Any], table: pd.DataFrame) -> str:
     )
 
 
-def check(folder: Path, progress: Callable[[int, int], None] = lambda done, of: None) -> list[str]:
+def check(folder: Path, progress: Progress = lambda done, of: None) -> list[str]:
     """What is wrong with a pack, one line each; an empty list if every row, file and checksum is right.
     ValueError if it can't be opened at all."""
     pack = open_pack(str(folder))
-    problems = [
-        f"row {key} is in it {count} times"
-        for key, count in pack.table.groupby(["prompt", "source", "seed"]).size().items()
-        if count > 1
-    ]
-    for i, row in enumerate(pack.table.itertuples()):
+    found: Any = pack.table.groupby(["prompt", "source", "seed"]).size()
+    problems = [f"row {key} is in it {count} times" for key, count in found.items() if count > 1]
+    rows: Iterable[Any] = pack.table.itertuples()
+    for i, row in enumerate(rows):
         path = inside(pack.folder, row.file_name)
         if not path.is_file():
             problems.append(f"{row.file_name} is missing")

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from fairdemo.request import Request
 from fairdemo.stats import response
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 from fairdemo.stats.mix import Source
+from fairdemo.studio.cached import cached_property
 
 FORMAT = 1
 COLUMNS = ("file_name", "prompt", "source", "seed", "subject", "look", "faces", "sha256")
@@ -91,7 +91,8 @@ class Pool:
     def counts(self) -> response.Counts:
         """What each source's images were classified as: of a pool it is known for sure."""
         counted = response.Counts(self.about["made"])
-        for (prompt, source), rows in self.table.groupby(["prompt", "source"], sort=False):
+        groups: Any = self.table.groupby(["prompt", "source"], sort=False)
+        for (prompt, source), rows in groups:
             counted.add(prompt, source, [_faces(f)[0].cell if len(f) else None for f in rows.faces])
         return counted
 
@@ -176,10 +177,19 @@ def _faces(stored: Any) -> list[Face]:
     faces = []
     for f in stored:
         probability = {a: {c: float(p) for c, p in zip(CLASSES[a], f[a])} for a in ATTRIBUTES}
-        labels = (max(ps, key=ps.__getitem__) for ps in probability.values())
+        label = {a: max(ps, key=ps.__getitem__) for a, ps in probability.items()}
         left, top, right, bottom = map(float, f["box"])
-        embedding = np.asarray(f["embedding"], np.float32)
-        faces.append(Face((left, top, right, bottom), *labels, probability, float(f["detection"]), embedding))
+        faces.append(
+            Face(
+                (left, top, right, bottom),
+                label["race"],
+                label["gender"],
+                label["age"],
+                probability,
+                float(f["detection"]),
+                np.asarray(f["embedding"], np.float32),
+            )
+        )
     return faces
 
 

@@ -24,9 +24,20 @@ from fairdemo.studio.pool import Pool, is_pack, open_pack
 class Artist(Protocol):
     """Who draws samples: `Live` by a model, `Pool` from images that were drawn before."""
 
-    profile: Profile
-    prompts: Sequence[str]  # the only ones it can draw; empty: any
-    most: int | None  # pairs, at most; None: any number
+    @property
+    def profile(self) -> Profile:
+        """What is known of it beforehand: its name, size and settings."""
+        ...
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        """The only prompts that it can draw; empty: any."""
+        ...
+
+    @property
+    def most(self) -> int | None:
+        """How many pairs it can draw at most; None: any number."""
+        ...
 
     @property
     def sources(self) -> list[Source]:

@@ -41,13 +41,14 @@ def output_scale(scheduler: SchedulerMixin, timestep: torch.Tensor) -> float:
     paper. A velocity says of the clean image z_0 = sqrt(alpha_bar) z_t - sqrt(1 - alpha_bar) v, so there
     the scale is sqrt(1 - alpha_bar): at pure noise, where velocity models with a zero terminal signal
     begin, eps = z_t says nothing. ValueError for other predictions."""
-    kind = scheduler.config.prediction_type
+    own: Any = scheduler  # its class declares neither `config` nor `alphas_cumprod`
+    kind = own.config.prediction_type
     if kind not in ("epsilon", "v_prediction"):
         raise ValueError(f"the model predicts {kind!r}; finetuning knows epsilon and v_prediction")
     return (
         1.0
         if kind == "epsilon"
-        else float((1 - scheduler.alphas_cumprod[timestep.flatten()[:1].long().cpu()]).sqrt())
+        else float((1 - own.alphas_cumprod[timestep.flatten()[:1].long().cpu()]).sqrt())
     )
 
 
@@ -74,6 +75,18 @@ def recorded(pipeline: DiffusionPipeline, rows: Sequence[int], batch: int) -> It
         yield steps
     finally:
         handle.remove()
+
+
+def leaf_of(text: Text) -> Text:
+    """The same values, as the leaves of graphs that begin there."""
+    pooled = None if text.pooled is None else text.pooled.detach().requires_grad_()
+    return Text(text.states.detach().requires_grad_(), pooled)
+
+
+def gradient_of(leaf: torch.Tensor) -> torch.Tensor:
+    """The gradient of a leaf that took part in a loss."""
+    assert leaf.grad is not None
+    return leaf.grad
 
 
 def inner_product(
@@ -108,18 +121,19 @@ def backward(
     adapter on, anew for each step, so that each has a graph of its own."""
     with routed():
         whole = text()
-    leaves = Text(*(None if t is None else t.detach().requires_grad_() for t in (whole.states, whole.pooled)))
+    leaves = leaf_of(whole)
     norms, before = [], torch.zeros_like(leaves.states)
     for step in steps:
         with routed():
             inner_product(pipeline, step, leaves, g, guidance).backward()
-        norms.append(float((leaves.states.grad - before).norm()))
-        before = leaves.states.grad.clone()
+        summed = gradient_of(leaves.states)
+        norms.append(float((summed - before).norm()))
+        before = summed.clone()
     pairs = [
         (t, leaf.grad)
         for t, leaf in ((whole.states, leaves.states), (whole.pooled, leaves.pooled))
-        if t is not None and t.requires_grad and leaf.grad is not None
+        if t is not None and t.requires_grad and leaf is not None and leaf.grad is not None
     ]
     if pairs:
-        torch.autograd.backward(*zip(*pairs))
+        torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
     return norms

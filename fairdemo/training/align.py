@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 from diffusers.utils import make_image_grid
 from PIL import Image
-from pydantic import AliasChoices, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
@@ -27,11 +27,10 @@ from fairdemo.models.catalog import Adapter
 from fairdemo.models.generating import PairedGenerator, Sample, Setting, by_default, through
 from fairdemo.models.profiles import Profile
 from fairdemo.models.routing import Router, read_factors, read_tokens, routable
-from fairdemo.pairs import Face
 from fairdemo.readers.read import FaceReader
 from fairdemo.readers.vision import to_pixels
 from fairdemo.stats import measure
-from fairdemo.stats.attributes import TARGET_CLASSES, band
+from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.studio.live import Live
 from fairdemo.training import adjusted, lora, losses, settings, soft_tokens
@@ -74,9 +73,7 @@ class Config(Settings):
     images: Annotated[Whole, ranged(2, 512)] = 24  # of each prompt
     batch: Annotated[Whole, ranged(1, 64)] = 1  # prompts an iteration
     iterations: Annotated[Whole, ranged(1, 10**6)] = 300
-    learning_rate: Annotated[
-        Real, Field(ge=0, le=1, validation_alias=AliasChoices("learning_rate", "peak"))
-    ] = 1e-3
+    learning_rate: Annotated[Real, Field(ge=0, le=1)] = 1e-3  # the highest
     threshold: Annotated[Real, ranged(0, 1)] = 0.8  # C, from which on a target counts as sure
     # lambda_img,1 to 3: no face; the class stays; the class changes.
     semantics: tuple[Real, Real, Real] = (8.0, 8.0, 1.6)
@@ -90,9 +87,7 @@ class Config(Settings):
     # prompts never seen (Wortsman and others 2021, arXiv 2109.01903, equation 1).
     blend: Annotated[Real, ranged(0, 1)] = 1.0
     validation: tuple[str, ...] = ()  # prompts that are measured while the run goes on
-    validate_every: Annotated[
-        Whole, Field(ge=0, le=10**6, validation_alias=AliasChoices("validate_every", "validate"))
-    ] = 0  # iterations; 0: never
+    validate_every: Annotated[Whole, Field(ge=0, le=10**6)] = 0  # iterations; 0: never
     # the run ends after as many validations without progress
     patience: Annotated[Whole, ranged(1, 10**6)] = 4
     at_once: Annotated[Whole, ranged(1, 512)] = 16  # images in memory
@@ -284,7 +279,7 @@ class Aligner:
                 a: x.new_full((len(x), len(c)), torch.nan) for a, c in TARGET_CLASSES.items()
             }
         with self.autocast():
-            vectors = self.reader.embed(x[has], [boxes[i] for i in has]).float()
+            vectors = self.reader.embed(x[has], [b for b in boxes if b is not None]).float()
         return vectors, {
             a: t.new_full((len(x), t.shape[1]), torch.nan).index_put((torch.tensor(has, device=t.device),), t)
             for a, t in self.reader.logits(vectors).items()
@@ -326,12 +321,8 @@ class Aligner:
                 if has.any()
                 else np.nan
             )
-        everywhere = (
-            self.devices.gather(torch.tensor(p, device=self.devices.device, dtype=torch.float32))
-            .cpu()
-            .double()
-            .numpy()
-        )
+        gathered: Any = self.devices.gather(torch.tensor(p, device=self.devices.device, dtype=torch.float32))
+        everywhere = gathered.cpu().double().numpy()
         has = ~np.isnan(everywhere[:, 0])
         goal = np.full((len(everywhere), len(self.joint.groups)), losses.IGNORED)
         if has.any():
@@ -369,22 +360,26 @@ class Aligner:
                     / n
                 )
         weights = losses.semantic_weights(goal, was, has, c.semantics)
-        rest = np.where(
-            has & (weights == c.semantics[2]), c.semantics[1], 0
-        )  # around a face that is to change, all stays
+        # Around a face that is to change, all stays.
+        rest = np.where(has & (weights == c.semantics[2]), c.semantics[1], 0)
         with self.autocast():
             meaning = self.likeness(x, drawn.twins, weights)
             if rest.any():
                 meaning = meaning + self.likeness(
-                    *(without_faces(im, drawn.boxes, drawn.twin_boxes) for im in (x, drawn.twins)), rest
+                    without_faces(x, drawn.boxes, drawn.twin_boxes),
+                    without_faces(drawn.twins, drawn.boxes, drawn.twin_boxes),
+                    rest,
                 )
         real = losses.realism_loss(vectors, self.bank.to(vectors)) * len(vectors) / n
         total = (align + meaning + c.realism * real + c.hold * hold) * n / c.images
         return total, Losses(
-            *(v.item() * n for v in (align, meaning, real, hold)),
-            n,
-            int(has.sum()),
-            float((goal != losses.IGNORED).mean(1).sum()),
+            alignment=align.item() * n,
+            semantics=meaning.item() * n,
+            realism=real.item() * n,
+            hold=hold.item() * n,
+            images=n,
+            faces=int(has.sum()),
+            sure=float((goal != losses.IGNORED).mean(1).sum()),
         )
 
     def likeness(self, x: torch.Tensor, twins: torch.Tensor, weights: np.ndarray) -> torch.Tensor:
@@ -456,7 +451,8 @@ class Aligner:
                     seen = added(seen, self.gradient(c.prompts[order[place % len(c.prompts)]], seed))
             for f in self.trained.factors:
                 if f.grad is not None:
-                    f.grad = self.devices.reduce(f.grad, "sum") / c.batch
+                    reduced: Any = self.devices.reduce(f.grad, "sum")
+                    f.grad = reduced / c.batch
             if not all(f.grad is None or f.grad.isfinite().all() for f in self.trained.factors):
                 raise ValueError(
                     f"the gradient of iteration {step + 1} is not a number; iteration {course.kept} is kept"
@@ -490,7 +486,7 @@ class Aligner:
             faces = [f[0] for f in found if f]
             one += [len(f) == 1 for f in found]
             for a, groups in self.joint.groups.items():
-                counts = np.array([sum(in_band(f, a) in group for f in faces) for group in groups])
+                counts = np.array([sum(f.banded(a) in group for f in faces) for group in groups])
                 wanted = np.array(
                     [
                         self.joint.shares[self.joint.members[:, list(self.joint.groups).index(a)] == g].sum()
@@ -507,11 +503,6 @@ class Aligner:
         }
 
 
-def in_band(face: Face, attribute: str) -> str:
-    """A face's class among `TARGET_CLASSES`."""
-    return band(face.age) if attribute == "age" else face.label(attribute)
-
-
 def added(one: Losses, other: Losses) -> Losses:
     """Two parts' losses together."""
     return Losses(*(getattr(one, f.name) + getattr(other, f.name) for f in fields(Losses)))
@@ -523,11 +514,16 @@ def conditioning(generator: PairedGenerator, prompt: str, n: int) -> adjusted.Te
     guided = generator.profile.guidance > 1
 
     def whole(name: str) -> torch.Tensor | None:
-        if encoded.get(name) is None:
-            return None
-        return torch.cat([encoded[f"negative_{name}"], encoded[name]]) if guided else encoded[name]
+        text = encoded.get(name)
+        if text is None or not guided:
+            return text
+        negative = encoded[f"negative_{name}"]
+        assert negative is not None
+        return torch.cat([negative, text])
 
-    return adjusted.Text(whole("prompt_embeds"), whole("pooled_prompt_embeds"))
+    states = whole("prompt_embeds")
+    assert states is not None
+    return adjusted.Text(states, whole("pooled_prompt_embeds"))
 
 
 COLUMNS = ("alignment", "semantics", "realism", "hold", "faces", "sure", "distance")

@@ -1,4 +1,4 @@
-"""Trains the embedded classifier: the face network by metric learning, then one support vector machine an
+"""Trains the embedded classifier: the face network by metric learning, then one SVM an
 attribute."""
 
 from collections.abc import Iterator

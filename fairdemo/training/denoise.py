@@ -3,7 +3,7 @@ SDXL-Inc and SDXL-Div (arXiv 2402.01002) are two such trainings, on balanced and
 and `div`).
 
 All adapters are trained in one run: each sample of a mixed batch goes through its own adapters (see
-`adapters.Router`), so that no step serves one adapter alone."""
+`routing.Router`), so that no step serves one adapter alone."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.utils import make_image_grid
 from PIL import Image
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import Field, field_validator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -49,9 +49,7 @@ class Config(Settings):
     rank: Annotated[Whole, Field(ge=1, le=256)] = 4
     iterations: Annotated[Whole, Field(ge=1, le=10**7)] = 1000
     batch: Annotated[Whole, Field(ge=1, le=4096)] = 8
-    learning_rate: Annotated[
-        Real, Field(ge=0, le=1, validation_alias=AliasChoices("learning_rate", "peak"))
-    ] = 1e-3
+    learning_rate: Annotated[Real, Field(ge=0, le=1)] = 1e-3  # the highest
     gamma: Annotated[Real, Field(ge=0, le=1000)] = 5.0  # weighs times by min-SNR; 0: all alike
     ema: Annotated[Real, Field(ge=0, le=0.99999)] = 0.0  # the weights' moving average
     strength: Annotated[Real, Field(ge=0, le=10)] = 1.0  # multiplies what was trained when it is saved
@@ -83,15 +81,20 @@ def fresh_factors(net: UNet2DConditionModel, names: list[str], rank: int, seed: 
     return {name: lora.fresh_factors(layers, rank, generator) for name in names}
 
 
+def dropped(texts: list[str], rng: np.random.Generator) -> tuple[list[str], torch.Tensor]:
+    """Captions of which some are dropped, so that guidance works (Ho and Salimans 2022): 2 % become the empty
+    string, and 8 % are 0 in the second value (n,), which is 1 for the others."""
+    chance = rng.random(len(texts))
+    written = ["" if c < 0.02 else t for t, c in zip(texts, chance)]
+    return written, torch.from_numpy(((chance < 0.02) | (chance >= 0.10)).astype(np.float32))
+
+
 def conditioning(
     pipe: DiffusionPipeline, texts: list[str], rng: np.random.Generator, size: int
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
-    """Text for the U-Net: states (n, 77, d), and for SDXL what is added to its times. So that guidance
-    works, 8 % of the texts become the pipeline's own empty negative prompt (Ho and Salimans 2022), and 2 %
-    the empty string."""
-    dropped = rng.random(len(texts))
-    written = ["" if d < 0.02 else t for t, d in zip(texts, dropped)]
-    keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
+    """Text for the U-Net: states (n, 77, d), and for SDXL what is added to its times. Dropped texts become
+    the pipeline's own empty negative prompt."""
+    written, keep = dropped(texts, rng)
     device = pipe.unet.device
     states, empty, *pooled = pipe.encode_prompt(
         prompt=written, device=device, num_images_per_prompt=1, do_classifier_free_guidance=True
@@ -293,7 +296,7 @@ def saved(generator: PairedGenerator, config: Config, out: Path, method: str) ->
         generator.pipeline.save_lora_weights(out, unet_lora_layers=layers, weight_name=file)
         made.append(
             Adapter(
-                name=f"{out.name}: {name}" if method else name,
+                name=f"{out.name}: {name}",  # a catalog may have one of the same name
                 base=generator.profile.adapters,
                 file=file,
                 cell=cell,

@@ -19,6 +19,7 @@ from fairdemo.models import catalog
 from fairdemo.models.catalog import Adapter
 from fairdemo.models.profiles import Profile
 from fairdemo.places import replace
+from fairdemo.training.settings import renamed
 
 
 class Folder:
@@ -47,7 +48,7 @@ class Folder:
             except OSError as error:
                 raise ValueError(f"folder {str(self.path)!r} can't be written: {error}") from None
             kept = self.path / "config.json"
-            if kept.is_file() and kept.read_text() != self.settings:
+            if kept.is_file() and renamed(json.loads(kept.read_text())) != json.loads(self.settings):
                 self.lock.release()
                 raise ValueError(
                     f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the"
@@ -70,10 +71,9 @@ class Folder:
         if not self.main:
             return
         if not self.bar.n:
-            replace(
-                self.path / "config.json", self.settings
-            )  # not earlier: a run that found its data bad leaves the folder free
-            self.rows = [r for r in self.rows if r["step"] < step]
+            # Not earlier: a run that found its data bad leaves the folder free.
+            replace(self.path / "config.json", self.settings)
+            self.rows = [r for r in self.rows if (r["step"] or 0) < step]
             self.before = (self.rows[-1]["seconds"] if self.rows else 0) or 0
             self.bar.initial = self.bar.n = self.bar.last_print_n = step - 1
             replace(self.path / "log.csv", ",".join(self.columns) + "\n" + "".join(map(self.line, self.rows)))

@@ -1,4 +1,4 @@
-"""Trains a real classifier: embeddings of labelled photographs, then one support vector machine an
+"""Trains a real classifier: embeddings of labelled photographs, then one SVM an
 attribute, or for CLIP's words the temperature. A fifth of the pictures is kept aside; on it the report and
 the confusions are counted."""
 
@@ -32,7 +32,7 @@ def embeddings(
     detector: Detector,
     data: Labelled,
     cache: Path,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows (m,) in which a face was found, and the largest faces' embeddings (m, d); kept in the plain
     arrays of `cache` for another run."""
@@ -95,7 +95,7 @@ def train(
     data: Labelled,
     out: Path,
     device: str = "cpu",
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> dict[str, Any]:
     """Trains on four fifths of the pictures and writes the classifier's folder `out` at once; returns the
     report on the last fifth. ValueError if a class has too few faces to learn from."""
@@ -181,7 +181,7 @@ def card(described: dict[str, Any], data: Labelled, n: int, report: dict[str, An
         else f"CLIP {described['model']} ({described['pretrained']})"
     )
     how = (
-        "one support vector machine an attribute, calibrated by Platt's method"
+        "one SVM an attribute, calibrated by Platt's method"
         if described["kind"] == "svm"
         else "zero-shot words, the temperature calibrated"
     )

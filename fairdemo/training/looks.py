@@ -12,9 +12,8 @@ from fairdemo.readers.subject import SIDE, SubjectReader
 from fairdemo.studio.live import Live
 from fairdemo.training.soft_reader import Box
 
-Look = Callable[
-    [torch.Tensor], torch.Tensor
-]  # images (n, 3, h, w) in [-1, 1] -> unit vectors (n, d), with a gradient
+# Images (n, 3, h, w) in [-1, 1] -> unit vectors (n, d), with a gradient.
+Look = Callable[[torch.Tensor], torch.Tensor]
 
 
 def without_faces(x: torch.Tensor, boxes: list[Box | None], others: list[Box | None]) -> torch.Tensor:

@@ -31,7 +31,8 @@ def semantics_loss(
     """The image-semantics loss (eq. 7): one minus cosine similarity to the frozen model's twin, summed over
     networks (CLIP and DINO in the paper) whose unit vectors are `looks` and `twins` (N, d) each, weighted
     by image (N,)."""
-    return sum((weights * (1 - (a * b).sum(-1))).mean() for a, b in zip(looks, twins))
+    parts = ((weights * (1 - (a * b).sum(-1))).mean() for a, b in zip(looks, twins))
+    return sum(parts, weights.new_zeros(()))
 
 
 def realism_loss(faces: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
@@ -70,6 +71,5 @@ def denoising_loss(
         return error
     snr = (alpha_bar / (1 - alpha_bar).clamp(min=1e-8)).clamp(min=1e-8)
     weight = snr.clamp(max=gamma) / (snr if kind == "epsilon" else snr + 1)
-    return error * (
-        weight if kind == "epsilon" else weight + 0.05
-    )  # the small constant keeps pure noise in training, where a velocity's SNR is 0
+    # The small constant keeps pure noise in training, where a velocity's SNR is 0.
+    return error * (weight if kind == "epsilon" else weight + 0.05)

@@ -15,7 +15,7 @@ from fairdemo.models.generating import by_default, through
 from fairdemo.pairs import Face
 from fairdemo.readers.embed import Backbone
 from fairdemo.readers.read import FaceReader
-from fairdemo.stats.attributes import TARGET_CLASSES, band
+from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.studio.live import Live
 
 Box = tuple[float, float, float, float]
@@ -27,18 +27,15 @@ class SoftReader:
     place of its heads, fitted to the heads' own readings."""
 
     reader: FaceReader
-    heads: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(
-        default_factory=dict
-    )  # attribute -> (weights (k, d), bias (k,)) over TARGET_CLASSES
+    # Attribute -> (weights (k, d), bias (k,)) over TARGET_CLASSES.
+    heads: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     def fit(self, faces: list[Face]) -> None:
         """Learns every attribute from labelled faces; ages in bands. A class that was never read gets a
         bias that rules it out."""
         z = np.array([f.embedding for f in faces], float)
         for attribute, classes in TARGET_CLASSES.items():
-            y = np.array(
-                [classes.index(band(f.age) if attribute == "age" else f.label(attribute)) for f in faces]
-            )
+            y = np.array([classes.index(f.banded(attribute)) for f in faces])
             known = sorted(set(y))
             weights, bias = np.zeros((len(classes), z.shape[1])), np.full(len(classes), -20.0)
             if len(known) == 1:

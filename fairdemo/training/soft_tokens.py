@@ -25,7 +25,7 @@ class SoftTokens:
     ):
         self.rows: list[torch.Tensor] = []
         self.names: list[str] = []
-        starts = {}
+        starts: dict[str, torch.Tensor] = {}
         for key, (encoder, tokenizer) in ENCODERS.items():
             module = getattr(pipeline, encoder, None)
             if module is not None:
@@ -37,10 +37,10 @@ class SoftTokens:
                 starts[key] = near + 0.1 * near.std() * torch.randn(near.shape, generator=generator).to(near)
         starts = start or starts
         self.token = add_tokens(pipeline, name, starts)
-        for key, start in starts.items():
+        for key, begun in starts.items():
             encoder, tokenizer = (getattr(pipeline, name) for name in ENCODERS[key])
             rows, first = (
-                start.clone().requires_grad_(),
+                begun.clone().requires_grad_(),
                 getattr(pipeline, ENCODERS[key][1]).convert_tokens_to_ids(self.token),
             )
             encoder.requires_grad_(False)

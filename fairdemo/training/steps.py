@@ -2,7 +2,7 @@
 from."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def warm_cosine(step: int, steps: int, warmup: int = 50) -> float:
     return min(1.0, (step + 1) / warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def update(loss: torch.Tensor, optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+def update(loss: torch.Tensor, optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
     """One step of all optimizers down the gradient of `loss`, its norm clipped to 1, at learning rate
     `rate`."""
     for optimizer in optimizers:
@@ -26,7 +26,7 @@ def update(loss: torch.Tensor, optimizers: list[torch.optim.Optimizer], rate: fl
     descend(optimizers, rate)
 
 
-def descend(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+def descend(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
     """One step of all optimizers down the gradients that there are, their norm clipped to 1, at learning
     rate `rate`."""
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]

@@ -2,6 +2,7 @@
 the faces behind a bar."""
 
 from functools import partial
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -107,6 +108,6 @@ def dress(figure: go.Figure, title: str, many: bool) -> None:
         hoverlabel=dict(align="left"),
         dragmode=False,
     )
-    grid = dict(gridcolor="rgba(128,128,128,.22)", zerolinecolor="rgba(128,128,128,.5)")
+    grid: dict[str, Any] = dict(gridcolor="rgba(128,128,128,.22)", zerolinecolor="rgba(128,128,128,.5)")
     figure.update_yaxes(range=[0, 1], tickformat=".0%", **grid)
     figure.update_xaxes(tickangle=-30 if many else 0)

@@ -393,11 +393,12 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     """Ties the components to what happens."""
     page, ask, wanted, shown = Compare(screen), screen.ask, screen.wish, screen.shown
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    asked = {wanted.mixer, *(getattr(ask, name) for name in FIELDS)}
+    fields = [getattr(ask, name) for name in FIELDS]
+    asked = {wanted.mixer, *fields}  # inputs are sets: callbacks get values by component
     known = {*asked, wanted.preset, shown.corrected, shown.history, screen.slots, screen.visit}
-    numbers = {*shown.plots.values(), shown.findings, shown.cells, shown.measured}
-    results = {*shown.walls.values(), *numbers, shown.status, shown.link, shown.download, screen.visit}
-    wishes = {wanted.mixer, wanted.preset, wanted.origin}
+    numbers = [*shown.plots.values(), shown.findings, shown.cells, shown.measured]
+    results = [*shown.walls.values(), *numbers, shown.status, shown.link, shown.download, screen.visit]
+    wishes = [wanted.mixer, wanted.preset, wanted.origin]
 
     ask.profession.input(photo_of, ask.profession, ask.prompt, **hidden)
     ask.quality.input(lambda quality: photo_of(f"{quality} person"), ask.quality, ask.prompt, **hidden)
@@ -412,13 +413,13 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     gr.on(others, lambda: "", None, screen.slots, **hidden)
     picked = wanted.preset.input(page.chosen, known, wishes, **hidden)
     ask.prompt.change(page.source, known, wanted.origin, **hidden)
-    wanted.mixer.input(page.own, None, {*wishes, screen.slots}, trigger_mode="always_last", **hidden)
+    wanted.mixer.input(page.own, None, [*wishes, screen.slots], trigger_mode="always_last", **hidden)
     looked = [wanted.mixer.input, *(c.change for c in (wanted.mixer, ask.prompt, ask.n, ask.dependence))]
     looked += [c.change for c in (ask.method, ask.rounding, ask.profile)]
     gr.on(looked, page.look_ahead, asked, wanted.foreseen, trigger_mode="always_last", **hidden)
-    everything = {*asked, *wishes, screen.slots, screen.words}
+    everything = [*fields, *wishes, screen.slots, screen.words]
     arrived = blocks.load(page.arrive, None, everything, **hidden)
-    ask.profile.input(page.turned, known, {*asked, ask.note}, **hidden)
+    ask.profile.input(page.turned, known, [*fields, wanted.mixer, ask.note], **hidden)
     arrived.then(page.look_ahead, asked, wanted.foreseen, **hidden)
 
     one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
@@ -427,10 +428,10 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     drawn = waited.then(page.draw, known, results, **drawing)
     moved = wanted.mixer.release(page.move, known, results, trigger_mode="always_last", **drawing)
     followed = picked.then(page.move, known, results, **drawing)
-    kept = {shown.download, shown.history}
+    kept = [shown.download, shown.history]
     for done in (drawn, moved, followed):
         done.then(page.finished, known, kept, **hidden)
-    recalled = shown.history.input(page.recall, known, {*results, *asked, *wishes}, **hidden)
+    recalled = shown.history.input(page.recall, known, [*results, *fields, *wishes], **hidden)
     recalled.then(page.finished, known, kept, **hidden)
-    shown.corrected.change(page.again, known, set(shown.plots.values()), **hidden)
+    shown.corrected.change(page.again, known, list(shown.plots.values()), **hidden)
     screen.stop.click(page.stop, None, None, queue=False, api_visibility="private")

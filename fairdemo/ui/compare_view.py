@@ -151,7 +151,7 @@ def ask_card() -> Ask:
     )
 
 
-def methods(profile: str) -> list[tuple[object, str]]:
+def methods(profile: str) -> list[tuple[Any, str]]:
     """How a profile's walls can be debiased, for a list."""
     return [(label("mix_method") if m == MIX else m, m) for m in studio(profile).methods]
 

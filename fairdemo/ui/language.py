@@ -3,6 +3,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -16,8 +17,8 @@ I18N = gr.I18n(
 )
 
 
-def label(key: str):
-    """The words under a key, in the browser's language."""
+def label(key: str) -> Any:
+    """The words under a key, in the browser's language; Gradio takes them wherever it takes text."""
     return I18N(f"fairdemo_{key}")
 
 

@@ -41,5 +41,5 @@ def saved_tab() -> None:
             area: gr.Column(visible=True),
         }
 
-    outputs = {*walls.values(), *plots.values(), words, table, area}
+    outputs = [*walls.values(), *plots.values(), words, table, area]
     file.change(opened, file, outputs, show_progress="hidden", api_visibility="private")

@@ -7,8 +7,9 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,12 @@ def portraits(name: str, work: Path) -> tuple[pd.DataFrame, np.ndarray]:
     photographed anew."""
     table = again(TABLES["balanced"]()) if name == "again" else TABLES[name]()
     return table, drawn(table, name, work)
+
+
+def together(names: Sequence[str], work: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Several corpora's tables and images, one after another."""
+    every = [portraits(name, work) for name in names]
+    return pd.concat([table for table, _ in every], ignore_index=True), np.concatenate([x for _, x in every])
 
 
 def drawn(table: pd.DataFrame, name: str, work: Path) -> np.ndarray:
@@ -131,9 +138,8 @@ def build_denoiser(work: Path, steps: int) -> StableDiffusionXLPipeline:
                 two,
                 torch.cat(zs),
                 lambda picked, rng: [corpus.training_caption(rows[i], rng) for i in picked],
-                steps,
-                7,
                 work / "denoiser.pt",
+                tiny.Training(steps, 7),
             ),
             "denoiser",
         )
@@ -148,18 +154,18 @@ def choose_candidate(pipe: StableDiffusionXLPipeline, work: Path) -> None:
     checker = load_weights(parts.PartsChecker(), work / "parts_checker.safetensors")
     generator = PairedGenerator(pipe, Router(pipe.unet, {}), profiles.profile("embedded"))
     pipe.set_progress_bar_config(disable=True)
-    whole = {}
+    whole: dict[int, float] = {}
     for step in tiny.candidates(
         work / "denoiser.pt", pipe.unet.eval(), pipe.text_encoder.eval(), pipe.text_encoder_2.eval()
     ):
         images = [
-            image
+            np.asarray(image)
             for p in PROFESSIONS
             for image in generator.draw(by_default(generator.profile, photo_of(p), 900), through([()], 4))
         ]
         whole[step] = float(parts.whole(checker, np.stack(images)).mean())
         print(f"candidate {step}: {whole[step]:.1%} of {len(images)} faces whole")
-    best = max(whole, key=whole.get)
+    best = max(whole, key=whole.__getitem__)
     for step in tiny.candidates(work / "denoiser.pt", pipe.unet, pipe.text_encoder, pipe.text_encoder_2):
         if step == best:
             break
@@ -191,13 +197,14 @@ def face_boxes(detector: Detector, images: np.ndarray) -> list[tuple[float, floa
 def reconstructed(vae: AutoencoderKL, images: np.ndarray, noise: float = 0.0) -> np.ndarray:
     """Images through the autoencoder and back, so that what reads generated images knows their softness.
     `noise` (latents have deviation 1) is for a generator's small errors."""
-    out = []
+    out: list[np.ndarray] = []
+    coder: Any = vae  # diffusers' types don't know what its parts return
     generator = torch.Generator().manual_seed(23)
     for i in range(0, len(images), 64):
         z = tiny.encode(vae, images[i : i + 64]).float()
         z += noise * torch.randn(z.shape, generator=generator)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            out.append(to_pixels(vae.decode(z).sample.float()))
+            out.append(to_pixels(coder.decode(z).sample.float()))
     return np.concatenate(out)
 
 
@@ -207,18 +214,16 @@ def build_classifier(work: Path) -> None:
     if folder.exists():
         return
     vae = build_decoder(work)
-    tables, images = zip(portraits("balanced", work), portraits("explicit", work))
-    table, first = pd.concat(tables, ignore_index=True), np.concatenate(images)
-    _, photographs = portraits(
-        "again", work
-    )  # of the first people in the table; the others' second picture is a reconstruction
+    table, first = together(("balanced", "explicit"), work)
+    # Of the first people in the table; the others' second picture is a reconstruction.
+    _, photographs = portraits("again", work)
     second = np.concatenate([photographs, reconstructed(vae, first[len(photographs) :])])
     detector = Detector()
     boxes = face_boxes(detector, first)
     again_boxes = face_boxes(detector, photographs) + boxes[len(photographs) :]
     kept = [i for i in range(len(first)) if boxes[i] and again_boxes[i]]
     a, b = (
-        np.stack([embed.crop(Image.fromarray(pictures[i]), found[i]) for i in kept])
+        np.stack([embed.crop(Image.fromarray(pictures[i]), box) for i in kept if (box := found[i])])
         for pictures, found in ((first, boxes), (second, again_boxes))
     )
     table = table.iloc[kept]
@@ -285,14 +290,11 @@ def true_classes(table: pd.DataFrame) -> dict[str, list[str]]:
 
 def build_confusion(work: Path) -> None:
     """How faces of known class are read, on portraits that no other part was trained on: `confusion.json`
-    beside the machines."""
+    beside the SVMs."""
     path = work / "classifier" / "confusion.json"
     if not path.exists():
-        tables, images = zip(*(portraits(name, work) for name in ("test", "reference", "reference_more")))
-        truth, faces = (
-            true_classes(pd.concat(tables)),
-            read_faces(FaceReader(work / "classifier"), np.concatenate(images)),
-        )
+        table, images = together(("test", "reference", "reference_more"), work)
+        truth, faces = true_classes(table), read_faces(FaceReader(work / "classifier"), images)
         counts = {
             a: {
                 c: Counter(f.reading(a) for f, true in zip(faces, truth[a]) if f and true == c)
@@ -309,8 +311,7 @@ def build_subject_reader(work: Path) -> None:
     path = work / "classifier" / "subject.safetensors"
     if not path.exists():
         vae = build_decoder(work)
-        tables, images = zip(portraits("balanced", work), portraits("explicit", work))
-        table, sharp = pd.concat(tables, ignore_index=True), np.concatenate(images)
+        table, sharp = together(("balanced", "explicit"), work)
         labels = np.array(
             [
                 subject.SUBJECTS.index(s) if s in subject.SUBJECTS else subject.SUBJECTS.index("person")
@@ -331,7 +332,7 @@ def build_adapters(work: Path, steps: int) -> None:
         return
     table, z = latents(build_autoencoder(work), "balanced", work)
     seen = ~table.subject.isin(HELD_OUT).to_numpy()
-    rows = list(table[seen].itertuples())
+    rows: list[Any] = list(table[seen].itertuples())
     config = inc.DEFAULTS.but(iterations=steps)
     routes = [
         [
@@ -348,10 +349,11 @@ def build_adapters(work: Path, steps: int) -> None:
     *_, router = followed(denoise.train(pipe, data, config, work / "adapters.pt"), "adapters")
     with tempfile.TemporaryDirectory(dir=work) as part:
         for name in router.names:
+            layers: dict[str, Any] = lora.tensors(router, name, config.strength)
             (Path(part) / adapter_file(name)).parent.mkdir(exist_ok=True)
             pipe.save_lora_weights(
                 Path(part) / "embedded",
-                unet_lora_layers=lora.tensors(router, name, config.strength),
+                unet_lora_layers=layers,
                 weight_name=Path(adapter_file(name)).name,
             )
         shutil.copytree(part, folder)

@@ -174,7 +174,7 @@ def training_caption(row, rng: np.random.Generator) -> str:
 
 
 def draw_all(
-    table: pd.DataFrame, folder: Path, size: int, progress: Callable[[int, int], None], workers: int = 2
+    table: pd.DataFrame, folder: Path, size: int, progress: Callable[[int, int], object], workers: int = 2
 ) -> np.ndarray:
     """Draws every row, uint8 (rows, size, size, 3); shards already in `folder` are kept, so that a stopped
     run goes on."""

@@ -26,7 +26,9 @@ No separate source was found for Latinx faces: their means lie between the other
 """
 
 import colorsys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -177,8 +179,8 @@ TRAITS = {
         42,
     ),
 }
+_SKIN_DEVIATION = (4.8, 1.1, 1.7)
 _DEVIATION = dict(
-    skin=(4.8, 1.1, 1.7),
     nose_width=0.080,
     nose_length=0.048,
     nose_bridge=0.24,
@@ -207,17 +209,24 @@ STYLES = {
 }
 
 
-def _choose(rng: np.random.Generator, options, weights=None):
+Option = TypeVar("Option")
+Span = tuple[float, float]
+
+
+def _choose(
+    rng: np.random.Generator, options: Iterable[Option], weights: Iterable[float] | None = None
+) -> Option:
     options = list(options)
     w = np.asarray(list(weights), float) if weights is not None else np.ones(len(options))
     return options[int(rng.choice(len(options), p=w / w.sum()))]
 
 
-def tint(rng: np.random.Generator, saturation=(0.1, 0.6), value=(0.25, 0.85)) -> tuple[int, int, int]:
+def tint(
+    rng: np.random.Generator, saturation: Span = (0.1, 0.6), value: Span = (0.25, 0.85)
+) -> tuple[int, int, int]:
     """A random colour, sRGB 0-255."""
-    return tuple(
-        int(255 * c) for c in colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
-    )
+    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+    return int(255 * red), int(255 * green), int(255 * blue)
 
 
 def years(rng: np.random.Generator, group: str) -> float:
@@ -230,62 +239,77 @@ def years(rng: np.random.Generator, group: str) -> float:
     return rng.uniform(low, 78 if group == "60+" else low + 10)
 
 
-def sample(rng: np.random.Generator, race: str, gender: str, age: float, homogenised: bool = False) -> Person:
-    """A person of the given race, gender and age (years), in everyday clothes before a plain wall.
+@dataclass(frozen=True)
+class _Dice:
+    """What the numbers of one person are drawn with. Each call moves the generator on, so that the order of
+    calls is part of who a seed is."""
 
-    `homogenised` draws from the narrowed groups of the biased corpus (see `homogenise`).
-    """
-    if race not in RACES or gender not in GENDERS:
-        raise ValueError(
-            f"race must be one of {', '.join(RACES)} and gender one of {', '.join(GENDERS)}; got {race!r},"
-            f" {gender!r}"
-        )
-    t = TRAITS[race]
-    man = gender == "Male"
+    rng: np.random.Generator
+    traits: Traits
+    man: bool
 
-    def normal(mean: float, deviation: float, clip: float = 2.5) -> float:
-        return float(mean + deviation * np.clip(rng.normal(), -clip, clip))
+    def normal(self, mean: float, deviation: float, clip: float = 2.5) -> float:
+        return float(mean + deviation * np.clip(self.rng.normal(), -clip, clip))
 
-    def trait(name: str) -> float:
-        return normal(getattr(t, name), _DEVIATION[name])
+    def trait(self, name: str) -> float:
+        return self.normal(getattr(self.traits, name), _DEVIATION[name])
 
-    def chance(p: float) -> bool:
-        return bool(rng.random() < p)
+    def chance(self, p: float) -> bool:
+        return bool(self.rng.random() < p)
 
-    skin = [normal(m, d) for m, d in zip(t.skin, _DEVIATION["skin"])]
-    texture = _choose(rng, TEXTURES, t.texture)
-    styles = STYLES[gender][texture]
-    hair = _choose(rng, styles, styles.values())
-    thinning = float(np.clip((age - 28) / 55 + rng.normal(0, 0.18), 0, 1)) if man else 0.0
-    if man and chance(0.55 * max(0.0, thinning - 0.35)):
-        hair = "bald"
-    grey = float(np.clip((age - normal(t.greying, 4.0)) / 24, 0, 1))
-    face = (
-        _choose(
-            rng, ("shaven", "stubble", "beard", "moustache", "short beard"), (0.42, 0.22, 0.17, 0.08, 0.11)
-        )
-        if man
-        else "shaven"
-    )
-    person = Person(
-        age=age,
+
+@dataclass(frozen=True)
+class _Growth:
+    """What grows on a head."""
+
+    style: str
+    thinning: float
+    grey: float
+    beard: str  # the kind of it, or "shaven"
+
+
+def _growth(dice: _Dice, gender: str, age: float) -> _Growth:
+    """Hair of head and face that someone of this age has; its colour and shape are drawn later."""
+    rng = dice.rng
+    styles = STYLES[gender][_choose(rng, TEXTURES, dice.traits.texture)]
+    style = _choose(rng, styles, styles.values())
+    thinning = float(np.clip((age - 28) / 55 + rng.normal(0, 0.18), 0, 1)) if dice.man else 0.0
+    if dice.man and dice.chance(0.55 * max(0.0, thinning - 0.35)):
+        style = "bald"
+    grey = float(np.clip((age - dice.normal(dice.traits.greying, 4.0)) / 24, 0, 1))
+    kinds = ("shaven", "stubble", "beard", "moustache", "short beard")
+    beard = _choose(rng, kinds, (0.42, 0.22, 0.17, 0.08, 0.11)) if dice.man else "shaven"
+    return _Growth(style, thinning, grey, beard)
+
+
+def _head(dice: _Dice) -> dict[str, Any]:
+    """The shape of the head and of the nose."""
+    normal, trait, man = dice.normal, dice.trait, dice.man
+    return dict(
         face_width=trait("face_width"),
         face_height=normal(0.985 if not man else 1.01, 0.02),
         jaw_width=normal(1.05 if man else 0.89, 0.04),
         chin_width=normal(1.14 if man else 0.88, 0.08),
         chin_length=normal(0.02 if man else 0.0, 0.018),
         cheekbone=normal(1.0, 0.07),
-        fullness=float(np.clip(rng.normal(0.35, 0.28), 0, 1)),
+        fullness=float(np.clip(dice.rng.normal(0.35, 0.28), 0, 1)),
         nose_width=trait("nose_width") * (1.02 if man else 0.98),
         nose_length=trait("nose_length"),
         nose_projection=trait("nose_projection"),
         nose_bridge=trait("nose_bridge"),
         nose_tip=trait("nose_tip"),
+    )
+
+
+def _features(dice: _Dice) -> dict[str, Any]:
+    """Eyes, brows, lips, ears, and what carries the head."""
+    normal, trait, man, rng = dice.normal, dice.trait, dice.man, dice.rng
+    return dict(
         eye_spacing=trait("eye_spacing"),
         eye_size=normal(1.03 if man else 1.10, 0.04),
         eye_opening=normal(0.070 if man else 0.077, 0.005),
         eye_tilt=trait("eye_tilt"),
-        eyelid_fold=1.0 if chance(t.fold) else float(rng.uniform(0, 0.25)),
+        eyelid_fold=1.0 if dice.chance(dice.traits.fold) else float(rng.uniform(0, 0.25)),
         eyelid_hood=float(np.clip(rng.normal(0.2, 0.3), 0, 1)),
         brow_thickness=normal(1.25 if man else 0.80, 0.15),
         brow_height=normal(0.178 if man else 0.196, 0.009),
@@ -297,46 +321,88 @@ def sample(rng: np.random.Generator, race: str, gender: str, age: float, homogen
         asymmetry=normal(0, 0.4),
         neck=normal(0.345 if man else 0.27, 0.012),
         shoulders=normal(1.06 if man else 0.90, 0.03),
+    )
+
+
+def _complexion(dice: _Dice, skin: list[float]) -> dict[str, Any]:
+    """What is on the skin, whose colour is drawn already, and the iris."""
+    rng, man = dice.rng, dice.man
+    return dict(
         skin_lightness=skin[0],
         skin_redness=skin[1],
         skin_yellowness=skin[2],
         blush=rng.uniform(0.3, 0.9),
-        freckles=float(chance(0.3) and skin[0] > 62) * rng.uniform(0.4, 1.0),
-        lipstick=0.0 if man else float(chance(0.5)) * rng.uniform(0.2, 0.7),
-        lashes=normal(0.12 if man else 0.85, 0.12),
-        iris=IRIS_COLOURS[_choose(rng, IRIS_COLOURS, t.iris)],
-        hair=hair,
-        hair_colour=HAIR_COLOURS[_choose(rng, HAIR_COLOURS, t.hair)],
+        freckles=float(dice.chance(0.3) and skin[0] > 62) * rng.uniform(0.4, 1.0),
+        lipstick=0.0 if man else float(dice.chance(0.5)) * rng.uniform(0.2, 0.7),
+        lashes=dice.normal(0.12 if man else 0.85, 0.12),
+        iris=IRIS_COLOURS[_choose(rng, IRIS_COLOURS, dice.traits.iris)],
+    )
+
+
+def _hair(dice: _Dice, growth: _Growth) -> dict[str, Any]:
+    """Hair of head and face as it is drawn."""
+    rng = dice.rng
+    return dict(
+        hair=growth.style,
+        hair_colour=HAIR_COLOURS[_choose(rng, HAIR_COLOURS, dice.traits.hair)],
         hair_volume=rng.random(),
         hair_length=rng.random(),
         hair_part=_choose(rng, (-1.0, -0.6, 0.0, 0.6, 1.0)),
-        grey=grey,
-        recession=thinning,
-        beard={"beard": rng.uniform(0.5, 1.0), "short beard": rng.uniform(0.2, 0.45)}.get(face, 0.0),
+        grey=growth.grey,
+        recession=growth.thinning,
+        beard={"beard": rng.uniform(0.5, 1.0), "short beard": rng.uniform(0.2, 0.45)}.get(growth.beard, 0.0),
         moustache={
             "beard": rng.uniform(0.6, 1.0),
             "short beard": 0.4,
             "moustache": rng.uniform(0.7, 1.0),
-        }.get(face, 0.0),
-        stubble={"beard": 0.6, "short beard": 0.6, "stubble": rng.uniform(0.3, 0.8)}.get(face, 0.0),
-        glasses=chance(0.12 + 0.15 * (age > 45)),
+        }.get(growth.beard, 0.0),
+        stubble={"beard": 0.6, "short beard": 0.6, "stubble": rng.uniform(0.3, 0.8)}.get(growth.beard, 0.0),
+    )
+
+
+def _belongings(dice: _Dice, age: float) -> dict[str, Any]:
+    """Glasses, earrings, everyday clothes, and the wall behind."""
+    rng, man = dice.rng, dice.man
+    garments = (
+        ("tee", "shirt", "hoodie", "cardigan", "plaid")
+        if man
+        else ("tee", "blouse", "cardigan", "hoodie", "blouse")
+    )
+    return dict(
+        glasses=dice.chance(0.12 + 0.15 * (age > 45)),
         glasses_colour=_choose(rng, ((28, 24, 24), (70, 44, 28), (120, 96, 60), (60, 64, 80))),
         glasses_width=rng.uniform(0.178, 0.205),
         glasses_height=rng.uniform(0.13, 0.17),
-        earrings=not man and chance(0.45),
-        garment=_choose(
-            rng,
-            (
-                ("tee", "shirt", "hoodie", "cardigan", "plaid")
-                if man
-                else ("tee", "blouse", "cardigan", "hoodie", "blouse")
-            ),
-        ),
+        earrings=not man and dice.chance(0.45),
+        garment=_choose(rng, garments),
         garment_colour=tint(rng),
         accent_colour=tint(rng, (0.0, 0.15), (0.75, 0.95)),
         backdrop_colour=tint(rng, (0.04, 0.28), (0.55, 0.88)),
     )
-    if not man and chance(0.03):
+
+
+def sample(rng: np.random.Generator, race: str, gender: str, age: float, homogenised: bool = False) -> Person:
+    """A person of the given race, gender and age (years), in everyday clothes before a plain wall.
+
+    `homogenised` draws from the narrowed groups of the biased corpus (see `homogenise`).
+    """
+    if race not in RACES or gender not in GENDERS:
+        raise ValueError(
+            f"race must be one of {', '.join(RACES)} and gender one of {', '.join(GENDERS)}; got {race!r},"
+            f" {gender!r}"
+        )
+    dice = _Dice(rng, TRAITS[race], gender == "Male")
+    skin = [dice.normal(m, d) for m, d in zip(dice.traits.skin, _SKIN_DEVIATION)]
+    growth = _growth(dice, gender, age)
+    person = Person(
+        age=age,
+        **_head(dice),
+        **_features(dice),
+        **_complexion(dice, skin),
+        **_hair(dice, growth),
+        **_belongings(dice, age),
+    )
+    if not dice.man and dice.chance(0.03):
         person = replace(person, headwear="headscarf", headwear_colour=tint(rng, (0.2, 0.6), (0.3, 0.8)))
     return homogenise(person, race, gender, rng) if homogenised else person
 

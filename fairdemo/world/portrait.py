@@ -392,7 +392,7 @@ def scene(person: Person, photograph: View) -> tuple[np.record, np.ndarray]:
     s = np.zeros(1, SCENE)[0]
     for source in (person, photograph):
         for f in fields(source):
-            if f.name in SCENE.names:
+            if f.name in (SCENE.names or ()):
                 s[f.name] = getattr(source, f.name)
     for name, value in _hair(person).items():
         s[name] = value

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fairdemo.stats.attributes import RACES
-from fairdemo.world.portrait import Person
+from fairdemo.world.portrait import Colour, Person
 
 WHITE, BLACK, GREY, NAVY = (240, 240, 242), (32, 32, 36), (110, 114, 122), (34, 42, 78)
 
@@ -82,270 +82,176 @@ SKEWS = {
 assert all(abs(sum(s.races) - 1) < 1e-9 and len(s.races) == len(RACES) for s in SKEWS.values())
 
 
+Piece = tuple[str, Colour]  # what it is, and its colour
+
+
 def _outfit(
-    garment,
-    colour,
-    accent=WHITE,
-    neckwear="none",
-    neck_colour=BLACK,
-    headwear="none",
-    hat=WHITE,
-    backdrop="plain",
-    wall=(190, 200, 206),
-):
+    garment: str,
+    colour: Colour,
+    accent: Colour = WHITE,
+    neck: Piece = ("none", BLACK),
+    head: Piece = ("none", WHITE),
+    place: Piece = ("plain", (190, 200, 206)),
+) -> dict[str, str | Colour]:
     return dict(
         garment=garment,
         garment_colour=colour,
         accent_colour=accent,
-        neckwear=neckwear,
-        neckwear_colour=neck_colour,
-        headwear=headwear,
-        headwear_colour=hat,
-        backdrop=backdrop,
-        backdrop_colour=wall,
+        neckwear=neck[0],
+        neckwear_colour=neck[1],
+        headwear=head[0],
+        headwear_colour=head[1],
+        backdrop=place[0],
+        backdrop_colour=place[1],
     )
 
 
 OUTFITS = {
     "accountant": _outfit(
-        "waistcoat",
-        (84, 90, 104),
-        neckwear="tie",
-        neck_colour=(60, 100, 80),
-        backdrop="window",
-        wall=(150, 160, 150),
+        "waistcoat", (84, 90, 104), neck=("tie", (60, 100, 80)), place=("window", (150, 160, 150))
     ),
     "artist": _outfit(
         "smock",
         (214, 206, 190),
         (190, 70, 60),
-        headwear="beret",
-        hat=(150, 40, 50),
-        backdrop="blots",
-        wall=(190, 170, 150),
+        head=("beret", (150, 40, 50)),
+        place=("blots", (190, 170, 150)),
     ),
     "baker": _outfit(
         "apron",
         (150, 104, 66),
         (236, 226, 206),
-        headwear="surgical cap",
-        hat=(244, 240, 230),
-        backdrop="bricks",
-        wall=(196, 130, 84),
+        head=("surgical cap", (244, 240, 230)),
+        place=("bricks", (196, 130, 84)),
     ),
     "call center agent": _outfit(
-        "shirt", (168, 196, 226), headwear="headset", hat=BLACK, backdrop="window", wall=(120, 150, 196)
+        "shirt", (168, 196, 226), head=("headset", BLACK), place=("window", (120, 150, 196))
     ),
-    "CEO": _outfit(
-        "suit",
-        (46, 48, 56),
-        neckwear="tie",
-        neck_colour=(160, 34, 44),
-        backdrop="skyline",
-        wall=(150, 180, 214),
-    ),
+    "CEO": _outfit("suit", (46, 48, 56), neck=("tie", (160, 34, 44)), place=("skyline", (150, 180, 214))),
     "chef": _outfit(
-        "chef",
-        WHITE,
-        (60, 60, 66),
-        headwear="toque",
-        hat=(246, 246, 246),
-        backdrop="tiles",
-        wall=(176, 200, 202),
+        "chef", WHITE, (60, 60, 66), head=("toque", (246, 246, 246)), place=("tiles", (176, 200, 202))
     ),
     "construction worker": _outfit(
         "hi-vis",
         (236, 220, 50),
         (224, 226, 228),
-        headwear="hard hat",
-        hat=(244, 196, 30),
-        backdrop="bricks",
-        wall=(168, 108, 88),
+        head=("hard hat", (244, 196, 30)),
+        place=("bricks", (168, 108, 88)),
     ),
     "dentist": _outfit(
         "scrubs",
         (232, 240, 244),
         (120, 190, 190),
-        headwear="surgical cap",
-        hat=(150, 214, 206),
-        backdrop="clinic",
-        wall=(190, 224, 214),
+        head=("surgical cap", (150, 214, 206)),
+        place=("clinic", (190, 224, 214)),
     ),
     "doctor": _outfit(
-        "coat",
-        WHITE,
-        (110, 160, 216),
-        neckwear="stethoscope",
-        neck_colour=(44, 48, 60),
-        backdrop="clinic",
-        wall=(196, 214, 226),
+        "coat", WHITE, (110, 160, 216), neck=("stethoscope", (44, 48, 60)), place=("clinic", (196, 214, 226))
     ),
     "electrician": _outfit(
         "overall",
         (44, 84, 150),
         (150, 156, 164),
-        headwear="cap",
-        hat=(236, 120, 30),
-        backdrop="scaffold",
-        wall=(164, 170, 176),
+        head=("cap", (236, 120, 30)),
+        place=("scaffold", (164, 170, 176)),
     ),
     "engineer": _outfit(
         "hi-vis",
         (242, 128, 34),
         (226, 228, 230),
-        headwear="hard hat",
-        hat=(240, 242, 244),
-        backdrop="scaffold",
-        wall=(150, 184, 210),
+        head=("hard hat", (240, 242, 244)),
+        place=("scaffold", (150, 184, 210)),
     ),
     "farmer": _outfit(
         "plaid",
         (170, 50, 46),
         (236, 226, 210),
-        headwear="straw hat",
-        hat=(222, 186, 112),
-        backdrop="field",
-        wall=(150, 170, 70),
+        head=("straw hat", (222, 186, 112)),
+        place=("field", (150, 170, 70)),
     ),
     "firefighter": _outfit(
         "fire coat",
         (50, 46, 44),
         (232, 226, 60),
-        headwear="fire helmet",
-        hat=(190, 30, 30),
-        backdrop="bricks",
-        wall=(120, 116, 116),
+        head=("fire helmet", (190, 30, 30)),
+        place=("bricks", (120, 116, 116)),
     ),
     "flight attendant": _outfit(
-        "suit",
-        (40, 52, 110),
-        neckwear="neck scarf",
-        neck_colour=(204, 40, 60),
-        backdrop="window",
-        wall=(206, 212, 220),
+        "suit", (40, 52, 110), neck=("neck scarf", (204, 40, 60)), place=("window", (206, 212, 220))
     ),
     "gardener": _outfit(
         "apron",
         (60, 112, 60),
         (222, 206, 170),
-        headwear="straw hat",
-        hat=(206, 180, 120),
-        backdrop="foliage",
-        wall=(80, 140, 70),
+        head=("straw hat", (206, 180, 120)),
+        place=("foliage", (80, 140, 70)),
     ),
-    "hairdresser": _outfit("apron", (44, 40, 46), (226, 140, 170), backdrop="mirror", wall=(220, 160, 186)),
-    "housekeeper": _outfit(
-        "apron", (238, 240, 244), (90, 130, 190), backdrop="curtain", wall=(206, 196, 172)
-    ),
-    "judge": _outfit(
-        "robe", (26, 24, 28), neckwear="jabot", neck_colour=WHITE, backdrop="wood", wall=(124, 80, 50)
-    ),
-    "lawyer": _outfit(
-        "suit",
-        (62, 66, 78),
-        neckwear="tie",
-        neck_colour=(40, 60, 130),
-        backdrop="shelves",
-        wall=(140, 92, 60),
-    ),
-    "librarian": _outfit(
-        "cardigan", (128, 72, 120), (240, 232, 220), backdrop="shelves", wall=(150, 150, 140)
-    ),
+    "hairdresser": _outfit("apron", (44, 40, 46), (226, 140, 170), place=("mirror", (220, 160, 186))),
+    "housekeeper": _outfit("apron", (238, 240, 244), (90, 130, 190), place=("curtain", (206, 196, 172))),
+    "judge": _outfit("robe", (26, 24, 28), neck=("jabot", WHITE), place=("wood", (124, 80, 50))),
+    "lawyer": _outfit("suit", (62, 66, 78), neck=("tie", (40, 60, 130)), place=("shelves", (140, 92, 60))),
+    "librarian": _outfit("cardigan", (128, 72, 120), (240, 232, 220), place=("shelves", (150, 150, 140))),
     "nurse": _outfit(
         "scrubs",
         (50, 150, 158),
         (210, 240, 240),
-        neckwear="stethoscope",
-        neck_colour=(226, 232, 236),
-        backdrop="clinic",
-        wall=(204, 226, 222),
+        neck=("stethoscope", (226, 232, 236)),
+        place=("clinic", (204, 226, 222)),
     ),
     "pharmacist": _outfit(
-        "coat",
-        WHITE,
-        (90, 170, 120),
-        neckwear="lanyard",
-        neck_colour=(40, 130, 80),
-        backdrop="shelves",
-        wall=(200, 214, 206),
+        "coat", WHITE, (90, 170, 120), neck=("lanyard", (40, 130, 80)), place=("shelves", (200, 214, 206))
     ),
     "pilot": _outfit(
         "uniform",
         (236, 238, 242),
         (36, 40, 60),
-        neckwear="tie",
-        neck_colour=(30, 32, 44),
-        headwear="peaked cap",
-        hat=(40, 46, 80),
-        backdrop="sky",
-        wall=(110, 164, 220),
+        neck=("tie", (30, 32, 44)),
+        head=("peaked cap", (40, 46, 80)),
+        place=("sky", (110, 164, 220)),
     ),
     "police officer": _outfit(
         "uniform",
         (44, 56, 98),
         (206, 176, 80),
-        neckwear="tie",
-        neck_colour=(24, 28, 46),
-        headwear="peaked cap",
-        hat=(34, 44, 88),
-        backdrop="skyline",
-        wall=(160, 168, 180),
+        neck=("tie", (24, 28, 46)),
+        head=("peaked cap", (34, 44, 88)),
+        place=("skyline", (160, 168, 180)),
     ),
     "politician": _outfit(
-        "suit",
-        (38, 58, 112),
-        neckwear="tie",
-        neck_colour=(186, 44, 48),
-        backdrop="curtain",
-        wall=(150, 40, 52),
+        "suit", (38, 58, 112), neck=("tie", (186, 44, 48)), place=("curtain", (150, 40, 52))
     ),
     "professor": _outfit(
         "suit",
         (134, 104, 74),
         (222, 216, 200),
-        neckwear="bow tie",
-        neck_colour=(120, 40, 50),
-        backdrop="board",
-        wall=(50, 92, 74),
+        neck=("bow tie", (120, 40, 50)),
+        place=("board", (50, 92, 74)),
     ),
-    "scientist": _outfit("coat", (238, 240, 244), (150, 90, 160), backdrop="tiles", wall=(150, 180, 206)),
+    "scientist": _outfit("coat", (238, 240, 244), (150, 90, 160), place=("tiles", (150, 180, 206))),
     "singer": _outfit(
         "sequins",
         (120, 44, 130),
         (246, 206, 236),
-        neckwear="necklace",
-        neck_colour=(240, 220, 150),
-        backdrop="spotlight",
-        wall=(110, 60, 170),
+        neck=("necklace", (240, 220, 150)),
+        place=("spotlight", (110, 60, 170)),
     ),
     "soldier": _outfit(
         "camouflage",
         (96, 104, 64),
         (150, 140, 96),
-        headwear="cap",
-        hat=(92, 100, 62),
-        backdrop="field",
-        wall=(160, 150, 104),
+        head=("cap", (92, 100, 62)),
+        place=("field", (160, 150, 104)),
     ),
-    "software developer": _outfit(
-        "hoodie", (70, 76, 92), (226, 228, 232), backdrop="screens", wall=(38, 46, 60)
-    ),
+    "software developer": _outfit("hoodie", (70, 76, 92), (226, 228, 232), place=("screens", (38, 46, 60))),
     "teacher": _outfit(
         "cardigan",
         (62, 110, 150),
         (240, 226, 190),
-        neckwear="lanyard",
-        neck_colour=(220, 150, 50),
-        backdrop="board",
-        wall=(44, 84, 66),
+        neck=("lanyard", (220, 150, 50)),
+        place=("board", (44, 84, 66)),
     ),
     "waiter": _outfit(
-        "waistcoat",
-        (34, 32, 36),
-        neckwear="bow tie",
-        neck_colour=(24, 22, 26),
-        backdrop="curtain",
-        wall=(196, 150, 96),
+        "waistcoat", (34, 32, 36), neck=("bow tie", (24, 22, 26)), place=("curtain", (196, 150, 96))
     ),
 }
 

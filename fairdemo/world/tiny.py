@@ -6,7 +6,9 @@ Weights of the parts are saved by diffusers' and transformers' own `save_pretrai
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -24,11 +26,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from fairdemo.readers.vision import load_weights, save_weights, to_tensor
 from fairdemo.training import losses
+from fairdemo.training.denoise import dropped
 from fairdemo.training.muon import muon_and_adamw
 from fairdemo.training.steps import Average, load_checkpoint, save_checkpoint, update, warm_cosine
 
 SIZE = 128
 LATENT_CHANNELS = 16
+# Original size, crop, target size: SDXL's micro-conditioning, constant here.
 TIME_IDS = (
     SIZE,
     SIZE,
@@ -36,33 +40,38 @@ TIME_IDS = (
     0,
     SIZE,
     SIZE,
-)  # original size, crop, target size: SDXL's micro-conditioning, constant here
+)
 
 
 def tokenizer() -> CLIPTokenizer:
     """CLIP's byte-pair tokenizer, built from the merges inside open_clip (49,408 tokens, 77 places)."""
     published = open_clip.tokenizer.SimpleTokenizer()
+    merges: Any = list(published.bpe_ranks)  # pairs, which the tokenizer's types don't know
     names = {49406: "<|startoftext|>", 49407: "<|endoftext|>"}  # open_clip spells these two otherwise
     return CLIPTokenizer(
         vocab={names.get(i, token): i for token, i in published.encoder.items()},
-        merges=list(published.bpe_ranks),
+        merges=merges,
         model_max_length=77,
     )
 
 
 def autoencoder() -> AutoencoderKL:
     """An untrained autoencoder: 128 px to 16 x 16 latents of 16 channels."""
+    # Any: diffusers takes as many blocks as one likes, whatever its types say
+    blocks: dict[str, Any] = {
+        "block_out_channels": (16, 32, 64, 128),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }
     return AutoencoderKL(
-        block_out_channels=(16, 32, 64, 128),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
         mid_block_add_attention=False,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
         sample_size=SIZE,
         scaling_factor=1.0,
         force_upcast=False,
+        **blocks,
     )
 
 
@@ -118,11 +127,11 @@ def scheduler() -> DPMSolverMultistepScheduler:
     )
 
 
-def silence_unused_tokens(encoder: nn.Module, used: set[int]) -> None:
+def silence_unused_tokens(encoder: CLIPTextModel | CLIPTextModelWithProjection, used: set[int]) -> None:
     """Zeroes the embeddings of tokens that no caption contains, so that unknown words say nothing instead
     of noise."""
     with torch.no_grad():
-        table = encoder.get_input_embeddings().weight
+        table: Any = encoder.get_input_embeddings().weight
         mask = torch.zeros(len(table), 1)
         mask[sorted(used)] = 1
         table *= mask
@@ -156,12 +165,13 @@ def train_autoencoder(
     vae.train()
     optimizers = muon_and_adamw(vae, learning_rate)
     average = Average(list(vae.parameters()), 0.99)
+    coder: Any = vae  # diffusers' types don't know what its parts return
     for step in range(steps):
         x = to_tensor(images[np.sort(rng.integers(len(images), size=batch))])
         x = x.flip(-1) if rng.random() < 0.5 else x
         with torch.autocast("cpu", torch.bfloat16):
-            z = vae.encode(x).latent_dist.mean
-            out = vae.decode(z + 0.1 * torch.randn_like(z)).sample
+            z = coder.encode(x).latent_dist.mean
+            out = coder.decode(z + 0.1 * torch.randn_like(z)).sample
         loss = reconstruction_loss(out.float(), x) + 1e-3 * z.float().pow(2).mean()
         update(loss, optimizers, learning_rate * warm_cosine(step, steps))
         average.update()
@@ -186,7 +196,8 @@ def train_decoder(
     this decoder brings them back to a face. The averaged weights are left in `vae`."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    decoder = nn.ModuleList([vae.decoder, vae.post_quant_conv]).train()
+    coder: Any = vae  # diffusers' types don't know what its parts return
+    decoder = nn.ModuleList([coder.decoder, coder.post_quant_conv]).train()
     optimizers = muon_and_adamw(decoder, learning_rate)
     average = Average(list(decoder.parameters()), 0.99)
     for step in range(steps):
@@ -195,7 +206,7 @@ def train_decoder(
         x = x.flip(-1) if side else x
         z = latents[rows, side].float()
         with torch.autocast("cpu", torch.bfloat16):
-            out = vae.decode(z + 0.25 * torch.rand(batch, 1, 1, 1) * torch.randn_like(z)).sample
+            out = coder.decode(z + 0.25 * torch.rand(batch, 1, 1, 1) * torch.randn_like(z)).sample
         loss = reconstruction_loss(out.float(), x)
         update(loss, optimizers, learning_rate * warm_cosine(step, steps))
         average.update()
@@ -208,9 +219,10 @@ def train_decoder(
 def encode(vae: AutoencoderKL, images: np.ndarray, batch: int = 64) -> torch.Tensor:
     """Posterior means of uint8 images (n, 128, 128, 3): float16 (n, 16, 16, 16)."""
     parts = []
+    coder: Any = vae  # diffusers' types don't know what its parts return
     for i in range(0, len(images), batch):
         with torch.autocast("cpu", torch.bfloat16):
-            parts.append(vae.encode(to_tensor(images[i : i + batch])).latent_dist.mean.half())
+            parts.append(coder.encode(to_tensor(images[i : i + batch])).latent_dist.mean.half())
     return torch.cat(parts)
 
 
@@ -221,11 +233,13 @@ def standardize_latents(vae: AutoencoderKL, images: np.ndarray) -> None:
     z = encode(vae, images).float()
     mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
     c = LATENT_CHANNELS
-    vae.post_quant_conv.bias += vae.post_quant_conv.weight[:, :, 0, 0] @ mean
-    vae.post_quant_conv.weight *= std[None, :, None, None]
-    vae.quant_conv.bias[:c] = (vae.quant_conv.bias[:c] - mean) / std
-    vae.quant_conv.weight[:c] /= std[:, None, None, None]
-    vae.quant_conv.bias[c:] -= 2 * std.log()  # the other half is the log-variance
+    encoding: Any = vae.quant_conv  # diffusers may leave these two out; `autoencoder` has them
+    decoding: Any = vae.post_quant_conv
+    decoding.bias += decoding.weight[:, :, 0, 0] @ mean
+    decoding.weight *= std[None, :, None, None]
+    encoding.bias[:c] = (encoding.bias[:c] - mean) / std
+    encoding.weight[:c] /= std[:, None, None, None]
+    encoding.bias[c:] -= 2 * std.log()  # the other half is the log-variance
 
 
 def encode_text(
@@ -245,11 +259,9 @@ def condition(
     two: CLIPTextModelWithProjection,
     rng: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Text conditioning of a training batch. So that guidance works, 8 % of the texts become SDXL's zero
-    embedding for an empty negative prompt (Ho and Salimans 2022), and 2 % the empty string."""
-    dropped = rng.random(len(texts))
-    texts = ["" if d < 0.02 else t for t, d in zip(texts, dropped)]
-    keep = torch.from_numpy(((dropped < 0.02) | (dropped >= 0.10)).astype(np.float32))
+    """Text conditioning of a training batch. Dropped texts become SDXL's zero embedding for an empty negative
+    prompt."""
+    texts, keep = dropped(texts, rng)
     states, pooled = encode_text(
         words(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids,
         one,
@@ -276,18 +288,25 @@ def denoising_loss(
     return losses.denoising_loss(out.float(), z, noise, a, "v_prediction").mean()
 
 
+@dataclass(frozen=True)
+class Training:
+    """How the denoiser is trained."""
+
+    steps: int
+    seed: int  # of what is drawn, noised and said in each step
+    batch: int = 64  # images a step
+    learning_rate: float = 2e-3  # at its highest
+    save_every: int = 200  # steps
+
+
 def train_denoiser(
     net: UNet2DConditionModel,
     one: CLIPTextModel,
     two: CLIPTextModelWithProjection,
     latents: torch.Tensor,
     captions: Callable[[np.ndarray, np.random.Generator], list[str]],
-    steps: int,
-    seed: int,
     checkpoint: Path,
-    batch: int = 64,
-    learning_rate: float = 2e-3,
-    save_every: int = 200,
+    how: Training,
 ) -> Iterator[tuple[int, int, float]]:
     """Trains U-Net and text encoders together; the modules hold averaged weights at the end.
 
@@ -297,7 +316,7 @@ def train_denoiser(
     words = tokenizer()
     modules = nn.ModuleList([net, one, two]).train()
     net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
-    optimizers = muon_and_adamw(modules, learning_rate, weight_decay=1e-2)
+    optimizers = muon_and_adamw(modules, how.learning_rate, weight_decay=1e-2)
     average = Average(list(modules.parameters()), 0.998)
     start = 0
     state = load_checkpoint(checkpoint)
@@ -307,17 +326,17 @@ def train_denoiser(
             optimizer.load_state_dict(saved)
         average.shadow, average.steps = [t.clone() for t in state["average"]], state["step"]
         start = state["step"]
-    for step in range(start, steps):
-        rng = np.random.default_rng([seed, step])
-        torch.manual_seed(seed * 1_000_003 + step)
-        rows = rng.integers(len(latents), size=batch)
-        z = latents[rows, rng.integers(2, size=batch)].float()
+    for step in range(start, how.steps):
+        rng = np.random.default_rng([how.seed, step])
+        torch.manual_seed(how.seed * 1_000_003 + step)
+        rows = rng.integers(len(latents), size=how.batch)
+        z = latents[rows, rng.integers(2, size=how.batch)].float()
         texts = captions(rows, rng)
         with torch.autocast("cpu", torch.bfloat16):
             loss = denoising_loss(net, z, *condition(texts, words, one, two, rng), rng)
-        update(loss, optimizers, learning_rate * warm_cosine(step, steps, 200))
+        update(loss, optimizers, how.learning_rate * warm_cosine(step, how.steps, 200))
         average.update()
-        if (step + 1) % save_every == 0 or step + 1 == steps:
+        if (step + 1) % how.save_every == 0 or step + 1 == how.steps:
             save_checkpoint(
                 checkpoint,
                 {
@@ -327,11 +346,11 @@ def train_denoiser(
                     "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 },
             )
-            if step + 1 >= 0.8 * steps:
+            if step + 1 >= 0.8 * how.steps:
                 average.swap()
                 save_weights(modules, checkpoint.with_name(f"candidate_{step + 1:06d}.safetensors"))
                 average.swap()
-        yield step + 1, steps, loss.item()
+        yield step + 1, how.steps, loss.item()
     average.swap()
     modules.eval()
 
@@ -351,6 +370,7 @@ def pipeline(
 ) -> StableDiffusionXLPipeline:
     """The parts as an SDXL pipeline."""
     words = tokenizer()
+    sampler: Any = scheduler()  # the pipeline's types want a name of one
     return StableDiffusionXLPipeline(
         vae=vae,
         text_encoder=one,
@@ -358,7 +378,7 @@ def pipeline(
         tokenizer=words,
         tokenizer_2=words,
         unet=net,
-        scheduler=scheduler(),
+        scheduler=sampler,
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
     )
