@@ -55,12 +55,10 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs a training."""
-    if args.what == "align":
-        align(args)
-    elif args.what in ("inc", "div"):
-        faces(args)
-    else:
-        classifier(args)
+    from fairdemo.training.steps import without_denormals
+
+    with without_denormals():
+        {"align": align, "inc": faces, "div": faces, "classifier": classifier}[args.what](args)
 
 
 def see_it(out: Path) -> str:

@@ -11,8 +11,18 @@ import torch
 from torch import nn
 
 
+@contextmanager
+def without_denormals() -> Iterator[None]:
+    """Denormal numbers count as 0: on CPUs, products with them are a hundred times slower."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def warm_cosine(step: int, steps: int, warmup: int = 50) -> float:
-    """Learning rate as a share of its learning_rate, in (0, 1]: rises over `warmup` steps, falls as half a
+    """Learning rate as a share of its highest, in (0, 1]: rises over `warmup` steps, falls as half a
     cosine to 1 %."""
     return min(1.0, (step + 1) / warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 

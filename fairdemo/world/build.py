@@ -34,6 +34,7 @@ from fairdemo.stats.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_gr
 from fairdemo.stats.prompts import PROFESSIONS, photo_of
 from fairdemo.training import classifier, denoise, inc, lora
 from fairdemo.training import subject as subject_training
+from fairdemo.training.steps import without_denormals
 from fairdemo.world import corpus, parts, tiny
 
 # Adapters never see these; what they do to them is measured (`fairdemo world measure`).
@@ -452,6 +453,7 @@ def export(work: Path, out: Path) -> None:
     write_catalog(adapters / "catalog.toml", weigh_adapters(work))
 
 
+@without_denormals()
 def build(work: Path, out: Path, denoiser_steps: int, adapter_steps: int) -> None:
     """All stages in order, into the folder `out`; see the module's docstring."""
     work.mkdir(parents=True, exist_ok=True)

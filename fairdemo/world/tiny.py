@@ -137,9 +137,6 @@ def silence_unused_tokens(encoder: CLIPTextModel | CLIPTextModelWithProjection, 
         table *= mask
 
 
-torch.set_flush_denormal(True)  # on CPUs, products with denormal numbers are a hundred times slower
-
-
 def reconstruction_loss(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Mean absolute error of pixels, of their differences to neighbours (edges), and of 8 x 8 means
     (colour)."""
