@@ -40,7 +40,7 @@ from fairdemo.training.looks import Look, looks_of, without_faces
 from fairdemo.training.moved_words import MovedWords
 from fairdemo.training.settings import Settings
 from fairdemo.training.soft_reader import Box, SoftReader, bank, teach
-from fairdemo.training.steps import Course, warm_cosine
+from fairdemo.training.steps import Course, adamw, warm_cosine
 from fairdemo.training.transport import expected_transport
 
 NAME = "align"  # of the adapter while it is trained
@@ -432,7 +432,9 @@ class Aligner:
         At the end the adapter holds its averaged weights, or the best that validation saw, blended with
         those that it began with."""
         c = self.config
-        course = Course(self.trained.factors, c.learning_rate, c.ema, checkpoint)
+        course = Course(
+            self.trained.factors, [adamw(self.trained.factors, c.learning_rate)], c.ema, checkpoint
+        )
         for step in range(course.step, c.iterations):
             if course.waited >= c.patience:
                 break

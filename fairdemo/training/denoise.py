@@ -34,7 +34,7 @@ from fairdemo.training import lora, settings
 from fairdemo.training.folder import Folder
 from fairdemo.training.losses import denoising_loss
 from fairdemo.training.settings import Settings
-from fairdemo.training.steps import Course, warm_cosine
+from fairdemo.training.steps import Course, adamw, warm_cosine
 
 Captions = Callable[[np.ndarray, np.random.Generator], list[str]]  # texts for rows
 
@@ -134,7 +134,8 @@ def train(
     if device.type == "cpu":
         net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
     router = Router(net, fresh_factors(net, data.adapters, config.rank, config.seed))
-    course = Course(lora.trainable(router), config.learning_rate, config.ema, checkpoint)
+    factors = lora.trainable(router)
+    course = Course(factors, [adamw(factors, config.learning_rate)], config.ema, checkpoint)
     latents, size = data.latents, data.latents.shape[-1] * pipe.vae_scale_factor
     alpha_bar = scheduler.alphas_cumprod
     # At least one step, so that a finished training still ends with its router.

@@ -85,44 +85,57 @@ class Average:
             p.copy_(s_old)
 
 
-class Course:
-    """A training of a few tensors: optimizer, moving average, the best that validation saw, and the
-    checkpoint that all of it is resumed from."""
+def adamw(parameters: Sequence[torch.Tensor], learning_rate: float) -> torch.optim.AdamW:
+    """The optimizer of adapters and soft tokens: without weight decay, which would pull them to the
+    baseline."""
+    return torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
 
-    def __init__(self, factors: list[torch.Tensor], learning_rate: float, decay: float, checkpoint: Path):
-        self.factors, self.checkpoint = factors, checkpoint
-        self.optimizer = torch.optim.AdamW(factors, learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-        self.average = Average(factors, decay)
+
+class Course:
+    """A training's state: its optimizers, moving average, the best that validation saw, and the checkpoint
+    that all of it is resumed from."""
+
+    def __init__(
+        self,
+        parameters: Sequence[torch.Tensor],
+        optimizers: Sequence[torch.optim.Optimizer],
+        decay: float,
+        checkpoint: Path,
+    ):
+        self.parameters, self.optimizers, self.checkpoint = list(parameters), optimizers, checkpoint
+        self.average = Average(self.parameters, decay)
         self.step = self.kept = 0
         self.best: list[torch.Tensor] = []
         self.distance, self.waited = math.inf, 0
-        state = load_checkpoint(checkpoint)
-        if state:
-            self.optimizer.load_state_dict(state["optimizer"])
-            with torch.no_grad():
-                for factor, saved in zip(factors, state["factors"]):
-                    factor.copy_(saved)
-            self.average.shadow, self.average.steps = (
-                [t.clone().to(f.device) for t, f in zip(state["average"], factors)],
-                state["step"],
-            )
-            self.best, self.distance, self.waited = (
-                [t.clone() for t in state["best"]],
-                state["distance"],
-                state["waited"],
-            )
-            self.step = self.kept = state["step"]
+        if state := load_checkpoint(checkpoint):
+            self.resume(state)
+
+    @torch.no_grad()
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on from what `keep` wrote, now or in an earlier version."""
+        saved = state["optimizers"] if "optimizers" in state else [state["optimizer"]]
+        for optimizer, moments in zip(self.optimizers, saved, strict=True):
+            optimizer.load_state_dict(moments)
+        for parameter, value in zip(self.parameters, state["factors"], strict=True):
+            parameter.copy_(value)
+        self.average.shadow = [
+            t.clone().to(p.device) for t, p in zip(state["average"], self.parameters, strict=True)
+        ]
+        self.best = [t.clone() for t in state["best"]]
+        self.distance, self.waited = state["distance"], state["waited"]
+        self.step = self.kept = self.average.steps = state["step"]
 
     def descend(self, rate: float) -> None:
         """One step down the gradients that there are, which are cleared."""
-        descend([self.optimizer], rate)
-        self.optimizer.zero_grad(set_to_none=True)
+        descend(self.optimizers, rate)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         self.average.update()
         self.step += 1
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within it the factors hold their averages."""
+        """Within it the parameters hold their averages."""
         self.average.swap()
         try:
             yield
@@ -130,10 +143,10 @@ class Course:
             self.average.swap()
 
     def compare(self, distance: float) -> None:
-        """Keeps the factors as they are now if none before were nearer to the goal; else counts how long
+        """Keeps the parameters as they are now if none before were nearer to the goal; else counts how long
         none has been."""
         if distance < self.distance:
-            self.best, self.distance, self.waited = [f.detach().clone() for f in self.factors], distance, 0
+            self.best, self.distance, self.waited = [p.detach().clone() for p in self.parameters], distance, 0
         else:
             self.waited += 1
 
@@ -144,8 +157,8 @@ class Course:
             self.checkpoint,
             {
                 "step": self.step,
-                "factors": [f.detach() for f in self.factors],
-                "optimizer": self.optimizer.state_dict(),
+                "factors": [p.detach() for p in self.parameters],
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "average": self.average.shadow,
                 "best": self.best,
                 "distance": self.distance,
@@ -155,6 +168,6 @@ class Course:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Leaves in the factors the best that was compared, or their averages."""
-        for factor, final in zip(self.factors, self.best or self.average.shadow):
-            factor.copy_(final)
+        """Leaves in the parameters the best that was compared, or their averages."""
+        for parameter, final in zip(self.parameters, self.best or self.average.shadow):
+            parameter.copy_(final)

@@ -28,7 +28,7 @@ from fairdemo.readers.vision import load_weights, save_weights, to_tensor
 from fairdemo.training import losses
 from fairdemo.training.denoise import dropped
 from fairdemo.training.muon import muon_and_adamw
-from fairdemo.training.steps import Average, load_checkpoint, save_checkpoint, update, warm_cosine
+from fairdemo.training.steps import Average, Course, update, warm_cosine
 
 SIZE = 128
 LATENT_CHANNELS = 16
@@ -313,17 +313,10 @@ def train_denoiser(
     words = tokenizer()
     modules = nn.ModuleList([net, one, two]).train()
     net.set_attn_processor(AttnProcessor())  # faster than fused attention for so few tokens on a CPU
+    parameters = list(modules.parameters())
     optimizers = muon_and_adamw(modules, how.learning_rate, weight_decay=1e-2)
-    average = Average(list(modules.parameters()), 0.998)
-    start = 0
-    state = load_checkpoint(checkpoint)
-    if state:
-        modules.load_state_dict(state["modules"])
-        for optimizer, saved in zip(optimizers, state["optimizers"]):
-            optimizer.load_state_dict(saved)
-        average.shadow, average.steps = [t.clone() for t in state["average"]], state["step"]
-        start = state["step"]
-    for step in range(start, how.steps):
+    course = Course(parameters, optimizers, 0.998, checkpoint)
+    for step in range(course.step, how.steps):
         rng = np.random.default_rng([how.seed, step])
         torch.manual_seed(how.seed * 1_000_003 + step)
         rows = rng.integers(len(latents), size=how.batch)
@@ -331,24 +324,15 @@ def train_denoiser(
         texts = captions(rows, rng)
         with torch.autocast("cpu", torch.bfloat16):
             loss = denoising_loss(net, z, *condition(texts, words, one, two, rng), rng)
-        update(loss, optimizers, how.learning_rate * warm_cosine(step, how.steps, 200))
-        average.update()
-        if (step + 1) % how.save_every == 0 or step + 1 == how.steps:
-            save_checkpoint(
-                checkpoint,
-                {
-                    "step": step + 1,
-                    "modules": modules.state_dict(),
-                    "average": average.shadow,
-                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-                },
-            )
-            if step + 1 >= 0.8 * how.steps:
-                average.swap()
-                save_weights(modules, checkpoint.with_name(f"candidate_{step + 1:06d}.safetensors"))
-                average.swap()
-        yield step + 1, how.steps, loss.item()
-    average.swap()
+        loss.backward()
+        course.descend(how.learning_rate * warm_cosine(step, how.steps, 200))
+        if course.step % how.save_every == 0 or course.step == how.steps:
+            course.keep()
+            if course.step >= 0.8 * how.steps:
+                with course.averaged():
+                    save_weights(modules, checkpoint.with_name(f"candidate_{course.step:06d}.safetensors"))
+        yield course.step, how.steps, loss.item()
+    course.finish()
     modules.eval()
 
 
