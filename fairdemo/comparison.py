@@ -6,6 +6,7 @@ PNG files) and opened again without any model.
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from fairdemo.stats.targets import Target
 FORMAT = 4  # of comparison.json
 OPENED = (3, FORMAT)  # formats that `load` knows
 MAX_JSON_BYTES = 50_000_000
+MAX_VECTOR_BYTES = 50_000_000  # 512 pairs of crowds take less
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,11 @@ def load(folder: Path) -> Comparison:
         data = json.loads(path.read_text())
         if data["format"] not in OPENED:
             raise ValueError(f"format {data['format']!r}, expected {' or '.join(map(str, OPENED))}")
-        with np.load(folder / "vectors.npz", allow_pickle=False) as stored:
-            vectors = {name: iter(stored[name]) for name in stored.files}
         request, target = _asked(data)
+        slots = [int(e["slot"]) for e in data["pairs"]]
+        if not set(slots) <= set(range(request.n)) or len(set(slots)) < len(slots):
+            raise ValueError(f"{len(slots)} pairs; expected each of {request.n} slots once at most")
+        vectors = _vectors(folder / "vectors.npz")
         pairs = [
             Pair(int(e["slot"]), str(e["adapter"]), *(_drawn(e, side, folder, vectors) for side in SIDES))
             for e in data["pairs"]
@@ -158,10 +162,24 @@ def load(folder: Path) -> Comparison:
         AttributeError,
         ValueError,
         OSError,
-        StopIteration,
+        OverflowError,
+        MemoryError,
+        RuntimeError,  # a vector is missing where a face needs one
+        Image.DecompressionBombError,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         raise ValueError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}") from None
+
+
+def _vectors(path: Path) -> dict[str, Iterator]:
+    """What is stored of looks and faces, in order; ValueError if it unpacks to more than a comparison has."""
+    with zipfile.ZipFile(path) as parts:
+        if sum(part.file_size for part in parts.infolist()) > MAX_VECTOR_BYTES:
+            raise ValueError(f"its vectors unpack to more than {MAX_VECTOR_BYTES // 10**6} MB")
+    with np.load(path, allow_pickle=False) as stored:
+        names = {f"{side} {what}" for side in SIDES for what in ("looks", "faces")}
+        return {name: iter(stored[name]) for name in names & set(stored.files)}
 
 
 def _asked(data: dict[str, Any]) -> tuple[Request, Target]:

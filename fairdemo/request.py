@@ -25,7 +25,7 @@ from fairdemo.stats.targets import Target
 from fairdemo.stats.workforce import wished
 
 MIX = "mix"  # the method that mixes adapters; every other one is an adapter's or a pack's own
-NAMES = {"n": "number of images", "steps": "number of steps"}  # of keys, in messages
+NAMES = {"n": "number of pairs", "steps": "number of steps"}  # of keys, in messages
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,10 @@ def from_link(
     """What a link asks for, each parameter checked by itself, and what was left out since it isn't valid."""
     found: dict[str, Any] = {}
     unknown: list[str] = []
+    try:
+        prompt = prompts.read(parameters.get("prompt", "")).text
+    except ValueError:
+        prompt = "a photo of a person"  # so that the others are still checked
     for key, text in renamed(parameters).items():
         if key not in Request.model_fields:
             continue
@@ -164,7 +168,6 @@ def from_link(
             if key == "prompt":
                 found[key] = prompts.read(value).text
             else:
-                prompt = found.get("prompt") or parameters.get("prompt") or "a photo of a person"
                 found[key] = getattr(Request.checked(limits, prompt=prompt, **{key: value}), key)
         except ValueError:
             unknown.append(f"{key} “{text[:40]}”")

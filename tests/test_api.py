@@ -13,7 +13,7 @@ from tests import browser
 
 CALLS = 2000  # of which at most `DRAWN` draw
 DRAWN = 20
-INPUTS = ("prompt", "n", "seed", "target", "profile", "method")
+INPUTS = ("prompt", "n", "seed", "target", "profile", "settings")
 
 texts = st.text(max_size=40) | st.sampled_from(
     [
@@ -36,7 +36,9 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-large = st.sampled_from(["long " * 1000, "[" * 900 + "]" * 900, 10**40, list(range(3000))])
+large = st.sampled_from(
+    ["long " * 1000, "[" * 900 + "]" * 900, 10**40, {"gender": {"Female": 10**400}}, list(range(3000))]
+)
 deep = st.just(json.loads("[" * 400 + "]" * 400))
 files = st.just({"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}})
 calls = st.tuples(
@@ -81,7 +83,7 @@ def test_whatever_is_sent_is_answered(server):
             return
         told = answer.json()["error"]
         assert told and "\n" not in told and len(told) < 600, told
-        assert any(re.search(rf"\b{word}\b", told) for word in ("number of images", *INPUTS)), told
+        assert any(re.search(rf"\b{word}\b", told) for word in ("number of pairs", *INPUTS)), told
 
     answered()
     text = log.read_text()
@@ -98,9 +100,15 @@ def test_too_little_is_named_and_defaults_are_filled_in(server):
     assert said("compare", [])["error"] == "compare lacks the input prompt"
     assert said("foresee", ["a photo of a nurse"])["data"][0]["weights"]
     assert "prompt is 3; expected text" in said("foresee", [3])["error"]
-    assert "number of images is 65; 1 to 64 are allowed" in said("compare", ["a doctor", 65])["error"]
+    assert "number of pairs is 65; 1 to 64 are allowed" in said("compare", ["a doctor", 65])["error"]
     assert "profile is {'path'" in said("foresee", ["a doctor", "uniform", {"path": "/etc/passwd"}])["error"]
     assert said("presets", ["too", "much"])["data"]
+    assert (
+        "steps is 99; 2 to 50" in said("foresee", ["a doctor", "uniform", "embedded", {"steps": 99}])["error"]
+    )
+    for wrong in ({"prompt": "a nurse"}, [], "random"):
+        assert "settings is" in said("foresee", ["a doctor", "uniform", "embedded", wrong])["error"]
+    assert said("foresee", ["a doctor", "uniform", "embedded", {"rounding": "random"}])["data"]
 
 
 def test_endpoints(server):
@@ -116,7 +124,9 @@ def test_endpoints(server):
         prompt="a photo of a nurse", target="uniform", profile="embedded", api_name="/foresee"
     )
     assert "weights" in foreseen
-    aligned = client.predict(prompt="a photo of a nurse", n=2, method="aligned: gender", api_name="/compare")
+    aligned = client.predict(
+        prompt="a photo of a nurse", n=2, settings={"method": "aligned: gender"}, api_name="/compare"
+    )
     assert aligned["method"] == "aligned: gender" and {p["adapter"] for p in aligned["pairs"]} == {
         "aligned: gender"
     }

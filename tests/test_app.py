@@ -262,6 +262,18 @@ def test_presets_say_where_their_numbers_come_from(page):
     )
 
 
+def test_a_preset_before_the_first_drawing_wipes_nothing(page):
+    status, tiles = page.inner_text("#status"), page.locator(".tile").count()
+    assert status and tiles
+    choose(page, "70 % women")
+    page.wait_for_function(
+        "document.querySelector('#mixer [data-class=Female] output').textContent.startsWith('70')",
+        timeout=10_000,
+    )
+    page.wait_for_timeout(1500)
+    assert page.inner_text("#status") == status and page.locator(".tile").count() == tiles
+
+
 def test_the_tour_shows_once_and_the_page_speaks_spanish(chromium, address):
     context = browser.visitor(chromium, toured=False, viewport={"width": 400, "height": 800}, locale="es-ES")
     page = arrive(context.new_page(), address)

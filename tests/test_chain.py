@@ -194,8 +194,8 @@ def test_prompt_that_names_an_attribute_is_left_alone(studio):
     [
         ([""], "prompt is empty"),
         (["x" * 5000], "5,000 characters"),
-        (["a doctor", "-n", "0"], "number of images is 0"),
-        (["a doctor", "-n", "10000"], "number of images is 10000"),
+        (["a doctor", "-n", "0"], "number of pairs is 0"),
+        (["a doctor", "-n", "10000"], "number of pairs is 10000"),
         (["a doctor", "--target", '{"gender": {"Female": 0.9, "Male": 0.9}}'], "sum to 1.8"),
         (["a doctor", "--target", '{"gender": {"Female": -1, "Male": 2}}'], "Female is -1"),
         (["a doctor", "--profile", "sdxxl"], "'sdxxl' is unknown; allowed are embedded"),
@@ -280,7 +280,7 @@ def test_damaged_comparisons_are_refused(tmp_path, damage):
 
 
 def test_classifier_files_hold_no_code(tmp_path):
-    """The machines are skops files whose every type is known; a foreign type is refused."""
+    """The SVMs are skops files whose every type is known; a foreign type is refused."""
     import skops.io
 
     for attribute in CLASSES:

@@ -114,7 +114,7 @@ def test_temperature_that_made_the_labels_is_found():
     assert heads.temperature(similar, classes) == pytest.approx(12, rel=0.15)
 
 
-@pytest.mark.parametrize("backbone", heads.BACKBONES)
+@pytest.mark.parametrize("backbone", ("facenet", "openclip", "openclip-zero-shot"))
 def test_training_writes_a_classifier_that_opens(backbone, vit, labelled, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FAIRDEMO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

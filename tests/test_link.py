@@ -1,8 +1,13 @@
 """A shared link brings back the same wall, named and saved as what it is, whatever method drew it."""
 
+import io
+import json
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 
 from fairdemo.pairs import SIDES
@@ -52,6 +57,69 @@ def test_a_link_brings_back_the_wall_of_each_method(studio, method):
     assert opened.mix == first.mix, "what is saved is the mix that was used"
 
 
+def rewritten(source: Path, to: Path, change) -> Path:
+    """A saved comparison whose files `change` may have changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(to, "w") as new:
+        for name, data in change({n: old.read(n) for n in old.namelist()}).items():
+            new.writestr(name, data)
+    return to
+
+
+def more_pairs(files):
+    data = json.loads(files["comparison.json"])
+    data["pairs"] *= 3
+    return {**files, "comparison.json": json.dumps(data)}
+
+
+def wrong_share(files):
+    data = json.loads(files["comparison.json"])
+    data["target"]["gender"] = {"Female": 10**400}
+    return {**files, "comparison.json": json.dumps(data)}
+
+
+def large_vectors(files):
+    held = io.BytesIO()
+    np.savez_compressed(held, **{"debiased looks": np.zeros(20_000_000, np.float32)})
+    return {**files, "vectors.npz": held.getvalue()}
+
+
+def few_vectors(files):
+    held = io.BytesIO()
+    np.savez_compressed(held, **{f"{s} {w}": np.zeros((0, 4)) for s in SIDES for w in ("looks", "faces")})
+    return {**files, "vectors.npz": held.getvalue()}
+
+
+def claimed_vectors(files):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**13,)})
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as parts:
+        parts.writestr("debiased looks.npy", header.getvalue())
+    return {**files, "vectors.npz": held.getvalue()}
+
+
+@pytest.mark.parametrize("change", [more_pairs, wrong_share, large_vectors, few_vectors, claimed_vectors])
+def test_uploads_that_claim_too_much_are_refused(studio, tmp_path, change):
+    *_, drawn = studio.run(studio.plan(asked("a photo of a chef", "women 70", 2, 5, steps=4)))
+    good = archive.zipped(drawn)
+    assert len(archive.unzipped(rewritten(good, tmp_path / "a.zip", dict)).pairs) == 2
+    with pytest.raises(ValueError, match="damaged"):
+        archive.unzipped(rewritten(good, tmp_path / "b.zip", change))
+
+
+def test_a_damaged_upload_is_refused(studio, tmp_path):
+    *_, drawn = studio.run(studio.plan(asked("a photo of a chef", "women 70", 2, 5, steps=4)))
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive.zipped(drawn)) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        for name in old.namelist():
+            z.writestr(name, old.read(name))
+    data = bytearray(path.read_bytes())
+    data[100:400] = bytes(300)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="no zip"):
+        archive.unzipped(path)
+
+
 def test_a_steered_wall_comes_back_as_it_was_steered(studio):
     plan = studio.plan(asked("a photo of a nurse", "uniform", 8, 2, steps=4))
     *_, first = studio.run(plan)
@@ -60,6 +128,13 @@ def test_a_steered_wall_comes_back_as_it_was_steered(studio):
     again = studio.plan(Request.checked(SERVER, **followed.asked))
     *_, second = studio.run(replace(again, slots=slots, steering=False))
     assert labels(second) == labels(first)
+
+
+def test_one_bad_prompt_drops_no_other_parameter():
+    for prompt in ("", "long " * 300):
+        followed = link.follow({"prompt": prompt, "n": "4", "seed": "9", "target": "uniform"}, ["embedded"])
+        assert followed.asked["n"] == 4 and followed.asked["seed"] == 9 and "target" in followed.asked
+        assert len(followed.unknown) == 1
 
 
 def test_an_older_link_of_a_method_is_known_by_its_slots(studio):

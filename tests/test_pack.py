@@ -14,7 +14,7 @@ from fairdemo.models.generating import Sample, Setting, by_default
 from fairdemo.stats import targets
 from fairdemo.stats.mix import Source
 from fairdemo.studio import packs
-from fairdemo.studio.pool import open_pack
+from fairdemo.studio.pool import is_pack, open_pack
 from fairdemo.studio.studio import Studio, artist_of
 from tests.conftest import PROMPTS, SEEDS, asked
 
@@ -140,6 +140,12 @@ def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
     (pack / "pack.json").write_text('{"format": 99}')
     with pytest.raises(ValueError, match="format 99, expected 1"):
         Studio(artist_of(str(pack)))
+
+
+def test_a_folder_named_like_a_profile_is_no_pack(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "sdxl")
+    monkeypatch.chdir(tmp_path)
+    assert not is_pack("sdxl") and is_pack("./sdxl")
 
 
 def test_a_pack_that_is_nowhere(monkeypatch):

@@ -39,15 +39,25 @@ def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
 
 
 def test_an_installed_fairdemo_draws_anywhere(installed, tmp_path):
-    before = sorted(p for p in installed.rglob("*") if p.suffix not in (".pyc", ".nbi", ".nbc"))
+    before = sorted(p for p in installed.rglob("*") if p.suffix not in (".pyc",))
     done = run(installed, tmp_path, "compare", "a photo of a nurse", "-n", "4", "--steps", "4", "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout)
     assert len(result["pairs"]) == 4 and result["version"] == fairdemo.__version__
     assert list(tmp_path.iterdir()) == [], "nothing is written where it runs"
-    after = sorted(p for p in installed.rglob("*") if p.suffix not in (".pyc", ".nbi", ".nbc"))
+    after = sorted(p for p in installed.rglob("*") if p.suffix not in (".pyc",))
     kept = [p for p in after if p.name != "__pycache__"]
     assert kept == [p for p in before if p.name != "__pycache__"], "nor into the package"
+
+
+def test_what_is_compiled_is_kept_outside_the_package(installed, tmp_path):
+    code = "from fairdemo.world.field import smooth_min; print(smooth_min(0.0, 1.0, 0.5))"
+    environment = {**os.environ, "PYTHONPATH": str(installed), "FAIRDEMO_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "0.0", done.stderr
+    assert list(tmp_path.rglob("*.nbi")) and not list(installed.rglob("*.nbi"))
 
 
 def test_it_says_its_version_and_reads_its_catalog(installed, tmp_path):

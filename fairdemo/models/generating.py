@@ -262,9 +262,8 @@ class PairedGenerator:
                     output_type="latent",
                 ).images
         if self.decoder is not None:
-            torch.get_device_module(
-                self.device
-            ).synchronize()  # the decoder's stream knows nothing of this one
+            # The decoder's stream knows nothing of this one.
+            torch.get_device_module(self.device).synchronize()
         return latents
 
     def unscaled(self, latents: torch.Tensor) -> torch.Tensor:

@@ -137,9 +137,8 @@ def load_pipeline(chosen: Profile, device: str) -> DiffusionPipeline:
             pipeline.vae.to(torch.float32)  # SDXL's own autoencoder overflows in half precision
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
-    except (
-        Exception
-    ) as error:  # diffusers, safetensors and json each raise their own kinds for a damaged file
+    # Diffusers, safetensors and json each raise their own kinds for a damaged file.
+    except Exception as error:
         raise ValueError(hub.explain(error, what)) from error
 
 

@@ -186,9 +186,8 @@ def read_factors(pipeline: DiffusionPipeline, path: Path) -> Factors:
                     b: Any = layer.lora_B["read"]
                     down, up = a.weight.detach().float(), b.weight.detach().float().flatten(1)
                     factors[f"{part}.{name}"] = (down, up * layer.scaling["read"])
-    except (
-        Exception
-    ) as error:  # safetensors, diffusers and peft each raise their own kinds for a damaged file
+    # Safetensors, diffusers and peft each raise their own kinds for a damaged file.
+    except Exception as error:
         if re.search(r"size mismatch|[Tt]arget modules|No modules were targeted|Invalid LoRA", str(error)):
             raise ValueError(
                 f"adapter file {path.name} was made for another base model, or is no LoRA"

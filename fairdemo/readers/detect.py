@@ -11,12 +11,9 @@ from PIL import Image
 
 CONFIDENT = 0.9  # detections below this are not counted as faces
 SMALLEST = 20  # px, the smallest face that MTCNN can see
-LONGEST = (
-    320,
-    2048,
-    # px, the longer side that a picture is brought down to: at first, when faces are a fifth of the shorter
-    # side, and for small faces
-)
+# px, the longer side that a picture is brought down to: at first, when faces are a fifth of the shorter side,
+# and for small faces.
+LONGEST = (320, 2048)
 AT_ONCE = 32 * 512**2  # pixels in one batch
 
 

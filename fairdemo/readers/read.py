@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fairdemo.comparison import Face
+from fairdemo.pairs import Face
 from fairdemo.readers import classify, embed
 from fairdemo.readers.detect import Detector
 

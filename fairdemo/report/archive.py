@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def unzipped(path: Path) -> Comparison:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="fairdemo-") as folder:
             extract(archive, Path(folder), path.name)
             return load(Path(folder))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"{path.name!r} is no zip that was downloaded here ({error})") from None
 
 

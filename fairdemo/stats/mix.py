@@ -220,10 +220,7 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
         LinearConstraint(np.hstack([rows, np.eye(m)]), lb=gap),
         LinearConstraint(np.concatenate([np.ones(k), np.zeros(m)])[None], more, more),
     ]
-    for presolve in (
-        True,
-        False,
-    ):  # HiGHS gives up on some mixes with many equal weights, mostly in its presolve
+    for presolve in (True, False):  # HiGHS gives up on some mixes of equal weights, mostly in its presolve
         result = milp(
             goal,
             integrality=np.concatenate([np.ones(k), np.zeros(m)]),
@@ -297,17 +294,17 @@ def rearrange(before: list[Source], after: list[Source]) -> list[Source]:
 
 
 def allot(
-    mix: Mix, n: int, method: str = ROUNDINGS[0], seed: int = 0, before: list[Source] | None = None
+    mix: Mix, n: int, rounding: str = ROUNDINGS[0], seed: int = 0, before: list[Source] | None = None
 ) -> list[Source]:
     """The n slots of a mix: by largest remainder in low-discrepancy order, or each at random by weight, as
     published.
 
-    `before` are slots drawn or planned already: as few as possible of them change. ValueError if `method`
-    is unknown."""
-    if method not in ROUNDINGS:
-        raise ValueError(f"method of choosing slots is {method!r}; allowed are {', '.join(ROUNDINGS)}")
+    `before` are slots drawn or planned already: as few as possible of them change. ValueError if
+    `rounding` is unknown."""
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"rounding is {rounding!r}; allowed are {', '.join(ROUNDINGS)}")
     choice = mix.task.choice
-    if method == "random":
+    if rounding == "random":
         return [choice[i] for i in np.random.default_rng(seed).choice(len(choice), size=n, p=mix.weights)]
     keep = None if before is None else np.array([before.count(s) for s in choice])
     slots = [choice[i] for i in ordered(mix, counts(mix, n, keep))]

@@ -45,11 +45,6 @@ PROFESSIONS = (
     "waiter",
 )
 ATTRIBUTES = ("ambitious", "attractive", "confident", "friendly", "intelligent", "poor", "strong", "wealthy")
-# The prompt of arXiv 2402.01002 for its audit and its adapters.
-PUBLISHED = (
-    "a photo of {subject}, looking at the camera, closeup headshot facing forward, ultra quality, sharp focus"
-)
-PUBLISHED_NEGATIVE = "cartoon, anime, 3d, painting, b&w, low quality"
 MAX_CHARACTERS = 1000
 
 _WORDS = {

@@ -15,9 +15,8 @@ from fairdemo.stats.measure import interval, label, unmix
 from fairdemo.stats.mix import SHAPE, Source
 from fairdemo.stats.prompts import Prompt
 
-PRIOR = (
-    2.0  # how many images the adapters' word, or the baseline over all prompts, is worth against counted ones
-)
+# How many images the adapters' word, or the baseline over all prompts, is worth against counted ones.
+PRIOR = 2.0
 
 
 def fingerprint(digests: Iterable[str], *settings: object) -> str:
@@ -76,10 +75,10 @@ def load(path: Path) -> Counts:
         ) from None
 
 
-def nominal(slot: Source, reference: np.ndarray) -> np.ndarray:
+def nominal(source: Source, reference: np.ndarray) -> np.ndarray:
     """A source taken at its word (36,): its classes for sure, the rest as in `reference` (36,)."""
     agrees = np.array(
-        [all(slot.named(a) in (None, c) for a, c in zip(TARGET_CLASSES, cell)) for cell in CELLS]
+        [all(source.named(a) in (None, c) for a, c in zip(TARGET_CLASSES, cell)) for cell in CELLS]
     )
     row = agrees * (reference + 1e-6)
     return row / row.sum()
@@ -104,12 +103,12 @@ def table(counts: Counts | None, choice: list[Source], reference: np.ndarray) ->
     """The response (S, 36) of every source in `choice`; `reference` (36,) is the baseline's row and fills
     in what was never counted."""
     rows = []
-    for slot in choice:
-        word = nominal(slot, reference)
+    for source in choice:
+        word = nominal(source, reference)
         seen = (
-            np.zeros(len(CELLS)) if counts is None else counts.sources.get(slot.label, np.zeros(len(CELLS)))
+            np.zeros(len(CELLS)) if counts is None else counts.sources.get(source.label, np.zeros(len(CELLS)))
         )
-        rows.append(reference if slot.is_baseline else (seen + PRIOR * word) / (seen.sum() + PRIOR))
+        rows.append(reference if source.is_baseline else (seen + PRIOR * word) / (seen.sum() + PRIOR))
     return np.array(rows)
 
 
@@ -140,16 +139,16 @@ def report(
     for (with interval), and the estimate of how often they are that, where the classifier's confusion is
     known."""
     lines = [f"{'source':32}{'faces':>7}{'no face':>9}   classified as its name says    corrected"]
-    for slot in choice:
-        row = counts.sources[slot.label]
+    for source in choice:
+        row = counts.sources[source.label]
         hits = np.array(
-            [all(slot.named(a) in (None, c) for a, c in zip(TARGET_CLASSES, cell)) for cell in CELLS]
+            [all(source.named(a) in (None, c) for a, c in zip(TARGET_CLASSES, cell)) for cell in CELLS]
         )
-        if not slot.is_baseline:
+        if not source.is_baseline:
             low, high = interval(int(row[hits].sum()), int(row.sum()))
             true = f"{corrected(row, confusion)[hits].sum():.0%}" if confusion else ""
             lines.append(
-                f"{slot.label:32}{row.sum():>7}{counts.no_face[slot.label]:>9}  "
+                f"{source.label:32}{row.sum():>7}{counts.no_face[source.label]:>9}  "
                 f" {row[hits].sum() / max(1, row.sum()):>6.0%} ({low:.0%} to {high:.0%}){true:>19}"
             )
     return lines

@@ -93,11 +93,16 @@ class Live:
         """Where `calibrate` writes what this profile's sources are classified as."""
         return places.home() / "responses" / f"{self.profile.name}.json"
 
+    @property
+    def shipped_response(self) -> Path:
+        """What comes with the catalog of it, if anything does."""
+        return catalog.CATALOG.parent / f"response.{self.profile.name}.json"
+
     @cached_property
     def counts(self) -> response.Counts | None:
         """The measured response, one's own before the shipped one; None if it was never measured."""
-        shipped = catalog.CATALOG.parent / f"response.{self.profile.name}.json"
-        found = next((path for path in (self.response_file, shipped) if path.is_file()), None)
+        files = (self.response_file, self.shipped_response)
+        found = next((path for path in files if path.is_file()), None)
         return response.load(found) if found else None
 
     @cached_property

@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from fairdemo.measures import Confusion
-from fairdemo.models import hub
+from fairdemo.models import hub, profiles
 from fairdemo.models.generating import Sample, Setting
 from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.profiles import Profile
@@ -33,7 +33,9 @@ COLUMNS = ("file_name", "prompt", "source", "seed", "subject", "look", "faces", 
 
 def is_pack(name: str) -> bool:
     """Whether a profile's name means a pack: a folder with a pack.json, or a Hub dataset (owner/name, with
-    an optional @revision)."""
+    an optional @revision). A profile that the program knows is never one."""
+    if name in profiles.PROFILES:
+        return False
     if (Path(name) / "pack.json").is_file():
         return True
     repository = bool(re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name))
@@ -49,6 +51,7 @@ class Pool:
     table: pd.DataFrame  # a row an image
 
     loaded = True  # there is no model
+    device = ""
 
     @property
     def methods(self) -> dict[str, list[Source]]:

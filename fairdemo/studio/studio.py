@@ -30,6 +30,11 @@ class Artist(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """What it draws on: "cpu", "cuda" and so on; empty: nothing is computed."""
+        ...
+
+    @property
     def prompts(self) -> Sequence[str]:
         """The only prompts that it can draw; empty: any."""
         ...

@@ -45,12 +45,13 @@ from fairdemo.training.transport import expected_transport
 
 NAME = "align"  # of the adapter while it is trained
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+# What LoRA goes on: in which model, and what its layers' names contain.
 LAYERS = {
     "unet": ("unet", (".attn",)),
     "text_reading": ("unet", (".attn2.to_k", ".attn2.to_v", "add_embedding.linear_1")),
     "text_encoder": ("text_encoder", PROJECTIONS),
     "text_encoder_2": ("text_encoder_2", PROJECTIONS),
-}  # what LoRA goes on: in which model, and what its layers' names contain
+}
 
 
 def ranged(low: float, high: float) -> Any:

@@ -24,7 +24,6 @@ from fairdemo.readers.read import face
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 
 HELD_OUT = 0.2
-BACKBONES = ("facenet", "openclip", "openclip-zero-shot")
 
 
 def embeddings(

@@ -112,7 +112,11 @@ class Course:
 
     @torch.no_grad()
     def resume(self, state: dict[str, Any]) -> None:
-        """Goes on from what `keep` wrote, now or in an earlier version."""
+        """Goes on from what `keep` wrote; ValueError if an earlier version wrote something else there."""
+        if "factors" not in state:
+            raise ValueError(
+                f"{self.checkpoint} is an earlier version's; delete it to start that stage again"
+            )
         saved = state["optimizers"] if "optimizers" in state else [state["optimizer"]]
         for optimizer, moments in zip(self.optimizers, saved, strict=True):
             optimizer.load_state_dict(moments)

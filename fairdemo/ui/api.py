@@ -4,6 +4,9 @@ Whatever is sent here is answered: bad input, and too little of it, by one line 
 """
 
 import inspect
+import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -13,14 +16,28 @@ from fairdemo.stats import targets
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.offered import studio
 
+# What `settings` may hold.
+SETTINGS = ("method", "rounding", "steering", "dependence", "steps", "guidance")
 
-def plan_of(**asked: Any) -> Plan:
-    """The plan for a request; bad input is told in one line."""
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Bad input, and a model or pack that can't be had, are told in one line."""
     try:
-        request = Request.checked(SERVER, **asked)
-        return studio(request.profile).plan(request)
+        yield
     except ValueError as error:
         raise gr.Error(" ".join(str(error).split()), print_exception=False) from None
+
+
+def plan_of(settings: dict[str, Any] | None, **asked: Any) -> Plan:
+    """The plan for a request; ValueError names what is wrong."""
+    more = {} if settings is None else settings
+    if not isinstance(more, dict) or not set(more) <= set(SETTINGS):
+        raise ValueError(
+            f"settings is {reprlib.repr(settings)}; expected a table with any of {', '.join(SETTINGS)}"
+        )
+    request = Request.checked(SERVER, **asked, **more)
+    return studio(request.profile).plan(request)
 
 
 def compare(
@@ -29,7 +46,7 @@ def compare(
     seed: int = 7,
     target: str = "uniform",
     profile: str = "embedded",
-    method: str = "mix",
+    settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Draws n pairs, baseline and debiased from the same noise, and returns what a classifier reads in them:
     labels for every face, counts, shares with intervals, bias and distances. Labels are as perceived by the
@@ -41,23 +58,32 @@ def compare(
         seed: the same seed gives the same images
         target: uniform, baseline, women 70, world, us, age 75/25, workforce, or shares like "race:Black=0.3"
         profile: the model, e.g. embedded
-        method: how the wall is debiased, "mix" or a method of the profile's
+        settings: a table with any of method ("mix" or another method of the profile), rounding, steering,
+            dependence, steps and guidance
     """
-    plan = plan_of(prompt=prompt, n=n, seed=seed, target=target, profile=profile, method=method)
-    for _ in studio(profile).run(plan):
-        pass
+    with told():
+        plan = plan_of(settings, prompt=prompt, n=n, seed=seed, target=target, profile=profile)
+        for _ in studio(profile).run(plan):
+            pass
     return plan.comparison.as_json()
 
 
-def foresee(prompt: str, target: str = "uniform", profile: str = "embedded") -> dict[str, Any]:
+def foresee(
+    prompt: str,
+    target: str = "uniform",
+    profile: str = "embedded",
+    settings: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """The mix of adapters for a target and what it is expected to give, without drawing anything.
 
     Args:
         prompt: who to draw, in English
         target: as for compare
         profile: the model, e.g. embedded
+        settings: as for compare
     """
-    mix = plan_of(prompt=prompt, target=target, profile=profile).comparison.mix
+    with told():
+        mix = plan_of(settings, prompt=prompt, target=target, profile=profile).comparison.mix
     return {"weights": mix.weights, "expected": mix.expected, "short": mix.short}
 
 

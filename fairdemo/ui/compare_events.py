@@ -34,6 +34,7 @@ from fairdemo.ui.foreseen import preview
 from fairdemo.ui.language import language_of, say
 from fairdemo.ui.mixer import target_of, wish
 from fairdemo.ui.offered import EXAMPLE, asked_first, default, offered, studio
+from fairdemo.ui.templates import render
 from fairdemo.ui.visits import RUNNING, Visit, title
 
 Values = dict[Any, Any]  # by component
@@ -124,10 +125,11 @@ class Compare:
 
     def chosen(self, values: Values, request: gr.Request) -> Values:
         """After a preset was chosen: the mixer, which stays where a preset has no numbers for the prompt, and
-        the source line."""
+        the source line; a link's slots are no longer meant."""
         ask, wanted = self.screen.ask, self.screen.wish
         preset, prompt = values[wanted.preset], values[ask.prompt]
-        changed: Values = {wanted.origin: origin(preset, prompt, language_of(request))}
+        words = origin(preset, prompt, language_of(request))
+        changed: Values = {wanted.origin: words, self.screen.slots: ""}
         if preset != "own":
             try:
                 target = wished(preset, prompts.profession(prompt))
@@ -162,19 +164,23 @@ class Compare:
             ask.method: gr.Dropdown(choices=methods(name), value=MIX),
             ask.steps: own.steps,
             ask.guidance: own.guidance,
-            ask.note: "",
+            ask.note: self.note(name, language),
         }
         if artist.prompts:
-            more = " …" if len(artist.prompts) > 8 else ""
-            shown = ", ".join(artist.prompts[:8]) + more
-            changed[ask.note] = say(language, "pack_note", seeds=artist.most, prompts=shown)
             if values[ask.prompt] not in artist.prompts:
                 changed[ask.prompt] = artist.prompts[0]
             changed[ask.n] = min(int(values[ask.n] or 1), artist.most or 1)
-        elif name != profiles.DEFAULT:
-            slow = getattr(artist, "device", "") == "cpu"
-            changed[ask.note] = say(language, "no_gpu" if slow else "real_note", model=own.model)
         return changed
+
+    def note(self, name: str, language: str) -> str:
+        """What a visitor should know of a profile: what a pack holds, how fast a real model is."""
+        artist = studio(name).artist
+        if artist.prompts:
+            shown = ", ".join(artist.prompts[:8]) + (" …" if len(artist.prompts) > 8 else "")
+            return say(language, "pack_note", seeds=artist.most, prompts=shown)
+        if name == profiles.DEFAULT:
+            return ""
+        return say(language, "no_gpu" if artist.device == "cpu" else "real_note", model=artist.profile.model)
 
     def wall(self, visit: Visit, status: str, language: str, n: int | None = None) -> Values:
         """Walls, status and link for what stands in `visit.plan`; n tiles, by default as many as pairs."""
@@ -185,7 +191,7 @@ class Compare:
         query = link.query(plan, studio(c.request.profile).all_sources) if whole else ""
         tiles = len(c.pairs) if n is None else n
         walls = {self.shown.walls[side]: wall(c, side, tiles, language) for side in SIDES}
-        held = f'<div id="share-link" data-query="{html.escape(query)}"></div>'
+        held = render("link.html", query=query)
         kept = {self.shown.download: gr.DownloadButton(interactive=False), self.screen.visit: visit}
         return {**walls, self.shown.status: status, self.shown.link: held, **kept}
 
@@ -246,14 +252,14 @@ class Compare:
         """After the wish moved: redraws the slots that change on the wall that stands, if it was drawn with
         the same settings; a wish seen before is shown again at once."""
         visit: Visit | None = values[self.screen.visit]
-        if not visit or visit.plan is None or request.session_hash in RUNNING:
+        drawing = request.session_hash in RUNNING
+        if not visit or visit.plan is None or drawing or not self.stands(visit.plan, values):
+            yield gr.skip()  # a generator that yields nothing would empty every output
             return
         language = language_of(request)
         try:
             with told(request):
                 now = self.plan(values)
-                if not now.request.same_wall(visit.plan.request):
-                    return
                 back = visit.seen(now.request, now.comparison.target)
                 if back is not None:
                     kept = visit.keep(back)
@@ -265,6 +271,14 @@ class Compare:
                 yield from Run(self, values, request, progress).of(plan, "redrawn")
         finally:
             RUNNING.pop(request.session_hash or "", None)
+
+    def stands(self, plan: Plan, values: Values) -> bool:
+        """Whether all that is asked for but the wish is still as a wall was drawn with."""
+        try:
+            asked = self.request(values)
+            return studio(asked.profile).artist.fitted(asked).same_wall(plan.request)
+        except ValueError:  # pressing Draw says what is wrong
+            return False
 
     def recall(self, values: Values, request: gr.Request) -> Values:
         """Shows a comparison of the history again, with what was asked and wished for it."""
@@ -283,6 +297,8 @@ class Compare:
             ask.method: gr.Dropdown(choices=methods(asked.profile), value=asked.method),
             self.screen.wish.mixer: wish(plan.comparison.target, base),
             self.screen.wish.preset: "own",
+            self.screen.slots: "",
+            ask.note: self.note(asked.profile, language),
         }
 
     def arrive(self, request: gr.Request) -> Values:
@@ -303,17 +319,19 @@ class Compare:
         preset = "own" if "target" in asked.asked else UNIFORM
         target = start.pop("target", targets.PRESETS[UNIFORM].target)
         method = start.pop("method", MIX)
-        if asked.slots and "method" not in asked.asked:
-            method = method_of(profile, asked.slots)
+        slots = asked.slots if dict(request.query_params).get("profile", profile) == profile else ""
+        if slots and "method" not in asked.asked:
+            method = method_of(profile, slots)
+        if method not in ready.methods:
+            gr.Warning(say(language, "bad_link", what=f"method “{method[:40]}”"))
+            method, slots = MIX, ""
         return {
             **{getattr(ask, name): value for name, value in start.items()},
-            ask.method: gr.Dropdown(
-                choices=methods(profile), value=method if method in ready.methods else MIX
-            ),
+            ask.method: gr.Dropdown(choices=methods(profile), value=method),
             wanted.mixer: wish(target, reference(start["prompt"], profile)),
             wanted.preset: preset,
             wanted.origin: origin(preset, start["prompt"], language),
-            self.screen.slots: asked.slots,
+            self.screen.slots: slots,
             self.screen.words: page_words(language),
         }
 
@@ -410,8 +428,9 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     # A link's slots are for its wall alone.
     others = [ask.prompt.input, ask.n.input, ask.seed.input, ask.profession.input, ask.quality.input]
     others += [ask.surprise.click, ask.die.click, ask.method.input, ask.rounding.input, ask.profile.input]
+    others += [ask.dependence.input, ask.steering.input]
     gr.on(others, lambda: "", None, screen.slots, **hidden)
-    picked = wanted.preset.input(page.chosen, known, wishes, **hidden)
+    picked = wanted.preset.input(page.chosen, known, [*wishes, screen.slots], **hidden)
     ask.prompt.change(page.source, known, wanted.origin, **hidden)
     wanted.mixer.input(page.own, None, [*wishes, screen.slots], trigger_mode="always_last", **hidden)
     looked = [wanted.mixer.input, *(c.change for c in (wanted.mixer, ask.prompt, ask.n, ask.dependence))]
@@ -419,7 +438,7 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     gr.on(looked, page.look_ahead, asked, wanted.foreseen, trigger_mode="always_last", **hidden)
     everything = [*fields, *wishes, screen.slots, screen.words]
     arrived = blocks.load(page.arrive, None, everything, **hidden)
-    ask.profile.input(page.turned, known, [*fields, wanted.mixer, ask.note], **hidden)
+    ask.profile.input(page.turned, known, [*fields, ask.note], **hidden)
     arrived.then(page.look_ahead, asked, wanted.foreseen, **hidden)
 
     one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
@@ -431,7 +450,8 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     kept = [shown.download, shown.history]
     for done in (drawn, moved, followed):
         done.then(page.finished, known, kept, **hidden)
-    recalled = shown.history.input(page.recall, known, [*results, *fields, *wishes], **hidden)
+    again = [*results, *fields, *wishes, screen.slots, ask.note]
+    recalled = shown.history.input(page.recall, known, again, **hidden)
     recalled.then(page.finished, known, kept, **hidden)
     shown.corrected.change(page.again, known, list(shown.plots.values()), **hidden)
     screen.stop.click(page.stop, None, None, queue=False, api_visibility="private")

@@ -38,7 +38,7 @@ def target_of(value: Wish) -> Target:
         steered = [a for a in TARGET_CLASSES if a in value["steered"]]
         shares = {a: {c: max(0.0, float(value["shares"][a][c])) for c in TARGET_CLASSES[a]} for a in steered}
         return {a: {c: v / sum(s.values()) for c, v in s.items()} for a, s in shares.items()}
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
         raise ValueError(
             "target is damaged; each attribute needs shares from 0 to 100 for all of its classes"
         ) from None

@@ -47,9 +47,8 @@ TABLES = {
     "reference": lambda: corpus.alike(250, 6, "balanced"),
     "reference_more": lambda: corpus.alike(250, 8, "balanced"),
 }
-GROUPS = {
-    f"{r} {g}": (r, g) for r in RACES for g in GENDERS
-}  # the adapters that stand for a race and a gender
+# The adapters that stand for a race and a gender.
+GROUPS = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS}
 WEIGHTS = (0.7, 0.8, 0.9, 1.0)  # that an adapter may be applied with
 
 
