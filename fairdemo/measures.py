@@ -59,8 +59,8 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Images that still show the prompt's profession."""
+class Counted:
+    """How many of n."""
 
     count: int
     n: int
@@ -84,12 +84,13 @@ class Side:
     race: Shares
     gender: Shares
     age: Shares
-    race_and_gender: dict[str, int]  # faces of each race and gender together
+    race_and_gender: dict[str, Counted]  # faces of each race and gender together
     bias_of_intersections: dict[str, float]
     likeness: dict[str, Estimate]  # mean cosine similarity of faces within each race
     distinct_faces: float
     women_beyond_workforce: Beyond | None
-    subject_kept: Kept | None
+    precision: float  # half the width of the interval of a share near one half
+    subject_kept: Counted | None  # images that still show the prompt's profession
 
     def of(self, attribute: str) -> Shares:
         """An attribute's shares."""
@@ -173,20 +174,23 @@ def _side(pairs: list[Pair], name: str, target: Target, confusion: Confusion, pr
     faces = largest_faces(pairs, name)
     shares = {a: _shares(faces, a, target.get(a, {}), confusion.get(a)) for a in CLASSES}
     joint = Counter((f.race, f.gender) for f in faces)
+    kept = sum(p.side(name).subject == profession for p in pairs)
     whole = Counter(CELLS[f.cell] for f in faces)
     intersections = {
         "race and gender": measure.bias({(r, g): joint[r, g] for r, g, _ in CELLS}),
         "race, gender and age band": measure.bias({c: whole[c] for c in CELLS}),
     }
+    low, high = measure.interval(round(len(faces) / 2), len(faces))
     return Side(
         len(pairs) - len(faces),
         **shares,
-        race_and_gender={f"{r} {g}": joint[r, g] for r in RACES for g in GENDERS},
+        race_and_gender={f"{r} {g}": _counted(joint[r, g], len(faces)) for r in RACES for g in GENDERS},
         bias_of_intersections=intersections,
         likeness={r: measure.likeness(_vectors([f for f in faces if f.race == r])) for r in RACES},
         distinct_faces=measure.distinct_faces(_vectors(faces)),
         women_beyond_workforce=_beyond(shares["gender"], profession),
-        subject_kept=_kept([p.side(name).subject == profession for p in pairs]) if profession else None,
+        precision=(high - low) / 2,
+        subject_kept=_counted(kept, len(pairs)) if profession else None,
     )
 
 
@@ -235,8 +239,8 @@ def _beyond(gender: Shares, profession: str | None) -> Beyond | None:
     return Beyond(reference, beyond.points, beyond.interval)
 
 
-def _kept(kept: list[bool]) -> Kept:
-    return Kept(sum(kept), len(kept), measure.interval(sum(kept), len(kept)))
+def _counted(count: int, n: int) -> Counted:
+    return Counted(count, n, measure.interval(count, n))
 
 
 def _twins(pairs: list[Pair]) -> Twins:

@@ -26,7 +26,7 @@ def table(comparison: Comparison) -> str:
     lines.append(alone("no face", lambda side: str(side.no_face)))
     if comparison.subject:
         lines.append(alone(f"shows a {comparison.subject}", kept))
-    return "\n".join([*lines, known(found.debiased.gender.n), mixed(comparison), LAST])
+    return "\n".join([*lines, known(found.debiased), mixed(comparison), LAST])
 
 
 LAST = (
@@ -75,12 +75,11 @@ def kept(side: Side) -> str:
     return f"{side.subject_kept.count} of {side.subject_kept.n}" if side.subject_kept else ""
 
 
-def known(n: int) -> str:
-    """What n faces can tell."""
-    low, high = measure.interval(round(n / 2), n)
+def known(side: Side) -> str:
+    """What so many faces can tell."""
     return (
-        f"{n} faces: a share near one half is known to about ± {50 * (high - low):.0f} points; ± 10 points"
-        f" need {measure.images_for_width(0.1)} faces, and telling 50 % from 60 % needs"
+        f"{side.gender.n} faces: a share near one half is known to about ± {100 * side.precision:.0f} points;"
+        f" ± 10 points need {measure.images_for_width(0.1)} faces, and telling 50 % from 60 % needs"
         f" {measure.images_to_tell(0.5, 0.6)} on each side."
     )
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 
 from fairdemo.comparison import Comparison
-from fairdemo.measures import Share
+from fairdemo.measures import Counted, Share
 from fairdemo.pairs import SIDES
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import GENDERS, RACES
@@ -68,10 +68,8 @@ def findings(comparison: Comparison, language: str) -> str:
     if before.subject_kept and after.subject_kept:
         counts = {"before": before.subject_kept.count, "after": after.subject_kept.count}
         notes.append((say(language, "kept", subject=comparison.subject, n=n, **counts), "info_kept"))
-    faces = after.gender.n
-    low, high = measure.interval(round(faces / 2), faces)
-    half, need = 50 * (high - low), measure.images_for_width(0.1)
-    notes.append((say(language, "know", n=faces, half=half, need=need), ""))
+    half, need = 100 * after.precision, measure.images_for_width(0.1)
+    notes.append((say(language, "know", n=after.gender.n, half=half, need=need), ""))
     notes.append((say(language, "labels"), ""))
     cards = [card(comparison, attribute, language) for attribute in ("gender", "race", "age")]
     return render("findings.html", language, cards=cards, notes=notes)
@@ -150,11 +148,12 @@ def cells(comparison: Comparison, language: str) -> str:
 def table(comparison: Comparison, side: str) -> Table:
     """One side's counts, with intervals for the asking."""
     found = comparison.measures.side(side)
-    counts, n = found.race_and_gender, found.race.n
-    top = max([*counts.values(), 1])
+    counts = found.race_and_gender
+    top = max(1, *(c.count for c in counts.values()))
 
-    def cell(count: int) -> Cell:
-        low, high = measure.interval(count, n)
-        return Cell(count, round(count / top, 2), f"{count} of {n}, {low:.0%} to {high:.0%}")
+    def cell(seen: Counted) -> Cell:
+        low, high = seen.interval
+        title = f"{seen.count} of {seen.n}, {low:.0%} to {high:.0%}"
+        return Cell(seen.count, round(seen.count / top, 2), title)
 
-    return Table(side, n, [(r, [cell(counts[f"{r} {g}"]) for g in GENDERS]) for r in RACES])
+    return Table(side, found.race.n, [(r, [cell(counts[f"{r} {g}"]) for g in GENDERS]) for r in RACES])
