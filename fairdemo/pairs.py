@@ -1,6 +1,8 @@
 """What is drawn and read: faces, images, and pairs of images from the same noise."""
 
+import io
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -9,6 +11,7 @@ from fairdemo.stats import measure
 from fairdemo.stats.attributes import CELLS, band
 
 SIDES = ("baseline", "debiased")
+LARGEST_TILE = 512  # px; a wall of photographs at 1024 px would be megabytes
 MAX_PIXELS = 5_000_000  # of an image that is opened from a file
 
 
@@ -50,6 +53,15 @@ class Drawn:
     faces: list[Face]
     subject: str  # the profession (or "person") that clothes and background show, as read by a network
     look: np.ndarray = field(compare=False, repr=False)  # (d,), the unit vector behind `subject`
+
+    @cached_property
+    def tile(self) -> bytes:
+        """The image as a JPEG of at most `LARGEST_TILE` px, for pages."""
+        shown = self.image.convert("RGB")
+        shown.thumbnail((LARGEST_TILE, LARGEST_TILE), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        shown.save(buffer, "JPEG", quality=90)
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)

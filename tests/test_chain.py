@@ -303,9 +303,9 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
     from types import SimpleNamespace
 
     import gradio as gr
+    from fairdemo.ui.compare_view import screen
 
     from fairdemo.ui import compare_events
-    from fairdemo.ui.compare_view import screen
     from fairdemo.ui.visits import RUNNING
 
     real, calls = live.generator.draw, []

@@ -77,7 +77,7 @@ def test_twins_in_a_pack_are_the_models_twins(folder, live):
     name = live.adapters[3].name
     stored = pool.draw(Setting(PROMPTS[1], 0, 12, 2.0), [Sample(2), Sample(2, Source((name,)))])
     slot = int(np.random.default_rng(0).permutation(SEEDS)[2])
-    setting = by_default(live.profile, PROMPTS[1], packs.SEED + 1)
+    setting = by_default(live.profile, PROMPTS[1], PACK_SEED + 1)
     drawn = live.fresh(setting, [Sample(slot), Sample(slot, Source((name,)))])
     for a, b in zip(stored, drawn):
         assert np.abs(np.asarray(a.image).astype(int) - np.asarray(b.image)).mean() < 4

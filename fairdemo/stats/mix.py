@@ -11,7 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from fairdemo.stats.attributes import CELLS, TARGET_CLASSES
 from fairdemo.stats.targets import Target, marginals
 
 ROUNDINGS = ("largest remainder", "random")
+AS_WELL = 0.02  # how much further from the wish, in `features`, counts as reaching it as well
 SHAPE = tuple(map(len, TARGET_CLASSES.values()))
 
 
@@ -78,12 +79,16 @@ def allowed(choice: list[Source], named: dict[str, str]) -> list[int]:
 class Task:
     """What a mix is solved for. `response` (S, 36): how each source's images are classified, rows sum to 1.
     `wanted` (36,): the joint distribution wanted; `wished`: the attributes that the target names, others
-    are only kept if that costs the wished ones nothing."""
+    are only kept if that costs the wished ones nothing.
+
+    `drawn` (S,): the sources that the standing wall's pool draws first. Where they reach what was wished as
+    well as all sources do, others are used no more than the wall has them already."""
 
     choice: list[Source]
     response: np.ndarray
     wanted: np.ndarray
     wished: tuple[str, ...]
+    drawn: np.ndarray | None = None
 
     @property
     def baseline(self) -> np.ndarray:
@@ -156,6 +161,9 @@ def solve(task: Task, keep: np.ndarray | None = None) -> Mix:
     view = features(task.wished)
     first = view @ task.response.T
     w = _nearest(first, view @ task.wanted)
+    near = _of_pool(task, first, view @ task.wanted, np.zeros(len(w)) if keep is None else keep)
+    if near is not None and np.linalg.norm(first @ (near - w)) <= AS_WELL:
+        return Mix(task, near)
     w = _nearest(np.vstack([3000 * first, task.response.T]), np.concatenate([3000 * first @ w, task.wanted]))
     s = len(w)
     # Variables: weights, and how much of each stays within `keep`. What was wished is held to a millionth,
@@ -175,6 +183,30 @@ def solve(task: Task, keep: np.ndarray | None = None) -> Mix:
     if result.status == 0:
         w = np.where(result.x[:s] > 1e-9, result.x[:s], 0)
     return Mix(task, w / w.sum())
+
+
+def _of_pool(task: Task, first: np.ndarray, goal: np.ndarray, keep: np.ndarray) -> np.ndarray | None:
+    """Weights (S,) that are as near to `goal` as the task's drawn sources come, of these the ones that keep
+    most of the wall's shares `keep` and then use the baseline most; None where nothing is known of a
+    pool."""
+    from scipy.optimize import linprog
+
+    if task.drawn is None or not task.drawn.any():
+        return None
+    best = np.zeros(len(keep))
+    best[task.drawn] = _nearest(first[:, task.drawn], goal)
+    s = len(best)
+    result = linprog(
+        np.concatenate([-task.baseline, np.full(s, -4.0)]),
+        A_ub=np.hstack([-np.eye(s), np.eye(s)]),
+        b_ub=np.zeros(s),
+        A_eq=np.vstack(
+            [np.hstack([first, np.zeros_like(first)]), np.concatenate([np.ones(s), np.zeros(s)])[None]]
+        ),
+        b_eq=np.append(first @ best, 1),
+        bounds=[(0, 1 if d else k) for d, k in zip(task.drawn, keep)] + [(0, k) for k in keep],
+    )
+    return np.where(result.x[:s] > 1e-9, result.x[:s], 0) / result.x[:s].sum() if result.status == 0 else best
 
 
 def only(task: Task, choice: list[Source], rows: np.ndarray) -> Mix:
@@ -324,7 +356,7 @@ def steer(task: Task, seen: np.ndarray, planned: list[Source]) -> list[Source]:
     is left makes up for what went otherwise, so that the finished wall is as near to the target as it can
     be."""
     n = seen.sum() + len(planned)
-    left = Task(task.choice, task.response, (n * task.wanted - seen) / len(planned), task.wished)
+    left = replace(task, wanted=(n * task.wanted - seen) / len(planned))
     return remix(left, len(planned), planned)[1]
 
 

@@ -2,8 +2,10 @@
 
 import json
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,6 +16,7 @@ from fairdemo.models import catalog, pipelines, profiles, routing
 from fairdemo.models.generating import PairedGenerator, Sample, Setting, cut_words
 from fairdemo.models.gpu import SILENT, Watch, on_gpu
 from fairdemo.pairs import Drawn
+from fairdemo.places import SHIPPED
 from fairdemo.readers import classify
 from fairdemo.readers.read import FaceReader
 from fairdemo.readers.subject import ClipSubjects, SubjectReader
@@ -21,8 +24,11 @@ from fairdemo.request import Request
 from fairdemo.stats import mix, response
 from fairdemo.stats.mix import Source
 from fairdemo.studio.cached import cached_property
+from fairdemo.studio.pool import PACK_SEED, Pool, open_pack
 
 MAX_KEPT, MAX_KEPT_PIXELS = 1500, 250_000_000  # drawn images kept to be shown again, 3 bytes a pixel
+SURELY_SEEN = 60  # characters: no more than as many tokens, and room for soft ones
+QUIET = 0.7  # seconds without a visitor's drawing or slider before images are drawn ahead
 LIVES: WeakValueDictionary[tuple[str, int], "Live"] = WeakValueDictionary()  # by profile and id
 
 
@@ -60,6 +66,7 @@ class Live:
         self.key = (profile, id(self))
         LIVES[self.key] = self
         self.kept = Kept(min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.size**2))
+        self.turns = Turns()
         self._loading = threading.Lock()
 
     @cached_property
@@ -122,6 +129,12 @@ class Live:
         path = self._classifier["folder"] / "confusion.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
+    @cached_property
+    def shipped(self) -> Pool | None:
+        """Walls that were drawn for the app to open on, if the profile has some."""
+        folder = SHIPPED / "assets" / "walls" / self.profile.name
+        return open_pack(str(folder)) if (folder / "pack.json").is_file() else None
+
     @property
     def loaded(self) -> bool:
         """Whether drawing starts at once."""
@@ -145,23 +158,86 @@ class Live:
 
     def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
         """What of the prompt the text encoders don't see."""
+        longest = max((len(s.words or prompt) for s in sources), default=0) + len(self.profile.suffix)
+        if longest < SURELY_SEEN:
+            return []
         self.load()
         texts = [self.generator.router.before(s.adapters) + (s.words or prompt) for s in sources]
         cut = cut_words(self.generator.pipeline, max(texts, key=len, default="") + self.profile.suffix)
         return [f"The prompt is longer than 77 tokens; this was cut: “{cut}”."] if cut else []
 
-    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
-        """Images and what is read in them, drawn in one batch but for those that were kept."""
+    def held(self, setting: Setting, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
+        """Those of the wanted samples that were kept, or come with the app."""
         found = self.kept.of(setting, wanted)
         missing = [w for w in wanted if w not in found]
+        if missing and self.shipped is not None and self._is_shipped(setting):
+            own = self.shipped.numbered(setting.prompt, missing)
+            self.kept.keep(setting, own)
+            found |= own
+        return found
+
+    def _is_shipped(self, setting: Setting) -> bool:
+        """Whether a drawing is one of those that come with the app."""
+        own = self.shipped
+        if own is None or setting.prompt not in own.prompts:
+            return False
+        seed = PACK_SEED + list(own.prompts).index(setting.prompt)
+        return setting == Setting(setting.prompt, seed, own.about["steps"], own.about["guidance"])
+
+    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
+        """Images and what is read in them, drawn in one batch but for those that were kept. A visitor's
+        drawing: what is drawn ahead gives way."""
+        found = self.held(setting, wanted)
+        missing = [w for w in wanted if w not in found]
         if missing:
-            found |= dict(zip(missing, self.fresh(setting, missing, watch)))
+            with self.turns.visitor():
+                self.load()
+                found |= dict(zip(missing, self.fresh(setting, missing, watch)))
         self.kept.keep(setting, {w: found[w] for w in wanted})
         return [found[w] for w in wanted]
+
+    def ahead(self, setting: Setting, wanted: Sequence[Sample]) -> None:
+        """Draws samples to be kept while nobody draws; Cancelled once somebody wants to."""
+        drawn = dict(zip(wanted, self.fresh(setting, wanted, Watch(cancel=self.turns.give_way))))
+        self.kept.keep(setting, drawn)
 
     def fresh(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
         """Images and what is read in them, drawn now."""
         return draw_and_read(self.key, setting, wanted, watch)
+
+
+class Turns:
+    """Visitors before what is drawn ahead of them."""
+
+    def __init__(self) -> None:
+        self.give_way = threading.Event()  # set: what is drawn ahead is to end
+        self.visitors, self.last = 0, 0.0
+        self.lock = threading.Lock()
+
+    def touch(self) -> None:
+        """Somebody is about to want the processor."""
+        self.last = time.monotonic()
+        self.give_way.set()
+
+    @contextmanager
+    def visitor(self) -> Iterator[None]:
+        """Within it a visitor's images are drawn."""
+        with self.lock:
+            self.visitors += 1
+        self.touch()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.visitors -= 1
+            self.last = time.monotonic()
+
+    def idle(self) -> bool:
+        """Whether nobody has drawn or moved a slider for a while; what is drawn ahead may then begin."""
+        free = not self.visitors and time.monotonic() - self.last > QUIET
+        if free:
+            self.give_way.clear()
+        return free
 
 
 class Kept:

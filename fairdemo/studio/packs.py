@@ -21,9 +21,8 @@ from fairdemo.stats import prompts
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.studio.live import Live
-from fairdemo.studio.pool import FORMAT, inside, open_pack
+from fairdemo.studio.pool import FORMAT, PACK_SEED, inside, open_pack
 
-SEED = 2_000_000  # far from the seeds that people use
 Progress = Callable[[int, int], object]  # told (images done, images in all)
 
 
@@ -164,7 +163,7 @@ def _rows(
     at_once = 2 * live.profile.batch
     for start in range(0, len(wanted), at_once):
         part = wanted[start : start + at_once]
-        for sample, drawn in zip(part, live.fresh(by_default(live.profile, prompt, SEED + k), part)):
+        for sample, drawn in zip(part, live.fresh(by_default(live.profile, prompt, PACK_SEED + k), part)):
             label = sample.source.label
             name = f"images/{k:03d}-{slug(prompt)}/{slug(label)}-{sample.slot:04d}.webp"
             path = folder / "data" / name

@@ -28,6 +28,7 @@ from fairdemo.stats.mix import Source
 from fairdemo.studio.cached import cached_property
 
 FORMAT = 1
+PACK_SEED = 2_000_000  # of a pack's first prompt, the next have the next: far from the seeds that people use
 COLUMNS = ("file_name", "prompt", "source", "seed", "subject", "look", "faces", "sha256")
 
 
@@ -140,12 +141,21 @@ class Pool:
         settings = {"steps": about["steps"], "guidance": about["guidance"], "profile": about["name"]}
         return Request.model_validate({**request.as_json(), **settings, "prompt": same})
 
+    def held(self, setting: Setting, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
+        """All of them: everything is drawn."""
+        return dict(zip(wanted, self.draw(setting, wanted)))
+
     def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
         """Images and faces from the pool; which of a prompt's images a slot gets follows from the seed,
         twins share theirs."""
         order = np.random.default_rng(setting.seed).permutation(self.most)
         places = [(setting.prompt, sample.source.label, int(order[sample.slot])) for sample in wanted]
         return [self.image(self.rows[place]) for place in places]
+
+    def numbered(self, prompt: str, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
+        """Those of the wanted samples that it has under their own numbers: as the model drew them."""
+        places = {sample: self.rows.get((prompt, sample.source.label, sample.slot)) for sample in wanted}
+        return {sample: self.image(row) for sample, row in places.items() if row is not None}
 
     def image(self, row: int) -> Drawn:
         """The image of a row of the table; ValueError if it can't be opened."""

@@ -1,7 +1,7 @@
 """The studio: a request in, a growing comparison out. It plans, runs and steers; an artist draws."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from fairdemo.models.profiles import Profile
 from fairdemo.pairs import Drawn, Pair
 from fairdemo.request import MIX, Request
 from fairdemo.stats import mix, response, targets
-from fairdemo.stats.attributes import CELLS
+from fairdemo.stats.attributes import CELLS, TARGET_CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.stats.prompts import Prompt
 from fairdemo.studio.live import Live
@@ -85,6 +85,10 @@ class Artist(Protocol):
         """What a visitor should know of how a prompt is drawn."""
         ...
 
+    def held(self, setting: Setting, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
+        """Those of the wanted samples that are drawn already."""
+        ...
+
     def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
         """Draws samples and reads what is in them."""
         ...
@@ -95,7 +99,7 @@ def artist_of(profile: str, device: str | None = None) -> Live | Pool:
     return open_pack(profile) if is_pack(profile) else Live(profile, device)
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
     """A comparison still to be drawn."""
 
@@ -103,11 +107,25 @@ class Plan:
     mix: mix.Mix  # behind the slots
     slots: list[Source]
     steering: bool  # whether slots may change while the comparison grows
+    planned: list[Source] = field(default_factory=list)  # the slots before any steering
+
+    def __post_init__(self) -> None:
+        self.planned = self.planned or list(self.slots)
 
     @property
     def request(self) -> Request:
         """What was asked for, as the artist draws it."""
         return self.comparison.request
+
+    @property
+    def setting(self) -> Setting:
+        """What all its samples share."""
+        asked = self.request
+        return Setting(asked.prompt.text, asked.seed, asked.steps or 0, asked.guidance or 0)
+
+    def samples(self, part: Sequence[int]) -> list[Sample]:
+        """What some slots are drawn with, each sample once, the baseline's first."""
+        return list(dict.fromkeys([*map(Sample, part), *(Sample(i, self.slots[i]) for i in part)]))
 
     @property
     def left(self) -> list[int]:
@@ -183,7 +201,7 @@ class Studio:
             solved = mix.only(task, own, rows)
             return solved, mix.allot(solved, request.n, seed=request.seed)
         if before is not None and len(before) == request.n and request.rounding == mix.ROUNDINGS[0]:
-            return mix.remix(task, request.n, before)
+            return mix.remix(replace(task, drawn=drawn_ahead(task)), request.n, before)
         solved = mix.solve(task)
         return solved, mix.allot(solved, request.n, request.rounding, request.seed)
 
@@ -216,28 +234,42 @@ class Studio:
     def run(self, plan: Plan, watch: Watch = SILENT) -> Iterator[Comparison]:
         """Fills the plan's comparison, yielding it after each batch. Raises `generating.Cancelled` when the
         watch is cancelled."""
-        self.artist.load()
-        comparison, asked = plan.comparison, plan.request
-        comparison.notices += self.artist.notices(asked.prompt.text, plan.slots)
-        setting = Setting(asked.prompt.text, asked.seed, asked.steps or 0, asked.guidance or 0)
+        plan.comparison.notices += self.artist.notices(plan.request.prompt.text, plan.slots)
         todo, done = plan.left, 0
         while todo:
-            part = next_batch(self.artist.profile, todo, not comparison.pairs, plan.steering)
+            part = next_batch(self.artist.profile, todo, not plan.comparison.pairs, plan.steering)
             todo = todo[len(part) :]
             ahead = len(todo) + sum(not plan.slots[i].is_baseline for i in todo)
-            wanted = list(dict.fromkeys([*map(Sample, part), *(Sample(i, plan.slots[i]) for i in part)]))
-            drawn = self.artist.draw(
-                setting, wanted, watch.part(done, len(wanted), done + len(wanted) + ahead)
-            )
+            wanted = plan.samples(part)
+            told = watch.part(done, len(wanted), done + len(wanted) + ahead)
+            self._add(plan, part, dict(zip(wanted, self.artist.draw(plan.setting, wanted, told))))
             done += len(wanted)
-            by_sample = dict(zip(wanted, drawn))
-            for i in part:
-                source = plan.slots[i]
-                twins = by_sample[Sample(i)], by_sample[Sample(i, source)]
-                comparison.pairs.append(Pair(i, source.label, *twins))
-            comparison.pairs.sort(key=lambda pair: pair.slot)
+            yield plan.comparison
+
+    def filled(self, plan: Plan) -> Plan:
+        """The plan with what is drawn already: batch by batch and steered, as `run` would, up to the first
+        batch that isn't drawn whole; after it what there is."""
+        todo = plan.left
+        while todo:
+            part = next_batch(self.artist.profile, todo, not plan.comparison.pairs, plan.steering)
+            todo = todo[len(part) :]
+            drawn = self.artist.held(plan.setting, plan.samples(part))
+            if len(drawn) < len(plan.samples(part)):
+                part += todo
+                drawn = self.artist.held(plan.setting, plan.samples(part))
+                self._add(plan, [i for i in part if drawn.keys() >= set(plan.samples([i]))], drawn, False)
+                break
+            self._add(plan, part, drawn)
+        return plan
+
+    def _add(self, plan: Plan, part: list[int], drawn: dict[Sample, Drawn], steered: bool = True) -> None:
+        """Puts the pairs of some slots into the plan's comparison, and steers what is left."""
+        for i in part:
+            source = plan.slots[i]
+            plan.comparison.pairs.append(Pair(i, source.label, drawn[Sample(i)], drawn[Sample(i, source)]))
+        plan.comparison.pairs.sort(key=lambda pair: pair.slot)
+        if steered:
             self._steer(plan)
-            yield comparison
 
     def _steer(self, plan: Plan) -> None:
         """Lets what was classified so far choose the slots that are left."""
@@ -253,7 +285,14 @@ class Studio:
         task = plan.mix.task
         row = response.baseline(self.artist.counts, plan.request.prompt, seen(plan.comparison, "baseline"))
         rows = np.array([row if s.is_baseline else old for s, old in zip(task.choice, task.response)])
-        return mix.Task(task.choice, rows, task.wanted, task.wished)
+        return replace(task, response=rows)
+
+
+def drawn_ahead(task: mix.Task) -> np.ndarray:
+    """Which of a task's sources are drawn first while a wall stands (S,): the baseline and each single
+    adapter that changes only what was wished."""
+    apart = [a for a in TARGET_CLASSES if a not in task.wished]
+    return np.array([len(s.adapters) <= 1 and not any(s.named(a) for a in apart) for s in task.choice])
 
 
 def seen(comparison: Comparison, side: str) -> np.ndarray:

@@ -10,11 +10,13 @@ import gradio as gr
 from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
-from fairdemo.ui.compare_events import wire
-from fairdemo.ui.compare_view import screen
 from fairdemo.ui.language import I18N, label
 from fairdemo.ui.offered import EXAMPLE, default, studio
+from fairdemo.ui.pictures import ROUTES
 from fairdemo.ui.saved_tab import saved_tab
+from fairdemo.ui.studio_events import wire
+from fairdemo.ui.studio_view import screen
+from fairdemo.ui.templates import render
 
 HERE = Path(__file__).parent
 THEME = gr.themes.Soft(
@@ -43,8 +45,8 @@ def page() -> gr.Blocks:
     """The whole page."""
     title = "fairdemo: who does an image model draw?"
     with Blocks(title=title, fill_width=True, analytics_enabled=False, delete_cache=(3600, 7200)) as blocks:
-        gr.Markdown(label("intro"), elem_id="intro")
-        with gr.Tab(label("tab_compare"), id="compare"):
+        gr.HTML(render("brand.html"), elem_id="brand", apply_default_css=False)
+        with gr.Tab(label("tab_studio"), id="studio"):
             wire(screen(), blocks)
         with gr.Tab(label("tab_saved"), id="saved"):
             saved_tab()
@@ -80,4 +82,5 @@ def launch(profile: str | None = None) -> None:
         footer_links=["gradio", "settings"],
         max_file_size="300mb",
         mcp_server=True,
+        app_kwargs={"routes": ROUTES},
     )

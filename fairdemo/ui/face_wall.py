@@ -2,27 +2,29 @@
 lights up twins and opens pairs."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from markupsafe import Markup
+from typing import Any
 
 from fairdemo.comparison import Comparison
 from fairdemo.pairs import Face, Pair
-from fairdemo.report.pictures import data_uri
-from fairdemo.stats.attributes import ATTRIBUTES, COLOURS
+from fairdemo.stats.attributes import ATTRIBUTES, COLOURS, SHORT
 from fairdemo.ui.language import say
+from fairdemo.ui.pictures import address
 from fairdemo.ui.templates import render
 
+COLUMNS = 4  # of a wall of up to 16; larger ones have one more, and scroll
 UNSURE = 0.6  # labels below this probability are marked with a question mark
 
 
 @dataclass(frozen=True)
 class Chip:
-    """A label with its colour as a dot, its confidence in percent, and a mark when that is low."""
+    """What can be read under a picture: race with its colour as a dot, then gender and age; a mark where the
+    classifier wavers in any of them."""
 
-    label: str
+    race: str
     colour: str
-    percent: str
+    rest: str
     unsure: bool
 
 
@@ -43,19 +45,20 @@ class Tile:
 
     slot: int
     title: str
-    picture: Markup
+    picture: str  # its address
     about: str  # what the large view says, as JSON
     labels: dict[str, str]
-    chips: list[Chip]
+    chip: Chip | None
     box: Box | None
     several: int  # faces
 
 
-def chip(face: Face, attribute: str) -> Chip:
-    """A face's label of an attribute."""
-    label = face.label(attribute)
-    sure = face.probability[attribute][label]
-    return Chip(label, COLOURS[attribute][label], f"{sure:.0%}", sure < UNSURE)
+def chip(face: Face, language: str) -> Chip:
+    """A face's labels in a few letters."""
+    unsure = any(face.probability[a][face.label(a)] < UNSURE for a in ATTRIBUTES)
+    rest = f"{SHORT[face.gender]} {face.age if face.age.endswith('+') else face.age[:2] + 's'}"
+    race = say(language, f"short_{face.race.replace(' ', '_')}")
+    return Chip(race, COLOURS["race"][face.race], rest, unsure)
 
 
 def box(face: Face, size: int) -> Box:
@@ -65,34 +68,49 @@ def box(face: Face, size: int) -> Box:
     return Box(COLOURS["race"][face.race], *shape)
 
 
-def tile(pair: Pair, side: str, seed: int, language: str) -> Tile:
+def tile(pair: Pair, side: str, seed: int, language: str, why: str) -> Tile:
     """One side of a pair."""
     drawn = pair.side(side)
     face = drawn.faces[0] if drawn.faces else None
     adapter = say(language, "as_is") if side == "baseline" else say(language, "adapter", name=pair.adapter)
     image = say(language, "image", slot=pair.slot + 1)
-    labels = {a: face.label(a) for a in ATTRIBUTES} if face else {}
-    read = say(language, "perceived", **labels) if face else say(language, "none_found")
+    labels = {a: face.banded(a) for a in ATTRIBUTES} if face else {}
+    read = say(language, "perceived", **{a: face.label(a) for a in ATTRIBUTES}) if face else ""
+    read = read or say(language, "none_found")
+    several = say(language, "several", k=len(drawn.faces)) if len(drawn.faces) > 1 else ""
     every = face.probability.items() if face else ()
     detail = {a: {c: round(p, 3) for c, p in ps.items()} for a, ps in every}
     about = {"title": image, "adapter": adapter, "read": read, "seed": seed, "probability": detail}
+    about |= {"why": why, "several": several}
     return Tile(
         pair.slot,
         f"{image}, {adapter}; {read}",
-        data_uri(drawn.image),
+        address(drawn),
         json.dumps(about),
         labels,
-        [chip(face, a) for a in ATTRIBUTES] if face else [],
+        chip(face, language) if face else None,
         box(face, drawn.image.width) if face else None,
         len(drawn.faces),
     )
 
 
-def wall(comparison: Comparison | None, side: str, n: int, language: str = "en") -> str:
+def wall(
+    comparison: Comparison | None,
+    side: str,
+    n: int,
+    language: str,
+    why: Mapping[int, str],
+    held: Mapping[str, Any],
+) -> str:
     """All tiles of one side in the order of their slots; images still to come are empty tiles, so that
-    nothing moves while they arrive."""
+    nothing moves while they arrive. `why` has a sentence for slots, `held` the wall's token and revision."""
     tiles: list[Tile | None] = [None] * n
     for pair in comparison.pairs if comparison else ():
         if pair.slot < n:
-            tiles[pair.slot] = tile(pair, side, comparison.request.seed if comparison else 0, language)
-    return render("wall.html", language, side=side, tiles=tiles)
+            seed = comparison.request.seed if comparison else 0
+            reason = why.get(pair.slot, "") if side == "debiased" else ""
+            tiles[pair.slot] = tile(pair, side, seed, language, reason)
+    columns = COLUMNS if n <= COLUMNS**2 else COLUMNS + 1
+    shape = {"columns": columns, "lines": min(-(-n // columns), columns)}
+    coming = side == "debiased" and bool(comparison and comparison.pairs)
+    return render("wall.html", language, side=side, tiles=tiles, held=held, coming=coming, **shape)

@@ -8,7 +8,7 @@ from fairdemo.comparison import Comparison
 from fairdemo.measures import Counted, Share
 from fairdemo.pairs import SIDES
 from fairdemo.stats import measure
-from fairdemo.stats.attributes import GENDERS, RACES
+from fairdemo.stats.attributes import GENDERS, RACES, TARGET_CLASSES
 from fairdemo.ui.language import WORDS, say
 from fairdemo.ui.templates import render
 
@@ -17,17 +17,19 @@ PAGE_WORDS = (
     *(
         "baseline",
         "debiased",
+        "target",
+        "interval",
         "close",
         "copied",
         "next",
         "skip",
         "start",
-        "undo",
-        "lock",
-        "race",
-        "gender",
-        "age",
+        "who",
+        "sheet",
     ),
+    *("undo", "redo", "lock", "race", "gender", "age", "guess", "guess_say", "your_guess"),
+    *("previous_pair", "next_pair", "roll", "settings", "present", "pairs", "method"),
+    *(f"class_{c.replace(' ', '_')}" for classes in TARGET_CLASSES.values() for c in classes),
     *(f"tour_{i}" for i in range(1, 5)),
 )
 

@@ -4,7 +4,7 @@ give, and what can't be reached."""
 from dataclasses import dataclass
 
 from fairdemo.request import MIX
-from fairdemo.stats.attributes import COLOURS, SHORT, TARGET_CLASSES
+from fairdemo.stats.attributes import COLOURS, TARGET_CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.language import say
@@ -22,12 +22,6 @@ class Segment:
     weight: float
 
     @property
-    def ink(self) -> str:
-        """Black or white, whichever is read better on the colour (its relative luminance, WCAG 2)."""
-        r, g, b = (((int(self.colour[i : i + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for i in (1, 3, 5))
-        return "#111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 else "#fff"
-
-    @property
     def striped(self) -> bool:
         """Women's pieces are striped, since colours stand for races."""
         return self.name.endswith("Female")
@@ -36,16 +30,6 @@ class Segment:
     def title(self) -> str:
         """What pointing at it says."""
         return f"{self.name}: {self.weight:.0%}"
-
-    @property
-    def short(self) -> str:
-        """Its name in a few letters, where there is room: "As F" for Asian Female."""
-        if self.weight < 0.045:
-            return ""
-        race, _, gender = self.name.rpartition(" ")
-        if race in SHORT:
-            return f"{SHORT[race]} {SHORT[gender]}"
-        return SHORT.get(self.name, self.name)
 
 
 def segments(plan: Plan) -> list[Segment]:
@@ -82,8 +66,10 @@ def preview(plan: Plan, language: str) -> str:
     if not plan.comparison.target:
         words = f"{say(language, 'nothing_steered')} {note}"
         return render("mix.html", language, segments=[], words=words)
-    words = f"{say(language, 'expected')}: {expected(plan)}. {reachable(plan, language)} {note}"
-    return render("mix.html", language, segments=segments(plan), words=words)
+    drawn = sum(w > 0.005 for w in plan.comparison.mix.weights.values())
+    words = f"{say(language, 'sources', k=drawn)} {reachable(plan, language)} {note}"
+    foreseen = f"{say(language, 'expected')}: {expected(plan)}."
+    return render("mix.html", language, segments=segments(plan), words=words, expected=foreseen)
 
 
 def expected(plan: Plan) -> str:

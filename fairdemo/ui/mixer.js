@@ -1,8 +1,11 @@
-// The target mixer: sliders that sum to 100 % in each attribute, locks, undo. Runs in gr.HTML's js_on_load;
-// `element`, `props`, `trigger` and `watch` are Gradio's. The value is {steered: [attribute, …], shares:
-// {attribute: {class: percent}}}; "input" fires while a slider moves, "release" when it rests.
+// The target mixer: sliders that sum to 100 % in each attribute, locks, undo and redo. Runs in gr.HTML's
+// js_on_load; `element`, `props`, `trigger`, `watch` and `server` are Gradio's. The value is {steered:
+// [attribute, …], shares: {attribute: {class: percent}}}. While a slider moves, the server says what the wall
+// would be; "release" fires when it rests.
 const clone = (value) => JSON.parse(JSON.stringify(value));
-const past = [];
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+const past = [],
+  future = [];
 let rested = clone(props.value);
 
 // Shares after `moved` went to `wanted`: locked ones stay, the others keep their proportions.
@@ -26,6 +29,8 @@ function whole(shares) {
   return floor;
 }
 
+const button = (name) => document.querySelector(`#wish-title .${name}`);
+
 function show() {
   for (const field of element.querySelectorAll("fieldset")) {
     const attribute = field.dataset.attribute,
@@ -38,17 +43,49 @@ function show() {
         name = row.dataset.class;
       slider.value = props.value.shares[attribute][name];
       slider.style.setProperty("--at", `${slider.value}%`);
-      slider.setAttribute("aria-valuetext", `${percents[name]} percent`);
+      slider.setAttribute("aria-valuetext", `${percents[name]} %`);
       row.querySelector("output").textContent = `${percents[name]} %`;
     }
   }
-  element.querySelector(".undo").disabled = !past.length;
+  if (button("undo")) {
+    button("undo").disabled = !past.length;
+    button("redo").disabled = !future.length;
+  }
+}
+
+// What the wall would be: one question at a time, always the latest wish.
+let asking = false,
+  waiting = false;
+async function slide() {
+  const token = document.querySelector("#wall-debiased [data-wall]")?.dataset.wall;
+  if (!token) return;
+  if (asking) return void (waiting = true);
+  asking = true;
+  do {
+    waiting = false;
+    try {
+      window.fairdemo.show(await server.slide({ wish: props.value, wall: token }));
+    } catch {
+      // The server is gone or busy; "release" says what is wrong.
+    }
+  } while (waiting);
+  asking = false;
 }
 
 function rest() {
-  if (JSON.stringify(rested) === JSON.stringify(props.value)) return;
+  if (same(rested, props.value)) return;
   past.push(rested);
+  future.length = 0;
   rested = clone(props.value);
+  show();
+  trigger("release");
+}
+
+// One step back or forth among the wishes of this visit.
+function step(from, to) {
+  if (!from.length) return;
+  to.push(rested);
+  props.value = rested = from.pop();
   show();
   trigger("release");
 }
@@ -76,21 +113,27 @@ element.addEventListener("input", (event) => {
   }
   props.value = value;
   show();
-  trigger("input");
+  slide();
 });
 element.addEventListener("change", rest);
 element.addEventListener("click", (event) => {
   const lock = event.target.closest(".lock");
   if (lock) lock.setAttribute("aria-pressed", lock.getAttribute("aria-pressed") !== "true");
-  if (event.target.closest(".undo") && past.length) {
-    props.value = rested = past.pop();
-    show();
-    trigger("input");
-    trigger("release");
+});
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#wish-title .undo")) step(past, future);
+  if (event.target.closest("#wish-title .redo")) step(future, past);
+});
+document.addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.target.matches("textarea, input:not([type=range])")) return;
+  const key = event.key.toLowerCase();
+  if (key === "z" || key === "y") {
+    event.preventDefault();
+    key === "y" || event.shiftKey ? step(future, past) : step(past, future);
   }
 });
 watch("value", () => {
-  if (JSON.stringify(rested) !== JSON.stringify(props.value)) {
+  if (!same(rested, props.value)) {
     past.push(rested);
     rested = clone(props.value);
   }

@@ -1,6 +1,7 @@
 """The target mixer: one slider a class, linked so that each attribute sums to 100 %, with locks and undo.
 What Gradio's own sliders can't do."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from fairdemo.ui.templates import render
 
 Wish = dict[str, Any]  # {"steered": [attribute, ...], "shares": {attribute: {class: percent}}}
 BAND_COLOURS = {band: COLOURS["age"][groups[-1]] for band, groups in AGE_BANDS.items()}
-AGES = {"young": "young, to 39", "middle": "middle, 40 to 59", "old": "old, from 60"}
 
 
 def colour(attribute: str, name: str) -> str:
@@ -49,6 +49,7 @@ class Row:
     """A class's slider."""
 
     name: str
+    key: str  # of its words
     shown: str
     colour: str
 
@@ -64,18 +65,19 @@ class Field:
 def markup() -> str:
     """The sliders; `page.js` puts the browser's language in where `data-say` names a word."""
     fields = [
-        Field(a, [Row(c, AGES.get(c, c), colour(a, c)) for c in classes])
+        Field(a, [Row(c, f"class_{c.replace(' ', '_')}", c, colour(a, c)) for c in classes])
         for a, classes in TARGET_CLASSES.items()
     ]
     return render("mixer.html", fields=fields)
 
 
-def mixer(value: Wish) -> gr.HTML:
-    """The component; its events are `input` (while a slider moves) and `release`."""
+def mixer(value: Wish, slide: Callable[..., dict[str, str]]) -> gr.HTML:
+    """The component: while a slider moves it asks `slide` for parts of the page; its event is `release`."""
     return gr.HTML(
         value,
         html_template=markup(),
         js_on_load=Path(__file__).with_suffix(".js").read_text(),
+        server_functions=[slide],
         elem_id="mixer",
         apply_default_css=False,
     )

@@ -5,10 +5,14 @@ import sys
 from functools import cache
 
 from fairdemo.models import profiles
-from fairdemo.studio.pool import is_pack, open_pack
-from fairdemo.studio.studio import Artist, Studio, artist_of
+from fairdemo.request import SERVER, Request
+from fairdemo.stats.mix import BASELINE
+from fairdemo.studio.live import Live
+from fairdemo.studio.pool import PACK_SEED, is_pack, open_pack
+from fairdemo.studio.studio import Artist, Plan, Studio, artist_of
 
 EXAMPLE = "a photo of a doctor"
+OPENING_PAIRS = 16
 
 
 @cache
@@ -55,6 +59,21 @@ def studio(profile: str) -> Studio:
     if not isinstance(profile, str) or profile not in offered():
         raise ValueError(f"profile {str(profile)[:60]!r} is unknown; offered are {', '.join(offered())}")
     return _opened(profile)
+
+
+@cache
+def opening(profile: str, prompt: str) -> Plan | None:
+    """A finished wall that comes with a model and is shown before that is loaded; None if there is none for
+    the prompt. Its slots are chosen as for a moved slider, from what was drawn."""
+    room = studio(profile)
+    own = room.artist.shipped if isinstance(room.artist, Live) else None
+    if own is None or prompt not in own.prompts:
+        return None
+    seed = PACK_SEED + list(own.prompts).index(prompt)
+    request = Request.checked(
+        SERVER, prompt=prompt, profile=profile, n=min(OPENING_PAIRS, own.most), seed=seed
+    )
+    return room.filled(room.plan(request, [BASELINE] * request.n))
 
 
 def asked_first(artist: Artist) -> str:

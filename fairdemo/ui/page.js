@@ -1,5 +1,5 @@
-// What the page does in the browser alone: twins light up, a click opens a pair large, a bar lights up its
-// faces, the tour, the link.
+// What the page does in the browser alone: parts that a slider changes are patched in, twins light up, a click
+// opens a pair large, a bar lights up its faces, the sheet, Present, the guess, the tour, the link.
 (() => {
   const $ = (query, root = document) => root.querySelector(query),
     all = (query, root = document) => [...root.querySelectorAll(query)];
@@ -9,6 +9,35 @@
     return node;
   };
   const words = () => JSON.parse($("#page-words")?.dataset.words ?? "{}");
+
+  // Makes one node like another without replacing what stays, so that nothing flickers and bars glide.
+  function patch(old, fresh) {
+    for (const { name, value } of [...fresh.attributes])
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    const [now, next] = [[...old.childNodes], [...fresh.childNodes]];
+    next.forEach((node, i) => {
+      const here = now[i];
+      if (!here) old.append(node);
+      else if (here.nodeName !== node.nodeName) here.replaceWith(node);
+      else if (node.nodeType === 1) patch(here, node);
+      else if (here.nodeValue !== node.nodeValue) here.nodeValue = node.nodeValue;
+    });
+    now.slice(next.length).forEach((node) => node.remove());
+  }
+  // Parts of the page by place, as the server renders them.
+  function show(parts) {
+    for (const [place, html] of Object.entries(parts)) {
+      const old = $(`#${place} :is(section, .slid, .prose)`),
+        fresh = make("template", { innerHTML: html }).content.firstElementChild;
+      if (!old || !fresh) continue;
+      if (place === "status") {
+        const line = $("p", old);
+        if (line) line.textContent = fresh.textContent.trim();
+      } else patch(old, fresh);
+    }
+  }
+  window.fairdemo = { show };
 
   // Twins: the same slot on both walls.
   const twin = (event) => {
@@ -28,7 +57,7 @@
         make(
           "table",
           {},
-          make("caption", { textContent: attribute }),
+          make("caption", { textContent: words()[attribute] ?? attribute }),
           ...Object.entries(shares).map(([name, p]) => {
             const bar = make("i");
             bar.style.width = `${100 * p}%`;
@@ -50,7 +79,7 @@
     const about = pair.map((t) => JSON.parse(t.dataset.about)),
       text = words();
     const images = pair.map((t, i) =>
-      make("img", { src: $("img", t).src, alt: $("img", t).alt, className: i ? "after" : "before" }),
+      make("img", { src: $("img", t).src, alt: t.title, className: i ? "after" : "before" }),
     );
     const stage = make("div", { className: "stage" }, ...images);
     const range = make("input", {
@@ -71,7 +100,8 @@
         "section",
         {},
         make("h4", { textContent: i ? text.debiased : text.baseline }),
-        make("p", { textContent: `${a.adapter}; ${a.read}` }),
+        make("p", { textContent: [a.adapter, a.read, a.several].filter(Boolean).join("; ") }),
+        ...(a.why ? [make("p", { className: "why", textContent: a.why })] : []),
         probabilities(a),
       ),
     );
@@ -86,13 +116,13 @@
     const back = make("button", {
         textContent: "‹",
         type: "button",
-        ariaLabel: "previous pair",
+        ariaLabel: text.previous_pair,
         onclick: () => go(-1),
       }),
       on = make("button", {
         textContent: "›",
         type: "button",
-        ariaLabel: "next pair",
+        ariaLabel: text.next_pair,
         onclick: () => go(1),
       });
     const dialog = make(
@@ -140,17 +170,80 @@
   function light(bar) {
     lit = bar && JSON.stringify(bar) === JSON.stringify(lit) ? null : bar;
     all(".tile[data-slot]").forEach((t) =>
-      t.classList.toggle(
-        "dim",
-        !!lit && !(t.dataset.side === lit.side && t.dataset[lit.attribute] === lit.name),
-      ),
+      t.classList.toggle("dim", !!lit && t.dataset[lit.attribute] !== lit.name),
     );
-    if (lit)
-      $(`#wall-${lit.side}`)?.scrollIntoView({
-        block: "nearest",
-        behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
-      });
+    all("button.bar").forEach((b) =>
+      b.classList.toggle("lit", !!lit && b.dataset.attribute === lit.attribute && b.dataset.name === lit.name),
+    );
   }
+  document.addEventListener("click", (event) => {
+    const bar = event.target.closest("button.bar");
+    if (bar) light({ attribute: bar.dataset.attribute, name: bar.dataset.name });
+  });
+
+  // The settings, the sheet of the phone, and Present.
+  const root = document.documentElement;
+  const toggle = (name, on = !root.classList.contains(name)) => root.classList.toggle(name, on);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("#show-settings")) toggle("settings-open");
+    else if (!event.target.closest("#settings, [role=listbox], .options")) toggle("settings-open", false);
+    const grip = event.target.closest("#handle .grip");
+    if (grip) grip.setAttribute("aria-expanded", toggle("sheet-open"));
+    if (event.target.closest("#present")) present(true);
+  });
+  function present(on = !root.classList.contains("presenting")) {
+    toggle("presenting", on);
+    if (on) root.requestFullscreen?.().catch(() => {});
+    else if (document.fullscreenElement) document.exitFullscreen();
+  }
+  document.addEventListener("fullscreenchange", () => {
+    if (!document.fullscreenElement) toggle("presenting", false);
+  });
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea");
+    if (event.key === "Escape") [toggle("settings-open", false), present(false)];
+    if (event.key.toLowerCase() === "p" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) present();
+  });
+
+  // The guess, asked once before the first wall is seen, drawn into the bars, remembered.
+  const GUESS = "fairdemo-guess";
+  function guessed() {
+    const share = localStorage.getItem(GUESS);
+    root.classList.toggle("guessed", !!share && share !== "skipped");
+    if (share) root.style.setProperty("--guess", `${share}%`);
+  }
+  function guess(then) {
+    const text = words(),
+      n = 16;
+    const end = (share) => {
+      localStorage.setItem(GUESS, share);
+      root.classList.remove("guessing");
+      card.remove();
+      guessed();
+      then();
+    };
+    const shown = make("output", { textContent: `8 / ${n}` }),
+      range = make("input", { type: "range", min: 0, max: n, value: 8, ariaLabel: text.guess });
+    range.addEventListener("input", () => (shown.textContent = `${range.value} / ${n}`));
+    const say = make("button", { type: "button", className: "primary", textContent: text.guess_say }),
+      skip = make("button", { type: "button", className: "skip", textContent: text.skip });
+    say.onclick = () => end((100 * range.value) / n);
+    skip.onclick = () => end("skipped");
+    const card = make(
+      "aside",
+      { className: "guess-card", role: "dialog", ariaLabel: text.guess },
+      make("p", { textContent: text.guess }),
+      make("div", {}, range, shown),
+      make("div", {}, skip, say),
+    );
+    card.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") end("skipped");
+    });
+    root.classList.add("guessing");
+    $("#stage").append(card);
+    range.focus({ preventScroll: true });
+  }
+
   const dress = () =>
     all("[id^=plot-]").forEach((box) => {
       const plot = $(".js-plotly-plot", box),
@@ -188,7 +281,7 @@
   });
 
   // The tour, once for each browser.
-  const STOPS = ["#ask", "#wish", "#walls", "#measured"];
+  const STOPS = ["#ask", "#wish", "#walls", "#seen"];
   function tour() {
     const text = words();
     let stop = -1;
@@ -228,12 +321,26 @@
   new MutationObserver(() => {
     dress();
     address();
-    if (!started && $("#draw") && $("#page-words")) {
+    if (!started && $("#draw") && $("#page-words") && $("#mixer .mixer") && $("#stage")) {
       started = true;
       const text = words();
       all("[data-say]").forEach((n) => (n.textContent = text[n.dataset.say]));
-      all("[data-say-title]").forEach((n) => (n.title = text[n.dataset.sayTitle]));
-      if (!localStorage.getItem("fairdemo-toured")) tour();
+      all("[data-say-title]").forEach((n) => {
+        n.title = text[n.dataset.sayTitle];
+        n.setAttribute("aria-label", [text[n.dataset.sayTitle], n.closest(".share")?.innerText.trim()].join(" "));
+      });
+      const called = { die: "roll", "show-settings": "settings", present: "present" };
+      for (const [id, key] of Object.entries(called)) {
+        const button = $(`#${id}`);
+        if (button) [button.title, button.ariaLabel] = [text[key], text[key]];
+      }
+      all("#mixer .share").forEach((n) =>
+        $("input", n).setAttribute("aria-label", `${$(".name", n).innerText}, ${text.target}`),
+      );
+      for (const key of ["pairs", "method"]) root.style.setProperty(`--${key}`, JSON.stringify(text[key]));
+      guessed();
+      const tourOnce = () => localStorage.getItem("fairdemo-toured") || tour();
+      localStorage.getItem(GUESS) ? tourOnce() : guess(tourOnce);
     }
   }).observe(document.documentElement, {
     childList: true,

@@ -1,7 +1,9 @@
 """What a visitor has drawn, and who is drawing now."""
 
+import secrets
 import threading
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from fairdemo.request import Request
 from fairdemo.studio.studio import Plan
@@ -10,22 +12,32 @@ HISTORY = 6  # comparisons that a visit keeps
 RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session that draws or waits in line
 
 
-@dataclass
+@dataclass(eq=False)
 class Visit:
     """What one browser tab has drawn."""
 
     plan: Plan | None = None  # the wall that stands on the screen
     history: list[Plan] = field(default_factory=list)  # earlier ones, newest first
+    charts: bool = False  # whether the charts below the fold are open
+    # Its name, which can't be guessed: by it a moving slider finds the wall again.
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(12), init=False)
+
+    def __post_init__(self) -> None:
+        STANDING[self.token] = self
 
     def keep(self, plan: Plan) -> "Visit":
         """The visit with another wall on the screen."""
         earlier = [p for p in self.history if p is not plan and title(p) != title(plan)]
-        return Visit(plan, [plan, *earlier][:HISTORY])
+        return Visit(plan, [plan, *earlier][:HISTORY], self.charts)
 
     def seen(self, request: Request, target: dict) -> Plan | None:
         """An earlier wall that differs in nothing from a request for a completed target."""
         same = (p for p in self.history if request.same_wall(p.request) and p.comparison.target == target)
         return next(same, None)
+
+
+# Visits whose wall stands on somebody's screen.
+STANDING: WeakValueDictionary[str, Visit] = WeakValueDictionary()
 
 
 def title(plan: Plan) -> str:

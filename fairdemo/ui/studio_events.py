@@ -1,4 +1,4 @@
-"""What happens on the Compare screen: ask, wish, see, measure, move the wish, share.
+"""What happens in the Studio: ask, wish, see, measure, move the wish, share.
 
 Callbacks take the values of components by component, and return what changes by component.
 """
@@ -18,22 +18,24 @@ from fairdemo.comparison import Comparison
 from fairdemo.models import profiles
 from fairdemo.models.generating import Cancelled
 from fairdemo.models.gpu import Watch
-from fairdemo.pairs import SIDES
 from fairdemo.report import archive
 from fairdemo.request import MIX, SERVER, Request
 from fairdemo.stats import mix, prompts, targets
 from fairdemo.stats.attributes import CLASSES
 from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.stats.workforce import wished, workforce
+from fairdemo.studio.ahead import AHEAD
+from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Plan
 from fairdemo.ui import charts, link
-from fairdemo.ui.compare_view import UNIFORM, Screen, Shown, methods
-from fairdemo.ui.face_wall import wall
+from fairdemo.ui.board import board
 from fairdemo.ui.findings import cells, findings, page_words
 from fairdemo.ui.foreseen import preview
 from fairdemo.ui.language import language_of, say
 from fairdemo.ui.mixer import target_of, wish
-from fairdemo.ui.offered import EXAMPLE, asked_first, default, offered, studio
+from fairdemo.ui.offered import EXAMPLE, asked_first, default, offered, opening, studio
+from fairdemo.ui.sliding import reassigned
+from fairdemo.ui.studio_view import SURPRISE, UNIFORM, Screen, Shown, methods
 from fairdemo.ui.templates import render
 from fairdemo.ui.visits import RUNNING, Visit, title
 
@@ -50,9 +52,7 @@ FIELDS = (
     "steps",
     "guidance",
 )
-# A wall says how far it is, and its first charts wait: they make the browser load its chart library, for
-# seconds, so that a short first wall gets them at the end.
-TOLD_EVERY, COUNTED_EVERY, SHORT = 0.5, 2.5, 4.0  # seconds
+TOLD_EVERY = 0.5  # seconds between two words on how far a drawing is
 
 
 @contextmanager
@@ -83,18 +83,18 @@ def origin(preset: str, prompt: str, language: str) -> str:
     return f"{say(language, 'source')}: {found.source}. {found.limits}"
 
 
-def surprise() -> str:
-    """The prompt of a profession or an attribute by chance."""
-    return photo_of(random.choice([*PROFESSIONS, *(f"{word} person" for word in ATTRIBUTES)]))
+def picked(choice: str | None) -> str:
+    """The prompt of a profession or an attribute that was picked, or of one by chance."""
+    every = [*PROFESSIONS, *(f"{word} person" for word in ATTRIBUTES)]
+    return photo_of(random.choice(every) if choice in (SURPRISE, None) else str(choice))
 
 
-def numbers(shown: Shown, comparison: Comparison, corrected: bool, language: str) -> Values:
-    """The charts, what they say in words, and race and gender together."""
-    plots = {shown.plots[a]: charts.histogram(comparison, a, corrected, language) for a in CLASSES}
-    return {**plots, shown.findings: findings(comparison, language), shown.cells: cells(comparison, language)}
+def plots(shown: Shown, comparison: Comparison, corrected: bool, language: str) -> Values:
+    """The charts below the fold."""
+    return {shown.plots[a]: charts.histogram(comparison, a, corrected, language) for a in CLASSES}
 
 
-class Compare:
+class Events:
     """The screen's callbacks."""
 
     def __init__(self, screen: Screen):
@@ -102,7 +102,7 @@ class Compare:
         self.shown = screen.shown
 
     def request(self, values: Values) -> Request:
-        """What the Ask and Wish cards hold; ValueError names what is wrong."""
+        """What the fields and the sliders hold; ValueError names what is wrong."""
         asked = {name: values[getattr(self.screen.ask, name)] for name in FIELDS}
         target = target_of(values[self.screen.wish.mixer])
         return Request.checked(SERVER, **{**asked, "prompt": asked["prompt"] or ""}, target=target)
@@ -117,9 +117,16 @@ class Compare:
         return values[self.shown.corrected] == "corrected"
 
     def look_ahead(self, values: Values, request: gr.Request) -> str:
-        """The planned mix for what is set now; empty while the input is no good (pressing Draw says why)."""
+        """The mix of the wall that stands if it is what is set now, else the planned one; empty while the
+        input is no good (pressing Draw says why)."""
+        visit, language = values[self.screen.visit], language_of(request)
         try:
-            return preview(self.plan(values), language_of(request))
+            asked = self.request(values)
+            own = visit.plan if visit else None
+            same = own and (own.request.prompt, own.request.profile, own.request.method, own.request.target)
+            if own and same == (asked.prompt, asked.profile, asked.method, asked.target):
+                return preview(own, language)
+            return preview(studio(asked.profile).plan(asked), language)
         except ValueError:
             return ""
 
@@ -148,10 +155,22 @@ class Compare:
         words = say(language_of(request), "origin_own")
         return {wanted.preset: "own", wanted.origin: words, self.screen.slots: ""}
 
-    def named(self, prompt: str) -> Values:
-        """The lists show the profession that a prompt names, or else the attribute."""
-        ask, profession = self.screen.ask, prompts.profession(prompt)
-        return {ask.profession: profession, ask.quality: None if profession else prompts.attribute(prompt)}
+    def named(self, prompt: str) -> str | None:
+        """The list shows the profession that a prompt names, or else the attribute."""
+        attribute = prompts.attribute(prompt)
+        return prompts.profession(prompt) or (f"{attribute} person" if attribute else None)
+
+    def ready(self, values: Values, request: gr.Request) -> Values:
+        """A wall that comes with the model, at once, if there is one for the prompt and nobody draws."""
+        ask, language = self.screen.ask, language_of(request)
+        plan = opening(values[ask.profile], values[ask.prompt])
+        if plan is None or request.session_hash in RUNNING:
+            return gr.skip()
+        visit = replace(values[self.screen.visit] or Visit(), plan=plan)
+        now = visit.keep(reassigned(visit, target_of(values[self.screen.wish.mixer])))
+        return self.standing(now, say(language, "finished_wall"), language) | self.counted(
+            now, values, language
+        )
 
     def turned(self, values: Values, request: gr.Request) -> Values:
         """What a profile brings along when it is chosen: methods, steps, guidance, a prompt and a number of
@@ -182,41 +201,52 @@ class Compare:
             return ""
         return say(language, "no_gpu" if artist.device == "cpu" else "real_note", model=artist.profile.model)
 
-    def wall(self, visit: Visit, status: str, language: str, n: int | None = None) -> Values:
-        """Walls, status and link for what stands in `visit.plan`; n tiles, by default as many as pairs."""
+    def standing(self, visit: Visit, status: str, language: str, n: int | None = None) -> Values:
+        """Walls, bars, status and link for what stands in `visit.plan`; n tiles, by default as many as
+        pairs."""
         plan = visit.plan
         assert plan is not None
         c = plan.comparison
         whole = len(c.pairs) == c.request.n
         query = link.query(plan, studio(c.request.profile).all_sources) if whole else ""
-        tiles = len(c.pairs) if n is None else n
-        walls = {self.shown.walls[side]: wall(c, side, tiles, language) for side in SIDES}
+        parts = board(plan, len(c.pairs) if n is None else n, language, visit.token)
+        shown: Values = {self.shown.board[place]: part for place, part in parts.items()}
         held = render("link.html", query=query)
         kept = {self.shown.download: gr.DownloadButton(interactive=False), self.screen.visit: visit}
-        return {**walls, self.shown.status: status, self.shown.link: held, **kept}
+        return {**shown, self.shown.status: status, self.shown.link: held, **kept}
 
     def counted(self, visit: Visit, values: Values, language: str) -> Values:
-        """Charts and words for what stands in `visit.plan`."""
+        """Below the fold: words, intersections and, where they are open, charts."""
         assert visit.plan is not None
         c = visit.plan.comparison
-        seen = {self.shown.measured: gr.Column(visible=bool(c.pairs))}
-        return seen | numbers(self.shown, c, self.corrected(values), language)
+        told: Values = {self.shown.findings: findings(c, language), self.shown.cells: cells(c, language)}
+        return told | (plots(self.shown, c, self.corrected(values), language) if visit.charts else {})
+
+    def charted(self, values: Values, request: gr.Request) -> Values:
+        """Opens the charts. They are drawn only now, since a chart that is made in a hidden place stays
+        empty."""
+        visit = values[self.screen.visit]
+        if not visit or not visit.plan:
+            return gr.skip()
+        now = replace(visit, charts=True)
+        drawn = plots(self.shown, now.plan.comparison, self.corrected(values), language_of(request))
+        return {self.shown.plotted: gr.Column(visible=True), self.screen.visit: now, **drawn}
 
     def again(self, values: Values, request: gr.Request) -> Values:
         """Charts of observed or corrected shares."""
         visit = values[self.screen.visit]
         if not visit or not visit.plan:
             return gr.skip()
-        c, language = visit.plan.comparison, language_of(request)
-        return {
-            self.shown.plots[a]: charts.histogram(c, a, self.corrected(values), language) for a in CLASSES
-        }
+        return plots(self.shown, visit.plan.comparison, self.corrected(values), language_of(request))
 
     def finished(self, values: Values) -> Values:
-        """The download and the history once a wall is complete."""
+        """The download and the history once a wall is complete; other sources of it are drawn in idle time
+        from now on."""
         visit = values[self.screen.visit]
         if not visit or visit.plan is None or not visit.plan.comparison.pairs:
             return gr.skip()
+        if values[self.screen.ask.ahead] and visit.plan.request.method == MIX:
+            AHEAD.stands(studio(visit.plan.request.profile), visit.plan)
         names = [title(p) for p in visit.history]
         zipped = str(archive.zipped(visit.plan.comparison))
         past = gr.Dropdown(choices=names, value=title(visit.plan), visible=len(names) > 1)
@@ -228,6 +258,10 @@ class Compare:
     def wait(self, request: gr.Request) -> None:
         """Notes that a visitor is in line, so that Stop works there too."""
         RUNNING[request.session_hash or ""] = threading.Event()
+        for name in offered():
+            artist = studio(name).artist
+            if isinstance(artist, Live):
+                artist.turns.touch()
 
     def stop(self, request: gr.Request) -> None:
         """Ends what this visitor draws or waits for."""
@@ -248,37 +282,38 @@ class Compare:
         finally:
             RUNNING.pop(request.session_hash or "", None)
 
+    def settle(self, values: Values, request: gr.Request) -> Values:
+        """After the wish moved: the wall that stands, reassigned, if all of it is drawn already. Nobody waits
+        in line for that."""
+        visit, language, foreseen = values[self.screen.visit], language_of(request), self.screen.wish.foreseen
+        if not visit or visit.plan is None or request.session_hash in RUNNING:
+            return {foreseen: self.look_ahead(values, request)}
+        try:
+            plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
+        except ValueError:  # a wish from a browser that is none; moving a slider makes it good
+            return gr.skip()
+        mixed: Values = {foreseen: preview(plan, language)}
+        if plan.left:
+            return mixed
+        now = visit.keep(plan)
+        shown = self.standing(now, say(language, "reassigned"), language)
+        return mixed | shown | self.counted(now, values, language)
+
     def move(self, values: Values, request: gr.Request, progress=gr.Progress()) -> Iterator[Values]:
-        """After the wish moved: redraws the slots that change on the wall that stands, if it was drawn with
-        the same settings; a wish seen before is shown again at once."""
+        """Draws what the moved wish still lacks on the wall that stands."""
         visit: Visit | None = values[self.screen.visit]
-        drawing = request.session_hash in RUNNING
-        if not visit or visit.plan is None or drawing or not self.stands(visit.plan, values):
+        if not visit or visit.plan is None or request.session_hash in RUNNING:
             yield gr.skip()  # a generator that yields nothing would empty every output
             return
-        language = language_of(request)
         try:
             with told(request):
-                now = self.plan(values)
-                back = visit.seen(now.request, now.comparison.target)
-                if back is not None:
-                    kept = visit.keep(back)
-                    yield self.wall(kept, say(language, "back"), language) | self.counted(
-                        kept, values, language
-                    )
-                    return
-                plan = studio(now.request.profile).moved(visit.plan, now.request.target)
-                yield from Run(self, values, request, progress).of(plan, "redrawn")
+                plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
+                if plan.left:
+                    yield from Run(self, values, request, progress).of(plan, "redrawn")
+                else:
+                    yield gr.skip()
         finally:
             RUNNING.pop(request.session_hash or "", None)
-
-    def stands(self, plan: Plan, values: Values) -> bool:
-        """Whether all that is asked for but the wish is still as a wall was drawn with."""
-        try:
-            asked = self.request(values)
-            return studio(asked.profile).artist.fitted(asked).same_wall(plan.request)
-        except ValueError:  # pressing Draw says what is wrong
-            return False
 
     def recall(self, values: Values, request: gr.Request) -> Values:
         """Shows a comparison of the history again, with what was asked and wished for it."""
@@ -290,7 +325,7 @@ class Compare:
         now, asked, ask = replace(visit, plan=plan), plan.request, self.screen.ask
         base = reference(asked.prompt.text, asked.profile)
         return {
-            **self.wall(now, say(language, "back"), language),
+            **self.standing(now, say(language, "back"), language),
             **self.counted(now, values, language),
             **{getattr(ask, name): getattr(asked, name) for name in FIELDS if name != "prompt"},
             ask.prompt: asked.prompt.text,
@@ -319,13 +354,23 @@ class Compare:
         preset = "own" if "target" in asked.asked else UNIFORM
         target = start.pop("target", targets.PRESETS[UNIFORM].target)
         method = start.pop("method", MIX)
+        whole = {"seed", "n", "steps", "guidance"} & set(asked.asked)
         slots = asked.slots if dict(request.query_params).get("profile", profile) == profile else ""
         if slots and "method" not in asked.asked:
             method = method_of(profile, slots)
         if method not in ready.methods:
             gr.Warning(say(language, "bad_link", what=f"method “{method[:40]}”"))
             method, slots = MIX, ""
+        first = None if whole or slots else opening(profile, start["prompt"])
+        visit = Visit(first, [first] if first else [])
+        if first:
+            visit = visit.keep(reassigned(visit, target))
+        parts = board(visit.plan, start["n"], language, visit.token)
         return {
+            **{self.shown.board[place]: part for place, part in parts.items()},
+            **(self.counted(visit, {self.shown.corrected: "observed"}, language) if first else {}),
+            self.shown.status: say(language, "finished_wall" if first else "linked" if whole else "ready"),
+            self.screen.visit: visit,
             **{getattr(ask, name): value for name, value in start.items()},
             ask.method: gr.Dropdown(choices=methods(profile), value=method),
             wanted.mixer: wish(target, reference(start["prompt"], profile)),
@@ -348,25 +393,24 @@ class Run:
     """A wall that is being drawn: it streams as its batches finish, and whatever ends it, what was drawn
     stays."""
 
-    def __init__(self, page: Compare, values: Values, request: gr.Request, progress: Callable):
+    def __init__(self, page: Events, values: Values, request: gr.Request, progress: Callable):
         self.page, self.values, self.progress = page, values, progress
         self.language = language_of(request)
         self.visit: Visit = values[page.screen.visit] or Visit()
         self.cancel = RUNNING.setdefault(request.session_hash or "", threading.Event())
-        self.start = self.told = self.counted = time.perf_counter()
+        self.start = self.told = time.perf_counter()
 
     def of(self, plan: Plan, done: str) -> Iterator[Values]:
         """The page while a plan is drawn; `done` names the words at the end."""
         c, n, kept = plan.comparison, plan.request.n, len(plan.comparison.pairs)
         now, ready = replace(self.visit, plan=plan), studio(plan.request.profile)
         began = say(self.language, "drawing" if ready.artist.loaded else "loading")
-        yield self.page.wall(now, began, self.language, n) | self.numbers(now)
+        yield self.page.standing(now, began, self.language, n)
         try:
             for grown in ready.run(plan, Watch(self.step, self.cancel)):
                 if len(grown.pairs) < n:
                     far = say(self.language, "so_far", done=len(grown.pairs), n=n)
-                    charts = self.numbers(now) if self.due(len(grown.pairs) / n) else {}
-                    yield self.page.wall(now, far, self.language, n) | charts
+                    yield self.page.standing(now, far, self.language, n)
             spent = time.perf_counter() - self.start
             status = say(self.language, done, n=n, k=n - kept, seconds=spent)
         except Cancelled:
@@ -375,11 +419,10 @@ class Run:
             status = self.failed(error, plan)
             c.notices.clear()
         last = self.visit.keep(plan) if c.pairs else self.visit if self.visit.plan else now
-        yield self.page.wall(last, " ".join([status, *c.notices]), self.language) | self.numbers(last)
-
-    def numbers(self, visit: Visit) -> Values:
-        """Charts and words for the wall as it is now."""
-        return self.page.counted(visit, self.values, self.language)
+        told = " ".join([status, *c.notices])
+        # Counts with corrections take a moment: the wall comes before them.
+        yield self.page.standing(last, told, self.language)
+        yield self.page.counted(last, self.values, self.language)
 
     def failed(self, error: Exception, plan: Plan) -> str:
         """What is said when a model fails; nobody loses what was drawn."""
@@ -387,14 +430,6 @@ class Run:
         drawn = len(plan.comparison.pairs)
         key = "failed" if drawn else "not_drawn"
         return say(self.language, key, done=drawn, n=plan.request.n, error=html.escape(told[:500]))
-
-    def due(self, part: float) -> bool:
-        """Whether a wall that is drawn in `part` should be counted now."""
-        now = time.perf_counter()
-        left = (now - self.start) * (1 / part - 1)
-        due = now - self.counted > COUNTED_EVERY and (bool(self.visit.history) or left > SHORT)
-        self.counted = now if due else self.counted
-        return due
 
     def step(self, part: float) -> None:
         """Moves the bar; one that moved at each step would take the processor from the model."""
@@ -409,49 +444,49 @@ class Run:
 
 def wire(screen: Screen, blocks: gr.Blocks) -> None:
     """Ties the components to what happens."""
-    page, ask, wanted, shown = Compare(screen), screen.ask, screen.wish, screen.shown
+    page, ask, wanted, shown = Events(screen), screen.ask, screen.wish, screen.shown
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     fields = [getattr(ask, name) for name in FIELDS]
-    asked = {wanted.mixer, *fields}  # inputs are sets: callbacks get values by component
-    known = {*asked, wanted.preset, shown.corrected, shown.history, screen.slots, screen.visit}
-    numbers = [*shown.plots.values(), shown.findings, shown.cells, shown.measured]
-    results = [*shown.walls.values(), *numbers, shown.status, shown.link, shown.download, screen.visit]
+    # Inputs are a set: callbacks get values by component.
+    known = {wanted.mixer, *fields, wanted.preset, shown.corrected, shown.history}
+    known |= {screen.slots, screen.visit, ask.ahead}
+    standing = [*shown.board.values(), shown.status, shown.link, shown.download, screen.visit]
+    results = [*standing, shown.findings, shown.cells, *shown.plots.values()]
     wishes = [wanted.mixer, wanted.preset, wanted.origin]
 
-    ask.profession.input(photo_of, ask.profession, ask.prompt, **hidden)
-    ask.quality.input(lambda quality: photo_of(f"{quality} person"), ask.quality, ask.prompt, **hidden)
-    ask.surprise.click(surprise, None, ask.prompt, **hidden)
-    ask.prompt.change(
-        page.named, ask.prompt, [ask.profession, ask.quality], trigger_mode="always_last", **hidden
-    )
+    chosen = ask.pick.input(picked, ask.pick, ask.prompt, **hidden)
+    chosen.then(page.ready, known, results, **hidden)
+    ask.prompt.change(page.named, ask.prompt, ask.pick, trigger_mode="always_last", **hidden)
     ask.die.click(lambda: random.randrange(10_000), None, ask.seed, **hidden)
     # A link's slots are for its wall alone.
-    others = [ask.prompt.input, ask.n.input, ask.seed.input, ask.profession.input, ask.quality.input]
-    others += [ask.surprise.click, ask.die.click, ask.method.input, ask.rounding.input, ask.profile.input]
-    others += [ask.dependence.input, ask.steering.input]
-    gr.on(others, lambda: "", None, screen.slots, **hidden)
-    picked = wanted.preset.input(page.chosen, known, [*wishes, screen.slots], **hidden)
+    others = [ask.prompt.input, ask.n.input, ask.seed.input, ask.pick.input, ask.die.click]
+    others += [ask.method.input, ask.rounding.input, ask.profile.input, ask.dependence.input]
+    gr.on([*others, ask.steering.input], lambda: "", None, screen.slots, **hidden)
+    preset = wanted.preset.input(page.chosen, known, [*wishes, screen.slots], **hidden)
     ask.prompt.change(page.source, known, wanted.origin, **hidden)
-    wanted.mixer.input(page.own, None, [*wishes, screen.slots], trigger_mode="always_last", **hidden)
-    looked = [wanted.mixer.input, *(c.change for c in (wanted.mixer, ask.prompt, ask.n, ask.dependence))]
-    looked += [c.change for c in (ask.method, ask.rounding, ask.profile)]
-    gr.on(looked, page.look_ahead, asked, wanted.foreseen, trigger_mode="always_last", **hidden)
-    everything = [*fields, *wishes, screen.slots, screen.words]
+    looked = [c.change for c in (ask.prompt, ask.n, ask.dependence, ask.method, ask.rounding, ask.profile)]
+    gr.on(looked, page.look_ahead, known, wanted.foreseen, trigger_mode="always_last", **hidden)
+    everything = [*standing, shown.findings, shown.cells, *fields, *wishes, screen.slots, screen.words]
     arrived = blocks.load(page.arrive, None, everything, **hidden)
     ask.profile.input(page.turned, known, [*fields, ask.note], **hidden)
-    arrived.then(page.look_ahead, asked, wanted.foreseen, **hidden)
+    arrived.then(page.look_ahead, known, wanted.foreseen, **hidden)
 
     one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
     drawing: dict[str, Any] = {"show_progress": "full", "show_progress_on": shown.status, **one}
     waited = gr.on([screen.draw.click, ask.prompt.submit], page.wait, None, None, queue=False, **hidden)
     drawn = waited.then(page.draw, known, results, **drawing)
-    moved = wanted.mixer.release(page.move, known, results, trigger_mode="always_last", **drawing)
-    followed = picked.then(page.move, known, results, **drawing)
+    released = wanted.mixer.release(page.own, None, [*wishes, screen.slots], **hidden)
+    ends = [drawn]
+    for moved in (released, preset):
+        settled = moved.then(page.settle, known, [*results, wanted.foreseen], **hidden)
+        ends.append(settled.then(page.move, known, results, trigger_mode="always_last", **drawing))
     kept = [shown.download, shown.history]
-    for done in (drawn, moved, followed):
+    for done in ends:
         done.then(page.finished, known, kept, **hidden)
     again = [*results, *fields, *wishes, screen.slots, ask.note]
     recalled = shown.history.input(page.recall, known, again, **hidden)
     recalled.then(page.finished, known, kept, **hidden)
+    open_charts = [shown.plotted, screen.visit, *shown.plots.values()]
+    shown.charts.click(page.charted, known, open_charts, **hidden)
     shown.corrected.change(page.again, known, list(shown.plots.values()), **hidden)
     screen.stop.click(page.stop, None, None, queue=False, api_visibility="private")

@@ -1,0 +1,162 @@
+"""The board: both walls, what came of it in two sentences, and bars of what was counted, as HTML by place.
+
+The same parts are set by Gradio after a drawing and, while a slider moves, patched in by `page.js`."""
+
+import itertools
+from dataclasses import dataclass
+
+from fairdemo.comparison import Comparison
+from fairdemo.measures import Interval, Moved, Shares
+from fairdemo.pairs import SIDES
+from fairdemo.stats import measure
+from fairdemo.stats.attributes import AGE_BANDS, COLOURS, TARGET_CLASSES
+from fairdemo.stats.targets import Target
+from fairdemo.studio.studio import Plan
+from fairdemo.ui.face_wall import wall
+from fairdemo.ui.language import say
+from fairdemo.ui.templates import render
+from fairdemo.ui.why import reasons
+
+# Every rendering differs, since Gradio leaves a page alone whose value it thinks is unchanged.
+REVISIONS = itertools.count()
+ENOUGH = 0.05  # a p below it is told as more than chance
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One side's share of a class."""
+
+    count: int
+    n: int
+    share: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Row:
+    """A class: both sides and what is wanted."""
+
+    name: str
+    shown: str
+    colour: str
+    sides: dict[str, Counted]
+    wanted: float | None
+    told: str  # all of it in words
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What came of one attribute: the class that matters most, and what can be said of it."""
+
+    headline: str
+    verdicts: list[str]
+
+
+def board(plan: Plan | None, n: int, language: str, token: str = "") -> dict[str, str]:
+    """All parts by place, for a plan's comparison as it stands (None: nothing was drawn yet) and n tiles a
+    wall. By the token of its visit a moving slider finds the wall."""
+    return walls(plan, n, language, token) | counts(plan.comparison if plan else None, language)
+
+
+def walls(plan: Plan | None, n: int, language: str, token: str) -> dict[str, str]:
+    """Both walls."""
+    comparison, why = (plan.comparison, reasons(plan, language)) if plan else (None, {})
+    held = {"token": token, "revision": next(REVISIONS)}
+    return {f"wall-{side}": wall(comparison, side, n, language, why, held) for side in SIDES}
+
+
+def counts(comparison: Comparison | None, language: str) -> dict[str, str]:
+    """Sentences and bars."""
+    drawn = comparison if comparison and comparison.pairs else None
+    revision = next(REVISIONS)
+    told = sentences(drawn, language) if drawn else []
+    parts = {"summary": render("summary.html", language, sentences=told, revision=revision)}
+    for attribute in TARGET_CLASSES:
+        found = rows(drawn, attribute, language)
+        steered = bool(drawn and attribute in drawn.target)
+        parts[f"bars-{attribute}"] = render(
+            "bars.html", language, attribute=attribute, rows=found, steered=steered, revision=revision
+        )
+    return parts
+
+
+def rows(comparison: Comparison | None, attribute: str, language: str) -> list[Row]:
+    """The classes of an attribute, ages in bands; all empty before anything is drawn."""
+    target = comparison.target.get(attribute, {}) if comparison else {}
+    found = []
+    for name in TARGET_CLASSES[attribute]:
+        sides = {side: counted(comparison, side, attribute, name) for side in SIDES}
+        shown = say(language, f"class_{name.replace(' ', '_')}")
+        told = ", ".join(
+            say(
+                language,
+                "bar_told",
+                side=say(language, side),
+                count=c.count,
+                n=c.n,
+                low=c.interval[0],
+                high=c.interval[1],
+            )
+            for side, c in sides.items()
+        )
+        wanted = target.get(name)
+        told += "" if wanted is None else ", " + say(language, "wanted_share", share=wanted)
+        colour = COLOURS["age"][AGE_BANDS[name][-1]] if attribute == "age" else COLOURS[attribute][name]
+        found.append(Row(name, shown, colour, sides, wanted, f"{shown}: {told}"))
+    return found
+
+
+def counted(comparison: Comparison | None, side: str, attribute: str, name: str) -> Counted:
+    """One side's faces of a class; a band of ages is counted over its groups."""
+    if comparison is None:
+        return Counted(0, 0, 0.0, (0.0, 0.0))
+    found = comparison.quick.side(side).of(attribute)
+    groups = AGE_BANDS[name] if attribute == "age" else (name,)
+    count = sum(found.classes[g].count for g in groups)
+    interval = measure.interval(count, found.n) if found.n else (0.0, 0.0)
+    return Counted(count, found.n, count / found.n if found.n else 0.0, interval)
+
+
+def sentences(comparison: Comparison, language: str) -> list[Sentence]:
+    """What came of gender and race, or of age where that is wished instead."""
+    wished = [a for a in ("gender", "race", "age") if a in comparison.target]
+    told = (wished + [a for a in ("gender", "race") if a not in wished])[:2]
+    return [sentence(comparison, attribute, language) for attribute in told]
+
+
+def sentence(comparison: Comparison, attribute: str, language: str) -> Sentence:
+    """The class that matters most before and after, whether it changed, and whether the wish is reached."""
+    first, last = (
+        {name: counted(comparison, side, attribute, name) for name in TARGET_CLASSES[attribute]}
+        for side in SIDES
+    )
+    name = "Female" if attribute == "gender" else max(first, key=lambda c: first[c].count)
+    shown = say(language, "women" if attribute == "gender" else f"class_{name.replace(' ', '_')}")
+    before, after = first[name], last[name]
+    key = "from_to" if before.n == after.n else "from_to_of"
+    line = say(language, key, name=shown, before=before.count, after=after.count, n=after.n, of=before.n)
+    wanted = comparison.target.get(attribute, {}).get(name)
+    if wanted is not None:
+        line += ", " + say(language, "wanted_count", count=plain(wanted * after.n))
+    found = comparison.quick
+    verdicts = [*changed(found.twins.of(attribute), found.twins.n, language)]
+    return Sentence(
+        line + ".", verdicts + reached(found.debiased.of(attribute), comparison.target, attribute, language)
+    )
+
+
+def changed(moved: Moved | None, n: int, language: str) -> list[str]:
+    """Whether the change between twins is more than chance."""
+    return [say(language, "changed" if moved.p < ENOUGH else "not_changed", n=n)] if moved else []
+
+
+def reached(found: Shares, target: Target, attribute: str, language: str) -> list[str]:
+    """Whether what was counted fits what was wanted."""
+    if attribute not in target or found.to_target is None:
+        return []
+    return [say(language, "not_reached" if found.to_target.p < ENOUGH else "reached", n=found.n)]
+
+
+def plain(number: float) -> str:
+    """A number with one decimal where it has one: 8, 2.7."""
+    return f"{number:.1f}".removesuffix(".0")
