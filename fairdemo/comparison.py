@@ -50,7 +50,6 @@ class Comparison:
     notices: list[str] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     _measured: tuple[list[Pair], Measures] | None = field(default=None, repr=False, compare=False)
-    _quick: tuple[list[Pair], Measures] | None = field(default=None, repr=False, compare=False)
 
     @property
     def prompt(self) -> str:
@@ -69,15 +68,6 @@ class Comparison:
         if self._measured is None or [*map(id, self._measured[0])] != [*map(id, now)]:
             self._measured = now, measures.of(now, self.target, self.confusion, self.subject)
         return self._measured[1]
-
-    @property
-    def quick(self) -> Measures:
-        """The same without correction for the classifier's errors, which takes most of the time: for what
-        follows a slider."""
-        now = list(self.pairs)
-        if self._quick is None or [*map(id, self._quick[0])] != [*map(id, now)]:
-            self._quick = now, measures.of(now, self.target, {}, self.subject)
-        return self._quick[1]
 
     def faces(self, side: str) -> list[Face]:
         """One side's largest faces, images without a face left out."""

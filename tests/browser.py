@@ -28,31 +28,42 @@ FLAGS = [
 ]
 
 
-@contextmanager
-def served(log: Path | None = None, **environment: str) -> Iterator[str]:
-    """Runs app.py on a free port, with more settings if wanted, what it prints in a log; gives its
-    address."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+        return s.getsockname()[1]
+
+
+def environment(port: int, **more: str) -> dict[str, str]:
+    """What a server of ours runs in."""
     own = {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **own, **more}
+
+
+def wait_for(url: str, process: subprocess.Popen) -> None:
+    """Waits until a server answers."""
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(url, timeout=2)
+            return
+        except OSError:
+            assert process.poll() is None, "the server ended"
+            time.sleep(0.2)
+
+
+@contextmanager
+def served(log: Path | None = None, **more: str) -> Iterator[str]:
+    """Runs app.py on a free port, with more settings if wanted, what it prints in a log; gives its
+    address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     with open(log or os.devnull, "w") as out:
         process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
-            env={**os.environ, **own, **environment},
-            stdout=out,
-            stderr=out,
+            [sys.executable, "app.py"], cwd=ROOT, env=environment(port, **more), stdout=out, stderr=out
         )
-    url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(url, timeout=2)
-                break
-            except OSError:
-                assert process.poll() is None, "app.py ended"
-                time.sleep(0.5)
+        wait_for(url, process)
         yield url
     finally:
         process.terminate()
@@ -68,10 +79,11 @@ def chromium() -> Iterator[Browser]:
 
 
 def visitor(browser: Browser, toured: bool = True, **settings) -> BrowserContext:
-    """A browser profile of its own; by default one that has seen the tour."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+    """A browser profile of its own; by default one that has guessed nothing and seen the tour."""
+    context = browser.new_context(**{"viewport": {"width": 1366, "height": 650}, **settings})
     if toured:
-        context.add_init_script("localStorage.setItem('fairdemo-toured', '1')")
+        seen = {"fairdemo-toured": "1", "fairdemo-guess": "skipped"}
+        context.add_init_script(";".join(f"localStorage.setItem({k!r}, {v!r})" for k, v in seen.items()))
     return context
 
 
@@ -87,18 +99,23 @@ def set_number(page: Page, n: int) -> None:
     field.press("Tab")
 
 
+def set_seed(page: Page, seed: int) -> None:
+    page.click("#show-settings")
+    field = page.locator("#seed input[type=number]")
+    field.fill(str(seed))
+    field.press("Tab")
+    page.keyboard.press("Escape")
+
+
 def choose(page: Page, title: str) -> None:
     """Picks a preset of the wanted distribution."""
-    page.click("#target input")
-    page.click(f"#target [role=option]:has-text('{title}')")
+    page.click(f"#target label:has-text('{title}')")
 
 
 def turn_to(page: Page, profile: str) -> None:
     """Chooses a model by a part of its title."""
-    if not page.locator("#profile input").is_visible():
-        page.click("text=Advanced")
     page.click("#profile input")
-    page.click(f"#profile [role=option]:has-text('{profile}')")
+    page.click(f"[role=option]:has-text('{profile}')")
 
 
 def draw(page: Page, n: int = 8) -> None:

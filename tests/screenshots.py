@@ -8,59 +8,93 @@ from playwright.sync_api import Page
 
 from tests import browser
 
+SCREENS = (
+    ("laptop", 1366, 650, "light"),
+    ("laptop-dark", 1440, 780, "dark"),
+    ("wide", 1920, 960, "light"),
+    ("phone", 390, 844, "light"),
+    ("phone-dark", 390, 844, "dark"),
+)
 
-def settle(page: Page) -> None:
-    """Waits until three charts stand and what moves has moved."""
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .bars').length >= 3", timeout=30_000)
-    page.mouse.move(2, 2)
+
+class Camera:
+    """Takes pictures of a page as NAME-STATE.png."""
+
+    def __init__(self, page: Page, name: str, folder: Path):
+        self.page, self.name, self.folder = page, name, folder
+
+    def shot(self, state: str, full: bool = False) -> None:
+        """What the screen shows, or the whole page."""
+        self.page.mouse.move(2, 2)
+        self.page.wait_for_timeout(900)
+        path = self.folder / f"{self.name}-{state}.png"
+        self.page.screenshot(path=path, full_page=full)
+        print(path)
+
+
+def loop(page: Page, camera: Camera, phone: bool) -> None:
+    """The guess, the finished wall, a slider being dragged, a drawing, a pair."""
+    page.wait_for_selector(".guess-card")
+    camera.shot("guess")
+    page.click(".guess-card .primary")
+    page.wait_for_selector(".tour")
+    camera.shot("tour")
+    page.click(".tour .skip")
+    camera.shot("opened")
+    if phone:
+        page.click("#handle .grip")
+        camera.shot("sheet")
+    slider = page.locator("#mixer [data-class='Female'] input[type=range]")
+    slider.scroll_into_view_if_needed()
+    slider.evaluate("s => { s.value = 80; s.dispatchEvent(new Event('input', {bubbles: true})); }")
+    camera.shot("dragged")
+    slider.evaluate("s => s.dispatchEvent(new Event('change', {bubbles: true}))")
+    page.wait_for_timeout(1500)
+    if phone:
+        page.click("#handle .grip")
+    page.click("#draw")
+    page.wait_for_selector("#wall-debiased .tile[data-slot]", timeout=60_000)
     page.wait_for_timeout(1200)
+    camera.shot("drawing")
+    page.wait_for_selector("text=16 pairs in", timeout=120_000)
+    camera.shot("drawn")
 
 
-def states(page: Page, name: str, folder: Path) -> None:
-    """Drawn, moved, a pair open, the other tabs; each as NAME-STATE.png."""
-
-    def shot(state: str, full: bool = True) -> None:
-        page.screenshot(path=folder / f"{name}-{state}.png", full_page=full)
-        print(folder / f"{name}-{state}.png")
-
-    browser.draw(page, 16)
-    settle(page)
-    shot("drawn")
-    page.locator("#ask").scroll_into_view_if_needed()
-    browser.move(page, "Female", 0.75)
-    page.wait_for_selector("text=pairs redrawn in", timeout=60_000)
-    settle(page)
-    shot("moved")
+def places(page: Page, camera: Camera) -> None:
+    """A pair large, settings, Present, charts, the other tabs."""
     page.locator("#wall-debiased .tile").nth(1).click()
-    page.wait_for_timeout(500)
-    shot("pair", full=False)
+    camera.shot("pair")
     page.keyboard.press("Escape")
-    if page.viewport_size["width"] > 640:
-        for place, tab in ((1, "saved"), (2, "about")):
-            page.locator("[role=tab]").nth(place).click()
-            page.wait_for_timeout(800)
-            shot(tab)
+    page.click("#show-settings")
+    camera.shot("settings")
+    page.keyboard.press("Escape")
+    page.locator("#stage").press("p")
+    camera.shot("present")
+    page.keyboard.press("Escape")
+    page.click("#show-charts")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .bars').length >= 3", timeout=30_000)
+    camera.shot("details", full=True)
+    for place, tab in ((1, "saved"), (2, "about")):
+        page.locator("[role=tab]").nth(place).click()
+        camera.shot(tab)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, wanted: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with browser.served() as url, browser.chromium() as chromium:
-        for name, width, height, scheme in (
-            ("desktop", 1440, 900, "light"),
-            ("desktop-dark", 1440, 900, "dark"),
-            ("phone", 390, 844, "light"),
-            ("phone-dark", 390, 844, "dark"),
-        ):
+        for name, width, height, scheme in SCREENS:
+            if wanted and name not in wanted:
+                continue
             fresh = browser.visitor(
                 chromium, toured=False, viewport={"width": width, "height": height}, color_scheme=scheme
             )
             page = browser.arrive(fresh.new_page(), url)
-            page.wait_for_selector(".tour")
-            page.screenshot(path=folder / f"{name}-tour.png")
-            page.click(".tour .skip")
-            states(page, name, folder)
+            camera = Camera(page, name, folder)
+            loop(page, camera, phone=width < 860)
+            if width > 860:
+                places(page, camera)
             fresh.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,10 +1,11 @@
 """Drawn ahead: while a wall stands and nobody draws, other sources of its noises are drawn, so that a slider
 finds them. What a visitor draws always comes first."""
 
+import itertools
+import sys
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Iterator
 
 from fairdemo.models.generating import Cancelled, Sample
@@ -16,27 +17,29 @@ from fairdemo.studio.studio import Plan, Studio, drawn_ahead
 BATCH = 8  # images in a call: few, since what is read of them can't be given up halfway
 SLOWEST = 4.0  # seconds an image; a device that takes longer draws nothing ahead
 WALLS = 8  # standing walls that are drawn for, the newest first
-TRIED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares that a slider is likely to be moved to
+TRIED = (0.5, 0.75, 0.25, 1.0, 0.0)  # shares that a slider may be moved to, likeliest first
+
+
+def first(plan: Plan) -> list[Sample]:
+    """What any slider of a wall's wish may ask for: every source that changes only what is wished, on every
+    noise."""
+    task = plan.mix.task
+    sources = [s for s, drawn in zip(task.choice, drawn_ahead(task)) if drawn]
+    return [Sample(slot, source) for source in sources for slot in range(len(plan.slots))]
 
 
 def likely(studio: Studio, plan: Plan) -> Iterator[Sample]:
-    """What a slider will ask for on a wall, likeliest first: every source that changes only what is wished,
-    on every noise; then what other wishes would need."""
-    slots = range(len(plan.slots))
-    task = plan.mix.task
-    first = [s for s, drawn in zip(task.choice, drawn_ahead(task)) if drawn]
-    yield from (Sample(slot, source) for source in first for slot in slots)
-    asked: Counter[Sample] = Counter()
-    for attribute, classes in TARGET_CLASSES.items():
-        for name in classes:
-            for share in TRIED:
-                others = (1 - share) / (len(classes) - 1)
-                wish = {c: share if c == name else others for c in classes}
-                moved = studio.plan(
-                    plan.request.but(target={**plan.request.target, attribute: wish}), plan.slots
-                )
-                asked.update(Sample(i, s) for i, s in enumerate(moved.slots) if s != plan.slots[i])
-    yield from (sample for sample, _ in asked.most_common())
+    """What sliders will ask for, likeliest first; after `first`, what wishes for other attributes, or out of
+    these sources' reach, would need."""
+    yield from first(plan)
+    target = plan.request.target
+    attributes = sorted(TARGET_CLASSES, key=lambda a: a in target)  # the sliders that weren't touched yet
+    for share, attribute in itertools.product(TRIED, attributes):
+        for name in TARGET_CLASSES[attribute]:
+            others = (1 - share) / (len(TARGET_CLASSES[attribute]) - 1)
+            wish = {c: share if c == name else others for c in TARGET_CLASSES[attribute]}
+            moved = studio.plan(plan.request.but(target={**target, attribute: wish}), plan.slots)
+            yield from map(Sample, range(len(moved.slots)), moved.slots)
 
 
 class Ahead:
@@ -53,7 +56,8 @@ class Ahead:
         if not isinstance(studio.artist, Live) or ZERO:
             return
         with self.changed:
-            self.walls = [(weakref.ref(plan), studio), *self.walls][:WALLS]
+            others = [wall for wall in self.walls if wall[0]() is not plan]
+            self.walls = [(weakref.ref(plan), studio), *others][:WALLS]
             if self.thread is None:
                 self.thread = threading.Thread(target=self.work, daemon=True, name="ahead")
                 self.thread.start()
@@ -87,10 +91,9 @@ class Ahead:
             except Cancelled:
                 todo.again(batch)
                 continue
-            except (
-                Exception
-            ) as error:  # nobody waits for it, and the visitor's own drawing says what is wrong
-                print(f"fairdemo: drawing ahead ended: {error}")
+            # Nobody waits for it; what is wrong is said when a visitor draws.
+            except Exception as error:
+                print(f"fairdemo: drawing ahead ended: {error}", file=sys.stderr)
                 return True
             if time.monotonic() - start > SLOWEST * len(batch):
                 return True

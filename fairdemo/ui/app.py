@@ -68,6 +68,13 @@ def warm() -> None:
         print(f"fairdemo: {error}", file=sys.stderr)
 
 
+def head() -> str:
+    """Our style and script. Gradio would put a prefix before the selectors of a style that it is given, and
+    states of the whole page, such as Present, are classes of its root."""
+    style, script = ((HERE / name).read_text() for name in ("theme.css", "page.js"))
+    return f"<style>{style}</style><script>{script}</script>"
+
+
 def launch(profile: str | None = None) -> None:
     """Serves the page, with `profile` or what FAIRDEMO_PROFILE says as its default; the model is loaded
     while the browser opens."""
@@ -76,8 +83,7 @@ def launch(profile: str | None = None) -> None:
     threading.Thread(target=warm, daemon=True).start()
     page().queue(default_concurrency_limit=4, max_size=40).launch(
         theme=THEME,
-        css_paths=HERE / "theme.css",
-        head=f"<script>{(HERE / 'page.js').read_text()}</script>",
+        head=head(),
         i18n=I18N,
         footer_links=["gradio", "settings"],
         max_file_size="300mb",

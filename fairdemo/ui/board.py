@@ -3,17 +3,17 @@
 The same parts are set by Gradio after a drawing and, while a slider moves, patched in by `page.js`."""
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 
 from fairdemo.comparison import Comparison
-from fairdemo.measures import Interval, Moved, Shares
 from fairdemo.pairs import SIDES
 from fairdemo.stats import measure
-from fairdemo.stats.attributes import AGE_BANDS, COLOURS, TARGET_CLASSES
-from fairdemo.stats.targets import Target
+from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.face_wall import wall
 from fairdemo.ui.language import say
+from fairdemo.ui.mixer import colour
 from fairdemo.ui.templates import render
 from fairdemo.ui.why import reasons
 
@@ -29,7 +29,11 @@ class Counted:
     count: int
     n: int
     share: float
-    interval: Interval
+    low: float  # of a 95 % interval
+    high: float
+
+
+EMPTY = Counted(0, 0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -83,38 +87,32 @@ def counts(comparison: Comparison | None, language: str) -> dict[str, str]:
 def rows(comparison: Comparison | None, attribute: str, language: str) -> list[Row]:
     """The classes of an attribute, ages in bands; all empty before anything is drawn."""
     target = comparison.target.get(attribute, {}) if comparison else {}
-    found = []
-    for name in TARGET_CLASSES[attribute]:
-        sides = {side: counted(comparison, side, attribute, name) for side in SIDES}
-        shown = say(language, f"class_{name.replace(' ', '_')}")
-        told = ", ".join(
-            say(
-                language,
-                "bar_told",
-                side=say(language, side),
-                count=c.count,
-                n=c.n,
-                low=c.interval[0],
-                high=c.interval[1],
-            )
-            for side, c in sides.items()
-        )
-        wanted = target.get(name)
-        told += "" if wanted is None else ", " + say(language, "wanted_share", share=wanted)
-        colour = COLOURS["age"][AGE_BANDS[name][-1]] if attribute == "age" else COLOURS[attribute][name]
-        found.append(Row(name, shown, colour, sides, wanted, f"{shown}: {told}"))
-    return found
+    sides = {side: counted(comparison, side, attribute) for side in SIDES}
+    return [
+        row(attribute, name, {side: found[name] for side, found in sides.items()}, target.get(name), language)
+        for name in TARGET_CLASSES[attribute]
+    ]
 
 
-def counted(comparison: Comparison | None, side: str, attribute: str, name: str) -> Counted:
-    """One side's faces of a class; a band of ages is counted over its groups."""
-    if comparison is None:
-        return Counted(0, 0, 0.0, (0.0, 0.0))
-    found = comparison.quick.side(side).of(attribute)
-    groups = AGE_BANDS[name] if attribute == "age" else (name,)
-    count = sum(found.classes[g].count for g in groups)
-    interval = measure.interval(count, found.n) if found.n else (0.0, 0.0)
-    return Counted(count, found.n, count / found.n if found.n else 0.0, interval)
+def row(attribute: str, name: str, sides: dict[str, Counted], wanted: float | None, language: str) -> Row:
+    """A class's bar, and what it says in words."""
+    shown = say(language, f"class_{name.replace(' ', '_')}")
+    told = [
+        say(language, "bar_told", side=say(language, side), count=c.count, n=c.n, low=c.low, high=c.high)
+        for side, c in sides.items()
+    ]
+    told += [] if wanted is None else [say(language, "wanted_share", share=wanted)]
+    return Row(name, shown, colour(attribute, name), sides, wanted, f"{shown}: {', '.join(told)}")
+
+
+def counted(comparison: Comparison | None, side: str, attribute: str) -> dict[str, Counted]:
+    """One side's faces by class of an attribute, as perceived by the classifier."""
+    faces = comparison.faces(side) if comparison else []
+    seen, n = Counter(face.banded(attribute) for face in faces), len(faces)
+    return {
+        name: Counted(seen[name], n, seen[name] / n, *measure.interval(seen[name], n)) if n else EMPTY
+        for name in TARGET_CLASSES[attribute]
+    }
 
 
 def sentences(comparison: Comparison, language: str) -> list[Sentence]:
@@ -126,35 +124,35 @@ def sentences(comparison: Comparison, language: str) -> list[Sentence]:
 
 def sentence(comparison: Comparison, attribute: str, language: str) -> Sentence:
     """The class that matters most before and after, whether it changed, and whether the wish is reached."""
-    first, last = (
-        {name: counted(comparison, side, attribute, name) for name in TARGET_CLASSES[attribute]}
-        for side in SIDES
-    )
+    first, last = (counted(comparison, side, attribute) for side in SIDES)
     name = "Female" if attribute == "gender" else max(first, key=lambda c: first[c].count)
     shown = say(language, "women" if attribute == "gender" else f"class_{name.replace(' ', '_')}")
     before, after = first[name], last[name]
     key = "from_to" if before.n == after.n else "from_to_of"
     line = say(language, key, name=shown, before=before.count, after=after.count, n=after.n, of=before.n)
-    wanted = comparison.target.get(attribute, {}).get(name)
-    if wanted is not None:
-        line += ", " + say(language, "wanted_count", count=plain(wanted * after.n))
-    found = comparison.quick
-    verdicts = [*changed(found.twins.of(attribute), found.twins.n, language)]
-    return Sentence(
-        line + ".", verdicts + reached(found.debiased.of(attribute), comparison.target, attribute, language)
-    )
+    wanted = comparison.target.get(attribute, {})
+    if name in wanted:
+        line += ", " + say(language, "wanted_count", count=plain(wanted[name] * after.n))
+    return Sentence(line, changed(comparison, attribute, language) + reached(last, wanted, language))
 
 
-def changed(moved: Moved | None, n: int, language: str) -> list[str]:
+def changed(comparison: Comparison, attribute: str, language: str) -> list[str]:
     """Whether the change between twins is more than chance."""
-    return [say(language, "changed" if moved.p < ENOUGH else "not_changed", n=n)] if moved else []
-
-
-def reached(found: Shares, target: Target, attribute: str, language: str) -> list[str]:
-    """Whether what was counted fits what was wanted."""
-    if attribute not in target or found.to_target is None:
+    both = [p for p in comparison.pairs if p.baseline.faces and p.debiased.faces]
+    before, after = ([p.side(side).faces[0].label(attribute) for p in both] for side in SIDES)
+    if not both:
         return []
-    return [say(language, "not_reached" if found.to_target.p < ENOUGH else "reached", n=found.n)]
+    key = "changed" if measure.parity(before, after) < ENOUGH else "not_changed"
+    return [say(language, key, n=len(both))]
+
+
+def reached(found: dict[str, Counted], wanted: dict[str, float], language: str) -> list[str]:
+    """Whether what was counted fits what was wanted."""
+    n = sum(c.count for c in found.values())
+    if not wanted or not n:
+        return []
+    p = measure.goodness_of_fit({name: c.count for name, c in found.items()}, wanted)
+    return [say(language, "not_reached" if p < ENOUGH else "reached", n=n)]
 
 
 def plain(number: float) -> str:

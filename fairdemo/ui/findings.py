@@ -28,7 +28,7 @@ PAGE_WORDS = (
         "sheet",
     ),
     *("undo", "redo", "lock", "race", "gender", "age", "guess", "guess_say", "your_guess"),
-    *("previous_pair", "next_pair", "roll", "settings", "present", "pairs", "method"),
+    *("previous_pair", "next_pair", "roll", "settings", "present", "pairs", "method", "pool"),
     *(f"class_{c.replace(' ', '_')}" for classes in TARGET_CLASSES.values() for c in classes),
     *(f"tour_{i}" for i in range(1, 5)),
 )

@@ -72,6 +72,17 @@ async function slide() {
   asking = false;
 }
 
+// How much of what sliders may ask for is drawn already; the wall's pool fills while nobody draws.
+async function pool() {
+  const token = document.querySelector("#wall-debiased [data-wall]")?.dataset.wall,
+    shown = document.querySelector("#wish-title .pool");
+  if (!shown || document.hidden) return;
+  const [drawn, of] = token ? await server.pooled(token).catch(() => []) : [];
+  shown.textContent = of && drawn < of ? `${Math.floor((100 * drawn) / of)} %` : "";
+  shown.dataset.drawn = of ? `${drawn}/${of}` : "";
+}
+setInterval(pool, 2000);
+
 function rest() {
   if (same(rested, props.value)) return;
   past.push(rested);

@@ -71,13 +71,13 @@ def markup() -> str:
     return render("mixer.html", fields=fields)
 
 
-def mixer(value: Wish, slide: Callable[..., dict[str, str]]) -> gr.HTML:
-    """The component: while a slider moves it asks `slide` for parts of the page; its event is `release`."""
+def mixer(value: Wish, server: list[Callable]) -> gr.HTML:
+    """The component: while a slider moves it asks functions of the `server`; its event is `release`."""
     return gr.HTML(
         value,
         html_template=markup(),
         js_on_load=Path(__file__).with_suffix(".js").read_text(),
-        server_functions=[slide],
+        server_functions=server,
         elem_id="mixer",
         apply_default_css=False,
     )

@@ -101,7 +101,6 @@
         {},
         make("h4", { textContent: i ? text.debiased : text.baseline }),
         make("p", { textContent: [a.adapter, a.read, a.several].filter(Boolean).join("; ") }),
-        ...(a.why ? [make("p", { className: "why", textContent: a.why })] : []),
         probabilities(a),
       ),
     );
@@ -136,9 +135,17 @@
         on,
         close,
       ),
-      stage,
-      range,
-      make("div", { className: "columns" }, ...columns),
+      make(
+        "div",
+        { className: "body" },
+        make("div", { className: "large" }, stage, range),
+        make(
+          "div",
+          { className: "columns" },
+          make("p", { className: "why", textContent: about[1].why }),
+          ...columns,
+        ),
+      ),
     );
     close.onclick = () => dialog.close();
     dialog.addEventListener("click", (event) => {
@@ -173,7 +180,10 @@
       t.classList.toggle("dim", !!lit && t.dataset[lit.attribute] !== lit.name),
     );
     all("button.bar").forEach((b) =>
-      b.classList.toggle("lit", !!lit && b.dataset.attribute === lit.attribute && b.dataset.name === lit.name),
+      b.classList.toggle(
+        "lit",
+        !!lit && b.dataset.attribute === lit.attribute && b.dataset.name === lit.name,
+      ),
     );
   }
   document.addEventListener("click", (event) => {
@@ -200,9 +210,12 @@
     if (!document.fullscreenElement) toggle("presenting", false);
   });
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea");
+    const typing = event.target.matches(
+      "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea",
+    );
     if (event.key === "Escape") [toggle("settings-open", false), present(false)];
-    if (event.key.toLowerCase() === "p" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) present();
+    if (event.key.toLowerCase() === "p" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey)
+      present();
   });
 
   // The guess, asked once before the first wall is seen, drawn into the bars, remembered.
@@ -327,7 +340,10 @@
       all("[data-say]").forEach((n) => (n.textContent = text[n.dataset.say]));
       all("[data-say-title]").forEach((n) => {
         n.title = text[n.dataset.sayTitle];
-        n.setAttribute("aria-label", [text[n.dataset.sayTitle], n.closest(".share")?.innerText.trim()].join(" "));
+        n.setAttribute(
+          "aria-label",
+          [text[n.dataset.sayTitle], n.closest(".share")?.innerText.trim()].join(" "),
+        );
       });
       const called = { die: "roll", "show-settings": "settings", present: "present" };
       for (const [id, key] of Object.entries(called)) {

@@ -4,7 +4,9 @@ from typing import Any
 
 import gradio as gr
 
+from fairdemo.request import MIX
 from fairdemo.stats.targets import Target
+from fairdemo.studio.ahead import first
 from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.board import counts, walls
@@ -25,6 +27,16 @@ def slide(asked: dict[str, Any], request: gr.Request) -> dict[str, str]:
     except (KeyError, TypeError, ValueError):
         return {}
     return parts(visit, target, language_of(request)) if visit.plan else {}
+
+
+def pooled(wall: str) -> list[int]:
+    """How many images that the sliders of a standing wall may ask for are drawn, and how many there are;
+    empty if the wall doesn't stand here."""
+    visit = STANDING.get(wall) if isinstance(wall, str) else None
+    if visit is None or visit.plan is None or visit.plan.request.method != MIX:
+        return []
+    plan, wanted = visit.plan, first(visit.plan)
+    return [len(studio(plan.request.profile).artist.held(plan.setting, wanted)), len(wanted)]
 
 
 def parts(visit: Visit, target: Target, language: str) -> dict[str, str]:

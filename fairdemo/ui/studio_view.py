@@ -18,7 +18,7 @@ from fairdemo.ui.foreseen import preview
 from fairdemo.ui.language import label
 from fairdemo.ui.mixer import mixer, wish
 from fairdemo.ui.offered import EXAMPLE, default, described, offered, opening, studio
-from fairdemo.ui.sliding import slide
+from fairdemo.ui.sliding import pooled, slide
 from fairdemo.ui.templates import render
 from fairdemo.ui.visits import Visit
 
@@ -110,7 +110,7 @@ def screen() -> Screen:
                 gr.HTML(render("legend.html"), elem_id="legend", **PLAIN)
     with gr.Column(elem_id="details"):
         shown = details(status, {**walls, **counted})
-    return Screen(Ask(*fields, method), wished, draw, stop, shown, visit, slots, words)
+    return Screen(Ask(*(*fields, method)), wished, draw, stop, shown, visit, slots, words)
 
 
 def parts(plan: Plan | None, places: tuple[str, ...]) -> dict[str, gr.HTML]:
@@ -208,7 +208,7 @@ def wish_column(first: Plan | None) -> tuple[Wish, gr.Dropdown]:
     gr.HTML(render("wish.html"), elem_id="wish-title", **PLAIN)
     preset = gr.Radio(choices, value=UNIFORM, label=label("wanted"), elem_id="target", **BARE)
     origin = gr.Markdown("", elem_id="origin")
-    sliders = mixer(wish(targets.PRESETS[UNIFORM].target, even), slide)
+    sliders = mixer(wish(targets.PRESETS[UNIFORM].target, even), [slide, pooled])
     foreseen = gr.HTML(preview(first, "en") if first else "", elem_id="foreseen", **PLAIN)
     method = gr.Dropdown(
         methods(default()), value=MIX, label=label("method"), elem_id="method", container=False
