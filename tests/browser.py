@@ -89,6 +89,7 @@ def visitor(browser: Browser, toured: bool = True, **settings) -> BrowserContext
 
 def arrive(page: Page, url: str) -> Page:
     page.goto(url, wait_until="load")
+    page.wait_for_selector("#page-words", state="attached", timeout=60_000)
     page.wait_for_selector("#foreseen .mix", timeout=60_000)
     return page
 

@@ -18,7 +18,8 @@ EMPTY = "import gradio as gr\nwith gr.Blocks() as b: gr.Markdown('empty')\nb.lau
 POSITIONS = (55, 60, 65, 70, 75, 80, 70, 60, 40, 30)  # of the slider, in percent
 DRAG = """async (positions) => {
   const slider = document.querySelector("#mixer [data-class=Female] input[type=range]");
-  const state = () => ["#wall-debiased", "#bars-gender"].map((p) => document.querySelector(`${p} section`).dataset.revision);
+  const part = (place) => document.querySelector(`${place} section`).dataset.revision;
+  const state = () => ["#wall-debiased", "#bars-gender"].map(part);
   const times = [];
   for (const position of positions) {
     const before = state(), start = performance.now();

@@ -303,9 +303,9 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
     from types import SimpleNamespace
 
     import gradio as gr
-    from fairdemo.ui.compare_view import screen
 
-    from fairdemo.ui import compare_events
+    from fairdemo.ui import studio_events
+    from fairdemo.ui.studio_view import screen
     from fairdemo.ui.visits import RUNNING
 
     real, calls = live.generator.draw, []
@@ -317,17 +317,17 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
         return real(*args, **options)
 
     monkeypatch.setattr(live.generator, "draw", breaks)
-    monkeypatch.setattr(compare_events, "studio", lambda profile: studio)
+    monkeypatch.setattr(studio_events, "studio", lambda profile: studio)
     plan = studio.plan(asked("a photo of a farmer", {"gender": {"Female": 0.5, "Male": 0.5}}, 8, 991))
     with gr.Blocks():
         made = screen()
-    page = compare_events.Compare(made)
+    page = studio_events.Events(made)
     values = {made.visit: None, made.shown.corrected: "observed"}
     request = SimpleNamespace(session_hash="s", headers={})
-    *_, last = compare_events.Run(page, values, request, lambda *args, **options: None).of(plan, "done")
+    *_, last, _ = studio_events.Run(page, values, request, lambda *args, **options: None).of(plan, "done")
     RUNNING.clear()
     done = len(plan.comparison.pairs)
     assert 1 <= done < 8
     status = last[made.shown.status]
     assert f"failed after {done} of 8" in status and "out of memory" in status
-    assert last[made.shown.walls["baseline"]].count("<img") == done
+    assert last[made.shown.board["wall-baseline"]].count("<img") == done

@@ -138,7 +138,7 @@ def test_one_bad_prompt_drops_no_other_parameter():
 
 
 def test_an_older_link_of_a_method_is_known_by_its_slots(studio):
-    from fairdemo.ui.compare_events import method_of
+    from fairdemo.ui.studio_events import method_of
 
     plan = studio.plan(asked("a photo of a chef", {}, 4, 5, method="aligned: gender"))
     assert method_of("embedded", query_of(plan, studio)["slots"]) == "aligned: gender"

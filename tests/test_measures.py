@@ -67,7 +67,7 @@ def test_what_is_put_into_html_is_escaped(wall):
 
     hostile = replace(wall.pairs[0], adapter='<img src=x onerror="alert(1)">')
     other = replace(wall, pairs=[hostile], notices=["<script>alert(2)</script>"], _measured=None)
-    for text in (tiles(other, "debiased", 1), page.report(other)):
+    for text in (tiles(other, "debiased", 1, "en", {0: hostile.adapter}, {}), page.report(other)):
         assert "<img src=x" not in text and "<script>" not in text
 
 

@@ -14,7 +14,7 @@ from fairdemo.models.generating import Sample, Setting, by_default
 from fairdemo.stats import targets
 from fairdemo.stats.mix import Source
 from fairdemo.studio import packs
-from fairdemo.studio.pool import is_pack, open_pack
+from fairdemo.studio.pool import PACK_SEED, is_pack, open_pack
 from fairdemo.studio.studio import Studio, artist_of
 from tests.conftest import PROMPTS, SEEDS, asked
 

@@ -32,7 +32,8 @@ def query(plan: Plan, sources: list[Source]) -> str:
 def follow(parameters: Mapping[str, str], profiles: list[str]) -> Link:
     """A link's parameters, each checked; a profile must be one of `profiles`."""
     asked, unknown = request.from_link(parameters, profiles)
-    slots = parameters.get("slots", "")
+    strange = "profile" in parameters and "profile" not in asked  # its slots mean nothing here
+    slots = "" if strange else parameters.get("slots", "")
     if set(slots) - set(LETTERS) or len(slots) > 2 * MAX_SLOTS or len(slots) % 2:
         return Link(asked, "", [*unknown, f"slots “{slots[:40]}”"])
     return Link(asked, slots, unknown)

@@ -6,6 +6,7 @@ from functools import cache
 
 from fairdemo.models import profiles
 from fairdemo.request import SERVER, Request
+from fairdemo.stats import mix, prompts, targets
 from fairdemo.stats.mix import BASELINE
 from fairdemo.studio.live import Live
 from fairdemo.studio.pool import PACK_SEED, is_pack, open_pack
@@ -87,3 +88,9 @@ def described(profile: str) -> str:
     if source in profiles.PROFILES or source.endswith(".toml"):
         return profiles.profile(source).title or profile
     return f"{profile} (pack)"
+
+
+def reference(prompt: str, profile: str) -> targets.Target:
+    """The shares that the baseline is expected to give for a prompt."""
+    task = studio(profile).task(prompts.read(prompt or EXAMPLE), {}, targets.DEPENDENCES[0])
+    return targets.marginals(task.wanted.reshape(mix.SHAPE))

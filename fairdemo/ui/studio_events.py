@@ -20,7 +20,7 @@ from fairdemo.models.generating import Cancelled
 from fairdemo.models.gpu import Watch
 from fairdemo.report import archive
 from fairdemo.request import MIX, SERVER, Request
-from fairdemo.stats import mix, prompts, targets
+from fairdemo.stats import prompts, targets
 from fairdemo.stats.attributes import CLASSES
 from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.stats.workforce import wished, workforce
@@ -33,9 +33,18 @@ from fairdemo.ui.findings import cells, findings, page_words
 from fairdemo.ui.foreseen import preview
 from fairdemo.ui.language import language_of, say
 from fairdemo.ui.mixer import target_of, wish
-from fairdemo.ui.offered import EXAMPLE, asked_first, default, offered, opening, studio
+from fairdemo.ui.offered import (
+    EXAMPLE,
+    OPENING_PAIRS,
+    asked_first,
+    default,
+    offered,
+    opening,
+    reference,
+    studio,
+)
 from fairdemo.ui.sliding import reassigned
-from fairdemo.ui.studio_view import SURPRISE, UNIFORM, Screen, Shown, methods
+from fairdemo.ui.studio_view import FIRST, SURPRISE, UNIFORM, Screen, Shown, methods
 from fairdemo.ui.templates import render
 from fairdemo.ui.visits import RUNNING, Visit, title
 
@@ -63,12 +72,6 @@ def told(request: gr.Request) -> Iterator[None]:
     except ValueError as error:
         heading = say(language_of(request), "check_input")
         raise gr.Error(str(error), title=heading, print_exception=False) from None
-
-
-def reference(prompt: str, profile: str) -> targets.Target:
-    """The shares that the baseline is expected to give for a prompt."""
-    task = studio(profile).task(prompts.read(prompt or EXAMPLE), {}, targets.DEPENDENCES[0])
-    return targets.marginals(task.wanted.reshape(mix.SHAPE))
 
 
 def origin(preset: str, prompt: str, language: str) -> str:
@@ -337,47 +340,59 @@ class Events:
         }
 
     def arrive(self, request: gr.Request) -> Values:
-        """What a link sets; a notice names what it couldn't."""
+        """What a link sets; a notice names what it couldn't. Without one the page stays as it was made, so
+        that a slider may be moved at once."""
         asked, language = link.follow(dict(request.query_params), list(offered())), language_of(request)
         if asked.unknown:
             gr.Warning(say(language, "bad_link", what=", ".join(asked.unknown)))
+        words: Values = {self.screen.words: page_words(language)}
+        if asked.asked or asked.slots:
+            return words | self.followed(asked, language)
+        first = FIRST.plan
+        words[self.screen.wish.origin] = origin(UNIFORM, EXAMPLE, language)
+        return words | self.opened(Visit(first, [first] if first else []), OPENING_PAIRS, language)
+
+    def opened(self, visit: Visit, n: int, language: str) -> Values:
+        """What a page shows first: a finished wall, if there is one, in the visitor's language."""
+        parts = (
+            board(visit.plan, n, language, visit.token)
+            if visit.plan is not FIRST.plan or language != "en"
+            else {}
+        )
+        shown: Values = {self.shown.board[place]: part for place, part in parts.items()}
+        told = self.counted(visit, {self.shown.corrected: "observed"}, language) if visit.plan else {}
+        return {**shown, **told, self.screen.visit: visit}
+
+    def followed(self, asked: link.Link, language: str) -> Values:
+        """The fields, the wish and, if one comes with the model and no noise is named, the wall of a link."""
         profile = asked.asked.get("profile") or default()
         ready = studio(profile)
         own, ask, wanted = ready.artist.profile, self.screen.ask, self.screen.wish
-        start = {
-            "n": min(16, ready.artist.most or 16),
-            "seed": 7,
-            "steps": own.steps,
-            "guidance": own.guidance,
-        }
+        start: dict[str, Any] = {"n": min(OPENING_PAIRS, ready.artist.most or OPENING_PAIRS), "seed": 7}
+        start |= {"steps": own.steps, "guidance": own.guidance}
         start |= {"prompt": asked_first(ready.artist), **asked.asked, "profile": profile}
         preset = "own" if "target" in asked.asked else UNIFORM
         target = start.pop("target", targets.PRESETS[UNIFORM].target)
-        method = start.pop("method", MIX)
-        whole = {"seed", "n", "steps", "guidance"} & set(asked.asked)
-        slots = asked.slots if dict(request.query_params).get("profile", profile) == profile else ""
+        method, slots = start.pop("method", MIX), asked.slots
         if slots and "method" not in asked.asked:
             method = method_of(profile, slots)
         if method not in ready.methods:
             gr.Warning(say(language, "bad_link", what=f"method “{method[:40]}”"))
             method, slots = MIX, ""
-        first = None if whole or slots else opening(profile, start["prompt"])
+        drawn = {"seed", "n", "steps", "guidance"} & set(asked.asked) or slots
+        first = None if drawn else opening(profile, start["prompt"])
         visit = Visit(first, [first] if first else [])
-        if first:
-            visit = visit.keep(reassigned(visit, target))
-        parts = board(visit.plan, start["n"], language, visit.token)
+        visit = visit.keep(reassigned(visit, target)) if first else visit
+        status = "finished_wall" if first else "linked" if drawn else "ready"
         return {
-            **{self.shown.board[place]: part for place, part in parts.items()},
-            **(self.counted(visit, {self.shown.corrected: "observed"}, language) if first else {}),
-            self.shown.status: say(language, "finished_wall" if first else "linked" if whole else "ready"),
-            self.screen.visit: visit,
+            **self.opened(visit, start["n"], language),
+            self.shown.status: say(language, status),
             **{getattr(ask, name): value for name, value in start.items()},
             ask.method: gr.Dropdown(choices=methods(profile), value=method),
             wanted.mixer: wish(target, reference(start["prompt"], profile)),
             wanted.preset: preset,
             wanted.origin: origin(preset, start["prompt"], language),
             self.screen.slots: slots,
-            self.screen.words: page_words(language),
         }
 
 

@@ -10,14 +10,14 @@ import gradio as gr
 
 from fairdemo.request import MIX, SERVER
 from fairdemo.stats import mix, targets
-from fairdemo.stats.attributes import CLASSES, TARGET_CLASSES
+from fairdemo.stats.attributes import CLASSES
 from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.board import board
 from fairdemo.ui.foreseen import preview
 from fairdemo.ui.language import label
 from fairdemo.ui.mixer import mixer, wish
-from fairdemo.ui.offered import EXAMPLE, default, described, offered, opening, studio
+from fairdemo.ui.offered import asked_first, default, described, offered, opening, reference, studio
 from fairdemo.ui.sliding import pooled, slide
 from fairdemo.ui.templates import render
 from fairdemo.ui.visits import Visit
@@ -94,7 +94,7 @@ def screen() -> Screen:
     """Builds the tab inside a `gr.Blocks`. It opens on a finished wall, if one comes with the model."""
     visit, slots = gr.State(None, time_to_live=3600), gr.State("")
     words = gr.HTML("", elem_id="words-holder", **PLAIN)
-    FIRST.plan = first = opening(default(), EXAMPLE)
+    FIRST.plan = first = opening(default(), first_prompt())
     fields, draw, stop = ask_bar()
     with gr.Row(elem_id="studio", equal_height=False):
         with gr.Column(elem_id="stage", min_width=0):
@@ -110,7 +110,13 @@ def screen() -> Screen:
                 gr.HTML(render("legend.html"), elem_id="legend", **PLAIN)
     with gr.Column(elem_id="details"):
         shown = details(status, {**walls, **counted})
-    return Screen(Ask(*(*fields, method)), wished, draw, stop, shown, visit, slots, words)
+    ask = Ask(*[*fields, method])
+    return Screen(ask, wished, draw, stop, shown, visit, slots, words)
+
+
+def first_prompt() -> str:
+    """The prompt that a visitor finds."""
+    return asked_first(studio(default()).artist)
 
 
 def parts(plan: Plan | None, places: tuple[str, ...]) -> dict[str, gr.HTML]:
@@ -124,7 +130,7 @@ def ask_bar() -> tuple[tuple[Any, ...], gr.Button, gr.Button]:
     picks = [(label("surprise"), SURPRISE), *PROFESSIONS, *(f"{word} person" for word in ATTRIBUTES)]
     with gr.Row(elem_id="ask", equal_height=True):
         prompt = gr.Textbox(
-            EXAMPLE,
+            first_prompt(),
             label=label("prompt"),
             lines=1,
             max_length=5000,
@@ -202,13 +208,14 @@ def methods(profile: str) -> list[tuple[Any, str]]:
 
 def wish_column(first: Plan | None) -> tuple[Wish, gr.Dropdown]:
     """Presets with their sources, the sliders, the mix that they make, and the method."""
-    even: targets.Target = {a: {c: 1 / len(cs) for c in cs} for a, cs in TARGET_CLASSES.items()}
     names = [*targets.PRESETS, "workforce", "own"]
     choices = [(label(preset_key(name)), name) for name in names]
     gr.HTML(render("wish.html"), elem_id="wish-title", **PLAIN)
     preset = gr.Radio(choices, value=UNIFORM, label=label("wanted"), elem_id="target", **BARE)
     origin = gr.Markdown("", elem_id="origin")
-    sliders = mixer(wish(targets.PRESETS[UNIFORM].target, even), [slide, pooled])
+    sliders = mixer(
+        wish(targets.PRESETS[UNIFORM].target, reference(first_prompt(), default())), [slide, pooled]
+    )
     foreseen = gr.HTML(preview(first, "en") if first else "", elem_id="foreseen", **PLAIN)
     method = gr.Dropdown(
         methods(default()), value=MIX, label=label("method"), elem_id="method", container=False
