@@ -1,6 +1,6 @@
 """What is drawn and read: faces, images, and pairs of images from the same noise."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
@@ -35,6 +35,11 @@ class Face:
     def reading(self, attribute: str) -> str:
         """Its label with the runner-up where the classifier wavers (`measure.reading`)."""
         return measure.reading(self.probability[attribute])
+
+    def enlarged(self, scale: float) -> "Face":
+        """The same face in a picture `scale` times as large."""
+        left, top, right, bottom = (scale * v for v in self.box)
+        return replace(self, box=(left, top, right, bottom))
 
     @property
     def cell(self) -> int:

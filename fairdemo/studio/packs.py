@@ -70,7 +70,6 @@ def described(live: Live, asked: Order) -> dict[str, Any]:
         "adapters",
         "suffix",
         "negative",
-        "size",
         "steps",
         "guidance",
     )
@@ -79,6 +78,7 @@ def described(live: Live, asked: Order) -> dict[str, Any]:
         "name": asked.name,
         "title": profile.title or profile.name,
         **{key: getattr(profile, key) for key in same},
+        "size": profile.shown,
         "seeds": asked.seeds,
         "prompts": list(asked.prompts),
         "sources": [{"adapters": list(s.adapters), "cell": list(s.cell)} for s in sources_of(live)],
