@@ -11,7 +11,24 @@ from torch import nn
 from torch.nn import functional as F
 
 WIDTHS = (160, 96, 64, 24)  # channels at 1, 2, 4 and 8 times the latents' side
-GRAIN = 8  # channels of a fixed pattern that strands and freckles are made from
+
+
+def strands(side: int) -> torch.Tensor:
+    """Two fixed patterns (1, 2, side, side) of unit deviation: streaks that run down from above the head, and
+    lines across."""
+    noise = torch.Generator().manual_seed(0)
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, side),) * 2, indexing="ij")
+    bent = 0.012 * torch.sin(7 * y + 2) + 0.008 * torch.sin(5 * x + 11 * y)
+    places = (torch.atan2(x, y + 1.2) + bent, y + 0.15 * x**2 + bent / 2)
+    found = torch.stack([streaks(place, torch.randn(2 * side, generator=noise)) for place in places])[None]
+    return (found - found.mean((2, 3), True)) / found.std((2, 3), keepdim=True)
+
+
+def streaks(place: torch.Tensor, line: torch.Tensor) -> torch.Tensor:
+    """A line of values (m,), read at places (h, w), which are mostly within -2 and 2."""
+    at = (((place + 4) / 8).clamp(0, 1) * (len(line) - 1)).float()
+    low = at.floor().long().clamp(max=len(line) - 2)
+    return torch.lerp(line[low], line[low + 1], at - low)
 
 
 class Block(nn.Module):
@@ -28,10 +45,10 @@ class Block(nn.Module):
 
 
 class Doubled(nn.Sequential):
-    """(n, a, h, w) -> (n, b, 2 h, 2 w)."""
+    """(n, a, h, w) -> (n, b, 2 h, 2 w), smoothly: shuffled pixels would leave a grid on plain walls."""
 
     def __init__(self, a: int, b: int):
-        super().__init__(nn.Conv2d(a, 4 * b, 1), nn.PixelShuffle(2))
+        super().__init__(nn.Conv2d(a, b, 1), nn.Upsample(scale_factor=2, mode="bilinear"))
 
 
 class CrispDecoder(nn.Module):
@@ -43,17 +60,28 @@ class CrispDecoder(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(latent_channels, a, 3, 1, 1), Block(a), Block(a), Doubled(a, b), Block(b), Doubled(b, c)
         )
-        self.grain = nn.Parameter(torch.randn(1, GRAIN, 4 * side, 4 * side))
-        self.joined = nn.Sequential(
-            nn.Conv2d(c + 12 + GRAIN, c, 3, 1, 1), Block(c), Block(c), Doubled(c, d), Block(d)
-        )
-        self.out = nn.Sequential(nn.Conv2d(d, 12, 3, 1, 1), nn.PixelShuffle(2))
+        self.joined = nn.Sequential(nn.Conv2d(c + 12, c, 3, 1, 1), Block(c), Block(c))
+        self.amount = nn.Conv2d(c, 2, 3, 1, 1)
+        self.finer = nn.Sequential(Doubled(c, d), Block(d))
+        self.out = nn.Conv2d(d, 12, 3, 1, 1)
+        nn.init.zeros_(self.out.weight)
+        self.register_buffer("strands", strands(16 * side))
+
+    def parts(self, latents: torch.Tensor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (n, 3, 16 h, 16 w) without strands, and how strong these are (n, 2, 4 h, 4 w)."""
+        x = self.joined(torch.cat([self.body(latents), F.pixel_unshuffle(images, 2)], 1))
+        sharper = F.pixel_shuffle(self.out(self.finer(x)), 2)
+        return F.interpolate(images, scale_factor=2, mode="bilinear") + sharper, self.amount(x)
+
+    def laid(self, amount: torch.Tensor) -> torch.Tensor:
+        """Strands of some strengths (n, 2, 4 h, 4 w): what is added to images (n, 1, 16 h, 16 w)."""
+        wide = F.interpolate(F.relu(amount), scale_factor=4, mode="bilinear")
+        return (wide * self.strands).sum(1, keepdim=True)
 
     def forward(self, latents: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Latents (n, c, h, w) and their images in [-1, 1] (n, 3, 8 h, 8 w) -> images (n, 3, 16 h, 16 w)."""
-        grain = self.grain.to(images.dtype).expand(len(images), -1, -1, -1)
-        x = self.joined(torch.cat([self.body(latents), F.pixel_unshuffle(images, 2), grain], 1))
-        return F.interpolate(images, scale_factor=2, mode="bilinear") + self.out(x)
+        plain, amount = self.parts(latents, images)
+        return plain + self.laid(amount)
 
 
 def load_crisp(path: Path) -> CrispDecoder:

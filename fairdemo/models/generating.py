@@ -154,14 +154,14 @@ class PairedGenerator:
     def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Image.Image]:
         """An image for each sample, in mixed batches as large as memory allows. ValueError if it doesn't
         suffice for one."""
-        return self._drawn(self._decode, setting, wanted, watch)
+        return self._drawn(self.decode, setting, wanted, watch)
 
     def draw_twofold(
         self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT
     ) -> list[tuple[Image.Image, Image.Image]]:
         """Each sample's image for readers, as `draw` gives it, and the one to show: of twice the size where
         the profile has a crisp decoder, else the same."""
-        return self._drawn(self._decode_twofold, setting, wanted, watch)
+        return self._drawn(self.decode_twofold, setting, wanted, watch)
 
     def _drawn(
         self,
@@ -307,11 +307,11 @@ class PairedGenerator:
         path = self.profile.source("crisp") if self.profile.crisp else None
         return None if path is None else load_crisp(Path(path)).to(self.device, self.pipeline.vae.dtype)
 
-    def _decode(self, latents: torch.Tensor) -> list[Image.Image]:
+    def decode(self, latents: torch.Tensor) -> list[Image.Image]:
         """Images of latents (n, c, h, w)."""
         return self._decoded(latents, None)[0]
 
-    def _decode_twofold(self, latents: torch.Tensor) -> list[tuple[Image.Image, Image.Image]]:
+    def decode_twofold(self, latents: torch.Tensor) -> list[tuple[Image.Image, Image.Image]]:
         """Images of latents (n, c, h, w), each to read and to show."""
         sizes = self._decoded(latents, self.crisp)
         return list(zip(sizes[0], sizes[-1]))

@@ -1,8 +1,9 @@
 """Trains the decoder of twice the size: on drawings that it should give back, and on latents that a denoiser
 made, of which there is no drawing.
 
-What the latents don't hold can't be given back to the pixel, so pixels count at half the size. Above that,
-a critic tells drawings from what is made up, and the strength of edges counts by neighbourhood. Labels shall
+What the latents don't hold can't be given back to the pixel, so pixels count at half and a quarter of the size,
+too. Where the drawing has lines that the autoencoder lost, hair above all, the decoder learns how strong they
+were, and lays strands on. Two critics, at full and half size, tell drawings from what is made up. Labels shall
 stay: what linear probes read in the face must be what they read in the autoencoder's own image."""
 
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ from fairdemo.training.muon import muon_and_adamw
 from fairdemo.training.steps import Course, warm_cosine
 
 HEAD = slice(8, 120)  # rows and columns of a portrait of 128 px that hold the head
-WINDOW = 160  # px, side of what the critic sees at a time
+WINDOW = 128  # px, side of what a critic sees at full size
+MOST = (0.2, 0.04)  # of streaks down and of lines across
+PLAIN = (0.07, 0.04)  # lines in what the autoencoder gives back of hair are weaker, and of eyes stronger
 NOISE = 0.25  # largest deviation of the noise on latents, whose own is 1
 
 
@@ -73,10 +76,10 @@ class Training:
     drawn: int = 5  # latents of drawings in a step
     generated: int = 3  # latents of the denoiser's in a step
     learning_rate: float = 1e-3  # at its highest
-    critic_rate: float = 3e-4
-    critic_from: int = 150  # the step
-    adversarial: float = 1.0  # the critic's part of the gradient at the image; the rest has length 1
-    labels: float = 0.03
+    critic_rate: float = 1e-3
+    critic_from: int = 100  # the step
+    adversarial: float = 0.15  # length of the critics' gradient at the image, in lengths of the rest's
+    labels: float = 0.008  # weight of the probes' changes; its gradient is long
     save_every: int = 100
 
 
@@ -113,34 +116,60 @@ def likeness(some: list[torch.Tensor], others: list[torch.Tensor]) -> torch.Tens
 
 
 def strength(x: torch.Tensor) -> torch.Tensor:
-    """How strong edges are in each neighbourhood of 8 x 8."""
-    across, along = x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
-    return torch.cat(
-        [
-            F.avg_pool2d(F.pad(across, (0, 1)).abs(), 8, 4),
-            F.avg_pool2d(F.pad(along, (0, 0, 0, 1)).abs(), 8, 4),
-        ],
-        1,
+    """How strong edges are across and along in each neighbourhood of 8 x 8."""
+    across, along = (
+        F.pad(x[..., 1:] - x[..., :-1], (0, 1)),
+        F.pad(x[..., 1:, :] - x[..., :-1, :], (0, 0, 0, 1)),
     )
+    return F.avg_pool2d(torch.cat([across, along], 1).abs(), 8, 4)
+
+
+def bands(x: torch.Tensor) -> list[torch.Tensor]:
+    """What images (n, 3, h, w) hold at three sizes, each without what the next holds."""
+    found = []
+    for _ in range(3):
+        smaller = F.avg_pool2d(x, 2)
+        found.append(x - F.interpolate(smaller, scale_factor=2, mode="bilinear"))
+        x = smaller
+    return found
+
+
+def lines(x: torch.Tensor) -> torch.Tensor:
+    """How strong streaks down and lines across are: images (n, 3, 256, 256) -> (n, 2, 64, 64)."""
+    band = bands(x.mean(1, keepdim=True))[1]
+    across, along = band.diff(dim=-1, append=band[..., -1:]), band.diff(dim=-2, append=band[..., -1:, :])
+    return F.avg_pool2d(torch.cat([across, along], 1).abs(), 5, 2, 2)
+
+
+def midst(x: torch.Tensor) -> torch.Tensor:
+    """The least of each neighbourhood of 5 x 5: what is strong at an edge alone is gone."""
+    return -F.max_pool2d(-x, 5, 1, 2)
+
+
+def wanted(x: torch.Tensor, small: torch.Tensor, strands: torch.Tensor) -> torch.Tensor:
+    """How strong strands should be (n, 2, 64, 64) to give plain parts of images (n, 3, 128, 128), hair above
+    all, the texture of drawings (n, 3, 256, 256): each where it is the stronger one."""
+    there = lines(F.interpolate(small, scale_factor=2, mode="bilinear"))
+    missing = F.relu(midst(lines(x)) - midst(there))
+    own = torch.stack([lines(strands[:, k : k + 1])[:, k].mean() for k in range(2)]).view(1, 2, 1, 1)
+    most, plain = (torch.tensor(v).view(1, 2, 1, 1) for v in (MOST, PLAIN))
+    stronger = torch.where(missing >= missing.amax(1, True), (missing / own).minimum(most), 0.0)
+    return torch.where(F.max_pool2d(there.amax(1, True), 3, 1, 1) < plain, stronger, 0.0)
 
 
 def difference(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Of images (n, 3, 256, 256): pixels mostly at half and quarter of the size, the strength of edges at
-    full and half."""
-    e = out - x
-    half = F.avg_pool2d(e, 2)
-    pixels = 0.2 * e.abs().mean() + half.abs().mean() + F.avg_pool2d(half, 2).abs().mean()
-    edges = sum(
-        (strength(a) - strength(b)).abs().mean()
-        for a, b in ((out, x), (F.avg_pool2d(out, 2), F.avg_pool2d(x, 2)))
-    )
-    return pixels + 2.0 * edges
+    """Of images (n, 3, 256, 256): pixels mostly at a quarter of the size, where strands average out, and the
+    strength of edges in each band."""
+    half = F.avg_pool2d(out - x, 2)
+    pixels = 0.5 * (out - x).abs().mean() + 0.5 * half.abs().mean() + F.avg_pool2d(half, 2).abs().mean()
+    edges = [(strength(a) - strength(b)).abs().mean() for a, b in zip(bands(out), bands(x))]
+    return pixels + 0.7 * torch.stack(edges).sum()
 
 
-def window(x: torch.Tensor, side: int, rng: np.random.Generator) -> torch.Tensor:
-    """A square of images (n, 3, h, w), the same in all."""
-    top, left = (2 * int(v) for v in rng.integers((x.shape[-1] - side) // 2 + 1, size=2))
-    return x[..., top : top + side, left : left + side]
+def views(x: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the critics see of images (n, 3, 256, 256): a part, the same of all, and all at half the size."""
+    top, left = (2 * int(v) for v in rng.integers((x.shape[-1] - WINDOW) // 2 + 1, size=2))
+    return x[..., top : top + WINDOW, left : left + WINDOW], F.avg_pool2d(x, 2)
 
 
 def balanced(out: torch.Tensor, loss: torch.Tensor, adversarial: torch.Tensor, part: float) -> torch.Tensor:
@@ -155,7 +184,7 @@ class Trainer:
 
     def __init__(self, decoder: CrispDecoder, vae: Any, sight: Sight, data: Drawings, how: Training):
         self.decoder, self.vae, self.sight, self.data, self.how = decoder, vae, sight, data, how
-        self.critic = Critic()
+        self.critics = nn.ModuleList([Critic(), Critic()])
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Drawings (n, 3, 256, 256), and latents (n + m, c, h, w): theirs with noise, and a denoiser's."""
@@ -176,7 +205,7 @@ class Trainer:
         changed = F.avg_pool2d(out[n:], 4) - F.avg_pool2d(small[n:], 2)
         return (
             difference(out[:n], x)
-            + 0.3 * likeness([s[:n] for s in seen], true)
+            + 0.15 * likeness([s[:n] for s in seen], true)
             + 2.0 * changed.abs().mean()
             + self.how.labels * (sight.told(seen) - before).abs().mean()
         )
@@ -187,26 +216,37 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 small = self.vae.decode(z).sample.float()
-            made = self.decoder(z, small)
+            plain, amount = self.decoder.parts(z, small)
+            made = plain + self.decoder.laid(amount.detach())
+        goal = wanted(x, small[: len(x)], self.decoder.strands)
+        strands = 30.0 * F.l1_loss(amount[: len(x)].float(), goal)
         out = made.detach().float().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16):
             loss = self.loss(out, small, x)
             if step < self.how.critic_from:
                 loss.backward()
-                made.backward(out.grad.to(made.dtype))
+                torch.autograd.backward([made, strands], [out.grad.to(made.dtype), None])
                 return loss.item(), None
             place = int(rng.integers(2**31))
-            real, fake = (window(y, WINDOW, np.random.default_rng(place)) for y in (x, out))
-            self.critic.requires_grad_(False)
-            judged = self.critic(fake)
-            with torch.no_grad():
-                known = self.critic(real)
-            alike = likeness([f[: len(x)] for f in judged[:-1]], known[:-1])
-            gradient = balanced(out, loss, alike - judged[-1].float().mean(), self.how.adversarial)
-            made.backward(gradient.to(made.dtype))
-            self.critic.requires_grad_(True)
-            told, untold = self.critic(real)[-1].float(), self.critic(fake.detach())[-1].float()
-        return loss.item(), F.relu(1 - told).mean() + F.relu(1 + untold).mean()
+            real, fake = (views(y, np.random.default_rng(place)) for y in (x, out))
+            self.critics.requires_grad_(False)
+            fooling = sum(self.fooling(*three) for three in zip(self.critics, fake, real))
+            gradient = balanced(out, loss, fooling, self.how.adversarial)
+            torch.autograd.backward([made, strands], [gradient.to(made.dtype), None])
+            self.critics.requires_grad_(True)
+            telling = sum(
+                F.relu(1 - critic(a)[-1].float()).mean() + F.relu(1 + critic(b.detach())[-1].float()).mean()
+                for critic, a, b in zip(self.critics, real, fake)
+            )
+        return loss.item(), telling
+
+    def fooling(self, critic: nn.Module, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """How far decoded images (n + m, 3, h, w) are from being taken for drawings (n, 3, h, w)."""
+        judged = critic(fake)
+        with torch.no_grad():
+            known = critic(real)
+        alike = likeness([f[: len(real)] for f in judged[:-1]], known[:-1])
+        return 0.3 * alike - judged[-1].float().mean()
 
 
 def train(
@@ -216,10 +256,10 @@ def train(
     steps and resumed from if it exists."""
     torch.manual_seed(how.seed)
     trainer = Trainer(decoder.train(), vae, sight, data, how)
-    critic = trainer.critic
+    critics = trainer.critics
     course = Course(list(decoder.parameters()), muon_and_adamw(decoder, how.learning_rate), 0.995, checkpoint)
-    judge = torch.optim.AdamW(critic.parameters(), how.critic_rate, betas=(0.0, 0.99), weight_decay=0.0)
-    against = Course(list(critic.parameters()), [judge], 0.995, checkpoint.with_suffix(".critic"))
+    judge = torch.optim.AdamW(critics.parameters(), how.critic_rate, betas=(0.0, 0.95), weight_decay=0.0)
+    against = Course(list(critics.parameters()), [judge], 0.995, checkpoint.with_suffix(".critic"))
     for step in range(course.step, how.steps):
         rng = np.random.default_rng([how.seed, step])
         torch.manual_seed(how.seed * 1_000_003 + step)
