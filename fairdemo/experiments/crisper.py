@@ -25,7 +25,7 @@ from fairdemo.world import build, corpus, parts, tiny
 
 SEED = 90_000  # of the first prompt; training's are 70,000 and on
 GRID = 10  # faces in a row and in a column of the card's picture
-HEAD = (slice(8, 168), slice(48, 208))  # rows and columns of a face in it
+HEAD = (slice(24, 184), slice(48, 208))  # rows and columns of a face in it
 LARGEST = 300_000  # bytes of the picture
 
 

@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+LATENT_CHANNELS = 16
+SIZE = 256  # px, of what it gives
 WIDTHS = (160, 96, 64, 24)  # channels at 1, 2, 4 and 8 times the latents' side
 
 
@@ -52,20 +54,23 @@ class Doubled(nn.Sequential):
 
 
 class CrispDecoder(nn.Module):
-    """What it adds to the autoencoder's image, enlarged: most of its work is done at 16 to 64 px."""
+    """Enlarges the autoencoder's image, sharpens it, and lays strands on, as strong as the latents say. Most
+    of its work is done at 16 to 64 px."""
 
-    def __init__(self, latent_channels: int = 16, side: int = 16):
+    strands: torch.Tensor
+
+    def __init__(self):
         super().__init__()
         a, b, c, d = WIDTHS
         self.body = nn.Sequential(
-            nn.Conv2d(latent_channels, a, 3, 1, 1), Block(a), Block(a), Doubled(a, b), Block(b), Doubled(b, c)
+            nn.Conv2d(LATENT_CHANNELS, a, 3, 1, 1), Block(a), Block(a), Doubled(a, b), Block(b), Doubled(b, c)
         )
         self.joined = nn.Sequential(nn.Conv2d(c + 12, c, 3, 1, 1), Block(c), Block(c))
         self.amount = nn.Conv2d(c, 2, 3, 1, 1)
         self.finer = nn.Sequential(Doubled(c, d), Block(d))
         self.out = nn.Conv2d(d, 12, 3, 1, 1)
         nn.init.zeros_(self.out.weight)
-        self.register_buffer("strands", strands(16 * side))
+        self.register_buffer("strands", strands(SIZE))
 
     def parts(self, latents: torch.Tensor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (n, 3, 16 h, 16 w) without strands, and how strong these are (n, 2, 4 h, 4 w)."""

@@ -1,12 +1,12 @@
 """Trains the decoder of twice the size: on drawings that it should give back, and on latents that a denoiser
 made, of which there is no drawing.
 
-What the latents don't hold can't be given back to the pixel, so pixels count at half and a quarter of the size,
-too. Where the drawing has lines that the autoencoder lost, hair above all, the decoder learns how strong they
-were, and lays strands on. Two critics, at full and half size, tell drawings from what is made up. Labels shall
-stay: what linear probes read in the face must be what they read in the autoencoder's own image."""
+What the latents don't hold can't be given back to the pixel, so pixels count at half and a quarter of the
+size, too. Where the drawing has lines that the autoencoder lost, hair above all, the decoder learns how
+strong they were, and lays strands on. Two critics, at full and half size, tell drawings from the rest.
+Labels shall stay: what linear probes read in a face must be what they read in the autoencoder's image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,7 +211,7 @@ class Trainer:
         )
 
     def step(self, step: int, rng: np.random.Generator) -> tuple[float, torch.Tensor | None]:
-        """Gradients for the decoder, and the critic's loss once it takes part."""
+        """Gradients for the decoder, and the critics' loss once they take part."""
         x, z = self.batch(rng)
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
@@ -221,32 +221,40 @@ class Trainer:
         goal = wanted(x, small[: len(x)], self.decoder.strands)
         strands = 30.0 * F.l1_loss(amount[: len(x)].float(), goal)
         out = made.detach().float().requires_grad_()
+        telling = None
         with torch.autocast("cpu", torch.bfloat16):
             loss = self.loss(out, small, x)
             if step < self.how.critic_from:
-                loss.backward()
-                torch.autograd.backward([made, strands], [out.grad.to(made.dtype), None])
-                return loss.item(), None
-            place = int(rng.integers(2**31))
-            real, fake = (views(y, np.random.default_rng(place)) for y in (x, out))
-            self.critics.requires_grad_(False)
-            fooling = sum(self.fooling(*three) for three in zip(self.critics, fake, real))
-            gradient = balanced(out, loss, fooling, self.how.adversarial)
-            torch.autograd.backward([made, strands], [gradient.to(made.dtype), None])
-            self.critics.requires_grad_(True)
-            telling = sum(
-                F.relu(1 - critic(a)[-1].float()).mean() + F.relu(1 + critic(b.detach())[-1].float()).mean()
-                for critic, a, b in zip(self.critics, real, fake)
-            )
+                (gradient,) = torch.autograd.grad(loss, out)
+            else:
+                place = int(rng.integers(2**31))
+                real, fake = (views(y, np.random.default_rng(place)) for y in (x, out))
+                gradient = balanced(out, loss, self.fooling(fake, real), self.how.adversarial)
+                telling = self.telling(fake, real)
+        torch.autograd.backward([made, strands], [gradient.to(made.dtype), None])
         return loss.item(), telling
 
-    def fooling(self, critic: nn.Module, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """How far decoded images (n + m, 3, h, w) are from being taken for drawings (n, 3, h, w)."""
-        judged = critic(fake)
-        with torch.no_grad():
-            known = critic(real)
-        alike = likeness([f[: len(real)] for f in judged[:-1]], known[:-1])
-        return 0.3 * alike - judged[-1].float().mean()
+    def fooling(self, fakes: Sequence[torch.Tensor], reals: Sequence[torch.Tensor]) -> torch.Tensor:
+        """How far decoded images (n + m, 3, h, w) are from being taken for drawings (n, 3, h, w), at each
+        size."""
+        self.critics.requires_grad_(False)
+        found = []
+        for critic, fake, real in zip(self.critics, fakes, reals):
+            judged = critic(fake)
+            with torch.no_grad():
+                known = critic(real)
+            alike = likeness([f[: len(real)] for f in judged[:-1]], known[:-1])
+            found.append(0.3 * alike - judged[-1].float().mean())
+        return torch.stack(found).sum()
+
+    def telling(self, fakes: Sequence[torch.Tensor], reals: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The critics' loss: how ill they tell drawings from decoded images."""
+        self.critics.requires_grad_(True)
+        found = [
+            F.relu(1 - critic(real)[-1].float()).mean() + F.relu(1 + critic(fake.detach())[-1].float()).mean()
+            for critic, fake, real in zip(self.critics, fakes, reals)
+        ]
+        return torch.stack(found).sum()
 
 
 def train(
