@@ -1,7 +1,7 @@
 """What is drawn and read: faces, images, and pairs of images from the same noise."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +38,11 @@ class Face:
     def reading(self, attribute: str) -> str:
         """Its label with the runner-up where the classifier wavers (`measure.reading`)."""
         return measure.reading(self.probability[attribute])
+
+    def enlarged(self, scale: float) -> "Face":
+        """The same face in a picture `scale` times as large."""
+        left, top, right, bottom = (scale * v for v in self.box)
+        return replace(self, box=(left, top, right, bottom))
 
     @property
     def cell(self) -> int:

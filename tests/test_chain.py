@@ -308,7 +308,7 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
     from fairdemo.ui.studio_view import screen
     from fairdemo.ui.visits import RUNNING
 
-    real, calls = live.generator.draw, []
+    real, calls = live.generator.draw_twofold, []
 
     def breaks(*args, **options):
         calls.append(1)
@@ -316,7 +316,7 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
             raise MemoryError("out of memory")
         return real(*args, **options)
 
-    monkeypatch.setattr(live.generator, "draw", breaks)
+    monkeypatch.setattr(live.generator, "draw_twofold", breaks)
     monkeypatch.setattr(studio_events, "studio", lambda profile: studio)
     plan = studio.plan(asked("a photo of a farmer", {"gender": {"Female": 0.5, "Male": 0.5}}, 8, 991))
     with gr.Blocks():

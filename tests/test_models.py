@@ -159,7 +159,7 @@ def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, mo
         return forward(sample, *args, **kwargs)
 
     monkeypatch.setattr(other.pipeline.unet, "forward", tight)
-    decode, tries = other._decode, []
+    decode, tries = other.decode, []
 
     def decodes(latents):
         tries.append(len(latents))
@@ -167,7 +167,7 @@ def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, mo
             raise torch.OutOfMemoryError("CUDA out of memory")
         return decode(latents)
 
-    monkeypatch.setattr(other, "_decode", decodes)
+    monkeypatch.setattr(other, "decode", decodes)
     shares = []
     split = other.draw(nurse, wanted, Watch(shares.append))
     assert max(sizes) == 6 and sizes[-1] <= 4 and shares == sorted(shares) and shares[-1] == 1

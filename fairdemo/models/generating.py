@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
 from fairdemo.models import hub
+from fairdemo.models.crisp import CrispDecoder, load_crisp
 from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.pipelines import compute_dtype
 from fairdemo.models.profiles import Profile
@@ -23,6 +26,7 @@ LAST = 5  # slots that are drawn together at the end of a steered wall
 ROOM = 0.85  # of a GPU's free memory that a batch may take
 Text = dict[str, torch.Tensor | None]  # a pipeline's arguments for the prompt, rows (n, ...)
 Edit = Callable[[Text], Text]  # changes one row's embeddings
+Decoded = TypeVar("Decoded")  # what latents are decoded to
 EMBEDDINGS = (
     "prompt_embeds",
     "negative_prompt_embeds",
@@ -150,8 +154,25 @@ class PairedGenerator:
     def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Image.Image]:
         """An image for each sample, in mixed batches as large as memory allows. ValueError if it doesn't
         suffice for one."""
+        return self._drawn(self.decode, setting, wanted, watch)
+
+    def draw_twofold(
+        self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT
+    ) -> list[tuple[Image.Image, Image.Image]]:
+        """Each sample's image for readers, as `draw` gives it, and the one to show: of twice the size where
+        the profile has a crisp decoder, else the same."""
+        return self._drawn(self.decode_twofold, setting, wanted, watch)
+
+    def _drawn(
+        self,
+        decode: Callable[[torch.Tensor], list[Decoded]],
+        setting: Setting,
+        wanted: Sequence[Sample],
+        watch: Watch,
+    ) -> list[Decoded]:
+        """What `decode` makes of the latents of each sample."""
         drawn: list[tuple[torch.Tensor, Future]] = []  # latents that are decoded beside the drawing
-        images: list[Image.Image] = []
+        images: list[Decoded] = []
         done = 0
         with self.lock:
             while done < len(wanted):
@@ -161,16 +182,16 @@ class PairedGenerator:
                 try:
                     latents = self.denoise(setting, part, watch.part(done, len(part), len(wanted)))
                     if self.decoder is None:
-                        images += self._decode(latents)
+                        images += decode(latents)
                     else:
-                        drawn.append((latents, self.decoder.submit(self._decode, latents)))
+                        drawn.append((latents, self.decoder.submit(decode, latents)))
                 except Exception as error:
                     self._make_room(error, len(part))
                     continue
                 self.image_bytes = max(self.image_bytes, self.memory.taken() / len(part))
                 done += len(part)
             return images + [
-                image for latents, decoding in drawn for image in self._images(latents, decoding)
+                image for latents, decoding in drawn for image in self._images(decode, latents, decoding)
             ]
 
     def _make_room(self, error: Exception, images: int) -> None:
@@ -184,7 +205,9 @@ class PairedGenerator:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _images(self, latents: torch.Tensor, decoding: Future) -> list[Image.Image]:
+    def _images(
+        self, decode: Callable[[torch.Tensor], list[Decoded]], latents: torch.Tensor, decoding: Future
+    ) -> list[Decoded]:
         """What was decoded beside the drawing; decoded again, now that nothing else needs memory, if that
         ran out."""
         try:
@@ -192,7 +215,7 @@ class PairedGenerator:
         except Exception as error:
             if not hub.out_of_memory(error):
                 raise
-        return self._decode(latents)
+        return decode(latents)
 
     def encode(self, prompt: str, sources: Sequence[Source], guidance: float) -> Text:
         """The pipeline's arguments for each source's text. Samples with the same words, text adapters and
@@ -278,17 +301,30 @@ class PairedGenerator:
         )
         return latents * deviation + mean
 
+    @cached_property
+    def crisp(self) -> CrispDecoder | None:
+        """The profile's decoder of twice the size."""
+        path = self.profile.source("crisp") if self.profile.crisp else None
+        return None if path is None else load_crisp(Path(path)).to(self.device, self.pipeline.vae.dtype)
+
+    def decode(self, latents: torch.Tensor) -> list[Image.Image]:
+        """Images of latents (n, c, h, w)."""
+        return self._decoded(latents, None)[0]
+
+    def decode_twofold(self, latents: torch.Tensor) -> list[tuple[Image.Image, Image.Image]]:
+        """Images of latents (n, c, h, w), each to read and to show."""
+        sizes = self._decoded(latents, self.crisp)
+        return list(zip(sizes[0], sizes[-1]))
+
     @torch.no_grad()
-    def _decode(self, latents: torch.Tensor) -> list[Image.Image]:
-        """Images of latents (n, c, h, w); a few at a time where they are large, since decoding takes more
-        memory than drawing."""
+    def _decoded(self, latents: torch.Tensor, crisp: CrispDecoder | None) -> list[list[Image.Image]]:
+        """Images of latents (n, c, h, w), and those of a crisp decoder; a few at a time where they are
+        large, since decoding takes more memory than drawing."""
         vae, module = self.pipeline.vae, torch.get_device_module(self.device)
-        scale = self.unscaled(latents)
-        at_once = max(1, 4 * 512**2 // self.profile.size**2)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
-            if self.decoder is None:
-                pixels = torch.cat([vae.decode(z).sample for z in scale.split(at_once)])
-            else:
-                with module.stream(module.Stream(self.device)):
-                    pixels = torch.cat([vae.decode(z).sample.cpu() for z in scale.split(at_once)])
-        return self.pipeline.image_processor.postprocess(pixels)
+        parts: list[list[torch.Tensor]] = []
+        stream = module.stream(module.Stream(self.device)) if self.decoder is not None else nullcontext()
+        with torch.autocast(self.device.type, self.dtype, enabled=self.mixed), stream:
+            for z in self.unscaled(latents).split(max(1, 4 * 512**2 // self.profile.size**2)):
+                images = vae.decode(z).sample
+                parts.append([images.cpu(), *([] if crisp is None else [crisp(z, images).cpu()])])
+        return [self.pipeline.image_processor.postprocess(torch.cat(pixels)) for pixels in zip(*parts)]

@@ -37,6 +37,7 @@ class Profile(BaseModel):
     unet: str | None = None  # where `unet_file` lies
     unet_revision: str | None = None
     unet_file: str | None = None  # weights that replace the U-Net's
+    crisp: str | None = None  # a decoder of twice the size for what is shown; readers read the autoencoder's
     scheduler: dict[str, Any] | None = None  # the sampler: its class as "name", and settings
     suffix: str = ""  # added to every prompt
     negative: str = ""  # the negative prompt
@@ -74,9 +75,14 @@ class Profile(BaseModel):
         return self
 
     def source(self, key: str) -> Path | str:
-        """The local folder or the Hub id in `model`, `vae`, `unet` or `classifier`."""
+        """The local path or the Hub id in `model`, `vae`, `unet`, `crisp` or `classifier`."""
         value = getattr(self, key)
         return (self.folder / value).resolve() if hub.is_local(value) else value
+
+    @property
+    def shown(self) -> int:
+        """Side in px of the images that are shown."""
+        return 2 * self.size if self.crisp else self.size
 
     def but(self, **changed: Any) -> Self:
         """The same profile with some keys changed."""

@@ -46,14 +46,23 @@ class FaceNetwork(nn.Module):
         self.norm = nn.GroupNorm(8, widths[-1])
         self.project = nn.Linear(widths[-1] * 25, DIMENSIONS)
 
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """What is seen at each resolution: (n, 3, h, w) -> (n, c, h / 2, w / 2) and so on to 16."""
+        x = self.stem(x)
+        seen = []
+        for i, block in enumerate(self.blocks):
+            seen.append(x + block(x))
+            if i < len(self.down):
+                x = self.down[i](seen[-1])
+        return seen
+
+    def vectors(self, last: torch.Tensor) -> torch.Tensor:
+        """Unit vectors (n, 128) of the last of the features (n, c, 5, 5)."""
+        return F.normalize(self.project(F.silu(self.norm(last)).flatten(1)), dim=-1)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, 3, 80, 80) -> unit vectors (n, 128)."""
-        x = self.stem(x)
-        for i, block in enumerate(self.blocks):
-            x = x + block(x)
-            if i < len(self.down):
-                x = self.down[i](x)
-        return F.normalize(self.project(F.silu(self.norm(x)).flatten(1)), dim=-1)
+        return self.vectors(self.features(x)[-1])
 
 
 def crop(

@@ -43,13 +43,15 @@ def seconds(key: tuple[str, int], setting: Setting, wanted: Sequence[Sample], wa
 def draw_and_read(
     key: tuple[str, int], setting: Setting, wanted: Sequence[Sample], watch: Watch
 ) -> list[Drawn]:
-    """Images and what is read in them. It gets a model by its key, since one can't travel to the process
-    that has the GPU."""
+    """Images to show, and what is read in them, at the size that the readers were measured on. It gets a
+    model by its key, since one can't travel to the process that has the GPU."""
     live = LIVES.get(key) or Live(key[0])
-    images = live.generator.draw(setting, wanted, watch)
+    drawn = live.generator.draw_twofold(setting, wanted, watch)
+    images = [image for image, _ in drawn]
+    scale = live.profile.shown / live.profile.size
     return [
-        Drawn(image, faces, *subject)
-        for image, faces, subject in zip(images, live.reader.read(images), live.subjects.read(images))
+        Drawn(shown, [face.enlarged(scale) for face in faces], *subject)
+        for (_, shown), faces, subject in zip(drawn, live.reader.read(images), live.subjects.read(images))
     ]
 
 
@@ -65,7 +67,7 @@ class Live:
         self.adapters = catalog.of_profile(self.profile)
         self.key = (profile, id(self))
         LIVES[self.key] = self
-        self.kept = Kept(min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.size**2))
+        self.kept = Kept(min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.shown**2))
         self.turns = Turns()
         self._loading = threading.Lock()
 

@@ -37,6 +37,7 @@ class Order:
     name: str
     prompts: tuple[str, ...]
     seeds: int  # noises for each prompt and source
+    quality: int = 90  # of the images' files, WebP
 
     def __post_init__(self) -> None:
         if not hub.is_name(self.name):
@@ -69,7 +70,6 @@ def described(live: Live, asked: Order) -> dict[str, Any]:
         "adapters",
         "suffix",
         "negative",
-        "size",
         "steps",
         "guidance",
     )
@@ -78,6 +78,7 @@ def described(live: Live, asked: Order) -> dict[str, Any]:
         "name": asked.name,
         "title": profile.title or profile.name,
         **{key: getattr(profile, key) for key in same},
+        "size": profile.shown,
         "seeds": asked.seeds,
         "prompts": list(asked.prompts),
         "sources": [{"adapters": list(s.adapters), "cell": list(s.cell)} for s in sources_of(live)],
@@ -116,7 +117,7 @@ def make(live: Live, folder: Path, asked: Order, progress: Progress = silent) ->
                 part = unfinished / f"{k:05d}.parquet"
                 if not part.is_file():
                     told = partial(_told, progress, done * each, len(share) * each)
-                    rows = list(_rows(live, folder, (k, prompt), asked.seeds, told))
+                    rows = list(_rows(live, folder, (k, prompt), asked, told))
                     pd.DataFrame(rows).to_parquet(part.with_suffix(".part"))
                     part.with_suffix(".part").rename(part)
                 progress((done + 1) * each, len(share) * each)
@@ -155,11 +156,11 @@ def _finish(folder: Path, about: dict[str, Any]) -> None:
 
 
 def _rows(
-    live: Live, folder: Path, numbered: tuple[int, str], seeds: int, progress: Callable[[int], object]
+    live: Live, folder: Path, numbered: tuple[int, str], asked: Order, progress: Callable[[int], object]
 ) -> Iterator[dict[str, Any]]:
     """The images of a prompt with its number, written, and their rows."""
     k, prompt = numbered
-    wanted = [Sample(seed, source) for source in sources_of(live) for seed in range(seeds)]
+    wanted = [Sample(seed, source) for source in sources_of(live) for seed in range(asked.seeds)]
     at_once = 2 * live.profile.batch
     for start in range(0, len(wanted), at_once):
         part = wanted[start : start + at_once]
@@ -168,7 +169,7 @@ def _rows(
             name = f"images/{k:03d}-{slug(prompt)}/{slug(label)}-{sample.slot:04d}.webp"
             path = folder / "data" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            drawn.image.save(path, "WEBP", quality=90, method=4)
+            drawn.image.save(path, "WEBP", quality=asked.quality, method=4)
             yield {
                 "file_name": name,
                 "prompt": prompt,

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from fairdemo.models import profiles
 from fairdemo.models.catalog import CATALOG, Adapter, table_of
+from fairdemo.models.crisp import CrispDecoder
 from fairdemo.models.generating import PairedGenerator, by_default, through
 from fairdemo.models.routing import Router, read_factors, routable, weighted
 from fairdemo.pairs import Face
@@ -33,6 +34,7 @@ from fairdemo.readers.vision import load_weights, save_weights, to_pixels
 from fairdemo.stats.attributes import AGE_BANDS, CLASSES, GENDERS, RACES, age_group, band
 from fairdemo.stats.prompts import PROFESSIONS, photo_of
 from fairdemo.training import classifier, denoise, inc, lora
+from fairdemo.training import crisp as crisp_training
 from fairdemo.training import subject as subject_training
 from fairdemo.training.steps import without_denormals
 from fairdemo.world import corpus, parts, tiny
@@ -46,6 +48,10 @@ TABLES = {
     "test": lambda: corpus.alike(250, 4, "balanced"),
     "reference": lambda: corpus.alike(250, 6, "balanced"),
     "reference_more": lambda: corpus.alike(250, 8, "balanced"),
+    # The next three are drawn at twice the size.
+    "crisp": lambda: corpus.alike(160, 32, "balanced"),
+    "crisp_test": lambda: corpus.alike(40, 33, "balanced"),
+    "crisp_reference": lambda: corpus.alike(160, 31, "explicit"),
 }
 # The adapters that stand for a race and a gender.
 GROUPS = {f"{r} {g}": (r, g) for r in RACES for g in GENDERS}
@@ -70,10 +76,10 @@ def together(names: Sequence[str], work: Path) -> tuple[pd.DataFrame, np.ndarray
     return pd.concat([table for table, _ in every], ignore_index=True), np.concatenate([x for _, x in every])
 
 
-def drawn(table: pd.DataFrame, name: str, work: Path) -> np.ndarray:
-    """Portraits (n, 128, 128, 3) of a table's people, kept in the work folder under `name`."""
+def drawn(table: pd.DataFrame, name: str, work: Path, size: int = tiny.SIZE) -> np.ndarray:
+    """Portraits (n, size, size, 3) of a table's people, kept in the work folder under `name`."""
     with tqdm(total=len(table), desc=f"drawing {name}") as bar:
-        return corpus.draw_all(table, work / name, tiny.SIZE, lambda done, _: bar.update(done - bar.n))
+        return corpus.draw_all(table, work / name, size, lambda done, _: bar.update(done - bar.n))
 
 
 def followed(steps: Iterator[tuple], title: str) -> tuple:
@@ -181,6 +187,58 @@ def build_decoder(work: Path) -> AutoencoderKL:
         followed(tiny.train_decoder(vae, z, np.concatenate(images), 900, 29), "decoder")
         vae.save_pretrained(folder)
     return AutoencoderKL.from_pretrained(folder)
+
+
+def denoised(work: Path) -> torch.Tensor:
+    """Latents of the finished model: each profession at the baseline and through every adapter of a race and
+    gender, and people named by all three attributes; float16 (n, 16, 16, 16)."""
+    path = work / "denoised.safetensors"
+    if not path.exists():
+        pipe, weights = build_denoiser(work, 0), weigh_adapters(work)
+        factors = {
+            n: weighted(read_factors(pipe, work / "adapters" / adapter_file(n)), weights[n]) for n in GROUPS
+        }
+        generator = PairedGenerator(pipe, Router(routable(pipe), factors), profiles.profile("embedded"))
+        of_each = through([()], 6) + through([(name,) for name in GROUPS], 1)
+        orders = [(photo_of(p), of_each) for p in PROFESSIONS]
+        orders += [(photo_of(who), through([()], 14)) for who in corpus.named()]
+        z = [
+            generator.denoise(by_default(generator.profile, prompt, 70_000 + k), wanted)
+            for k, (prompt, wanted) in enumerate(tqdm(orders, desc="denoising"))
+        ]
+        save_file({"z": torch.cat(z).half()}, path)
+    return load_file(path)["z"]
+
+
+def build_crisp(work: Path) -> None:
+    """The decoder of twice the size."""
+    path = work / "crisp.safetensors"
+    if not path.exists():
+        vae, table = build_decoder(work), TABLES["crisp"]()
+        images = drawn(table, "crisp", work, 2 * tiny.SIZE)
+        small = halved(images)
+        z = torch.stack([tiny.encode(vae, small), tiny.encode(vae, small[:, :, ::-1])], 1)
+        sight = crisp_training.Sight(
+            load_weights(embed.FaceNetwork(), work / "classifier" / "face_network.safetensors")
+        )
+        sight.learn(np.concatenate([small, reconstructed(vae, small)]), true_classes(pd.concat([table] * 2)))
+        torch.manual_seed(41)
+        decoder = CrispDecoder()
+        data = crisp_training.Drawings(images, z, denoised(work))
+        how = crisp_training.Training(1500, 41)
+        followed(crisp_training.train(decoder, vae, sight, data, work / "crisp.pt", how), "crisp decoder")
+        save_weights(decoder, path)
+
+
+def halved(images: np.ndarray) -> np.ndarray:
+    """uint8 images (n, 2 h, 2 w, 3) at half the size: the means of 2 x 2 pixels."""
+    n, h, w, _ = images.shape
+    return np.concatenate(
+        [
+            x.reshape(len(x), h // 2, 2, w // 2, 2, 3).mean((2, 4)).round().astype(np.uint8)
+            for x in np.array_split(images, -(-n // 64))
+        ]
+    )
 
 
 def face_boxes(detector: Detector, images: np.ndarray) -> list[tuple[float, float, float, float] | None]:
@@ -440,6 +498,7 @@ def export(work: Path, out: Path) -> None:
         lines = config.read_text().splitlines(keepends=True)
         # diffusers notes where it loaded from; that is nobody's business
         config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))
+    shutil.copy(work / "crisp.safetensors", assets / "embedded" / "crisp.safetensors")
     for source, target in (
         (work / "classifier", assets / "classifier"),
         (work / "adapters" / "embedded", adapters / "embedded"),
@@ -464,4 +523,5 @@ def build(work: Path, out: Path, denoiser_steps: int, adapter_steps: int) -> Non
     build_subject_reader(work)
     build_adapters(work, adapter_steps)
     weigh_adapters(work)
+    build_crisp(work)
     export(work, out)

@@ -11,6 +11,7 @@ prompt that names
   classifiers and tests.
 """
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +48,12 @@ _RACE_WORDS = {
     "White": ("White", "Caucasian"),
 }
 _NOUNS = {"Female": "woman", "Male": "man"}
+
+
+def named() -> list[str]:
+    """People in all words for age, race and gender: "young Asian woman"."""
+    words = itertools.product(("young", "middle-aged", "old"), RACES, GENDERS)
+    return [f"{age} {race} {_NOUNS[gender]}" for age, race, gender in words]
 
 
 def age_word(years: float) -> str:
