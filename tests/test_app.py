@@ -185,7 +185,7 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     assert page.locator("#wall-baseline .box").count() >= 7
     first = page.locator("#wall-debiased .tile").first
     assert "perceived as" in first.get_attribute("title") and first.locator("figcaption b").count() == 1
-    page.wait_for_selector("#findings .card", timeout=20_000)
+    page.wait_for_selector("#findings >> text=of 8,", timeout=20_000)
     words = page.locator("#findings").inner_text()
     assert (
         "of 8" in words and "bias(P)" in words and "as perceived by the classifier" in words and "%" in words
@@ -454,7 +454,8 @@ def test_the_phone_path(chromium, address):
         "#handle .grip",
     ):
         assert inside(page, place, 844), place
-    draw(page, 4)
+    page.locator("#draw").tap()
+    page.wait_for_selector("text=16 pairs in", timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 391
     first, second = (page.locator("#wall-debiased .tile").nth(i).bounding_box() for i in range(2))
     assert first["y"] == second["y"] and first["width"] >= 72, "two faces a row on each wall"

@@ -9,7 +9,7 @@ from fairdemo import places
 def add(commands) -> None:
     """Describes the command."""
     p = commands.add_parser("world", help="make or measure the embedded model")
-    p.add_argument("action", choices=("build", "measure"))
+    p.add_argument("action", choices=("build", "measure", "walls"))
     p.add_argument("--work", type=Path, default=places.work(), help="folder for intermediate results")
     p.add_argument(
         "--out",
@@ -29,6 +29,14 @@ def run(args: argparse.Namespace) -> None:
         from fairdemo.world.build import build
 
         build(args.work, args.out, args.denoiser_steps, args.adapter_steps)
+    elif args.action == "walls":
+        from tqdm import tqdm
+
+        from fairdemo.cli.progress import following
+        from fairdemo.world import walls
+
+        with tqdm(desc="images") as bar:
+            walls.make(following(bar))
     else:
         from fairdemo.experiments.measure_world import measure_world
 

@@ -39,6 +39,7 @@ class Profile(BaseModel):
     unet_file: str | None = None  # weights that replace the U-Net's
     crisp: str | None = None  # a decoder of twice the size for what is shown; readers read the autoencoder's
     scheduler: dict[str, Any] | None = None  # the sampler: its class as "name", and settings
+    words: str | None = None  # a file with the words of the captions that it was trained on; none: any word
     suffix: str = ""  # added to every prompt
     negative: str = ""  # the negative prompt
     # Of the weights: "auto" is what the device multiplies fastest, "mixed" float32 weights used in that.

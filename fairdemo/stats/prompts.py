@@ -6,7 +6,8 @@ arXiv 2402.01002 audits 32 professions and 8 attributes; these lists are ours, o
 
 import re
 import reprlib
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from fairdemo.stats.attributes import GENDERS, RACES
 
@@ -65,6 +66,20 @@ _WORDS = {
 }
 
 
+# Words that carry no picture of their own; a model that never saw them misses nothing.
+_FIRST = {"A", "An", "The", "Photo", "Portrait", "Picture", "Headshot", "North", "South", "New", "American"}
+_SMALL = set("a an the of in at on with and or by from to as for is are being who while".split())
+# People of one time, place or story: evening them out may be wrong.
+_TIMES = (
+    r"\d{1,2}(?:st|nd|rd|th)[-"
+    r" ]century|1[0-9]{3}s?|medieval|mediaeval|ancient|prehistoric|renaissance|victorian|"
+    r"edwardian|colonial|historical|biblical|mythical|vikings?|samurai|pharaohs?|popes?|geishas?|gladiators?|"
+    r"crusaders?|cowboys?|conquistadors?|emperors?|empress|tsars?|sultans?|founding fathers?|nazis?|"
+    r"roman (?:soldier|emperor|senator)s?|knights?|ninjas?|queen|king|prince|princess"
+)
+_TITLES = "President|Queen|King|Saint|Sir|Lord|Lady|Pope|Emperor|Prince|Princess|General|Captain|Chancellor"
+
+
 def article(words: str) -> str:
     """`words` with the English indefinite article before it."""
     return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"
@@ -91,6 +106,56 @@ def named(prompt: str) -> dict[str, str]:
         if len(hits) == 1:
             found[attribute] = hits[0]
     return found
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, read once: its `text`, the classes that it names itself (`named`), and the `profession`
+    or `attribute` of our lists that it names."""
+
+    text: str
+    named: dict[str, str] = field(compare=False)
+    profession: str | None = field(compare=False)
+    attribute: str | None = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def unknown(prompt: str, known: Collection[str] | None) -> list[str]:
+    """The words of a prompt that a model doesn't know, in order, each once; none where nothing is said of
+    what it knows (`known` is None; else words in lower case). A model whose captions never held a word
+    draws as if it weren't there."""
+    if known is None:
+        return []
+    words = re.findall(r"[^\W\d_][\w'’-]*", prompt)
+    return list(dict.fromkeys(w for w in words if w.lower() not in known and w.lower() not in _SMALL))
+
+
+def heard(prompt: Prompt, known: Collection[str] | None) -> Prompt:
+    """A prompt as a model hears it: what words that it doesn't know name isn't named."""
+    lost = unknown(prompt.text, known)
+    if not lost:
+        return prompt
+    rest = re.sub(rf"\b(?:{'|'.join(map(re.escape, lost))})\b", " ", prompt.text)
+    return replace(prompt, named=named(rest))
+
+
+def particular(prompt: str) -> str | None:
+    """What in a prompt reads as a particular person or people of one time or place ("Marie Curie",
+    "10th-century", "samurai"), None if nothing does. A rule of capitals and a short list: it errs on both
+    sides."""
+    title = re.search(rf"\b(?:{_TITLES})\s+[A-Z]\w+", prompt)
+    if title:
+        return title[0]
+    when = re.search(rf"\b(?:{_TIMES})\b", prompt, re.IGNORECASE)
+    if when:
+        return when[0]
+    for name in re.findall(r"\b[A-Z][\w'’]+(?:[ -](?:de |da |van |von |bin )?[A-Z][\w'’]+)+", prompt):
+        words = re.split(r"[ -]", name)
+        if not any(named(w) or w.isupper() for w in words) and not named(name) and words[0] not in _FIRST:
+            return name
+    return None
 
 
 def profession(prompt: str) -> str | None:
@@ -120,20 +185,6 @@ def check(prompt: str) -> str:
     if any("\ud800" <= c <= "\udfff" for c in prompt):
         raise ValueError("prompt holds half a character (a lone surrogate); expected text")
     return prompt
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt, read once: its `text`, the classes that it names itself (`named`), and the `profession`
-    or `attribute` of our lists that it names."""
-
-    text: str
-    named: dict[str, str] = field(compare=False)
-    profession: str | None = field(compare=False)
-    attribute: str | None = field(compare=False)
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def read(prompt: str | Prompt) -> Prompt:

@@ -132,6 +132,13 @@ class Live:
         return json.loads(path.read_text()) if path.is_file() else {}
 
     @cached_property
+    def known(self) -> frozenset[str] | None:
+        """The words that the model was trained on, in lower case; None: any."""
+        if self.profile.words is None:
+            return None
+        return frozenset(Path(self.profile.source("words")).read_text().split())
+
+    @cached_property
     def shipped(self) -> Pool | None:
         """Walls that were drawn for the app to open on, if the profile has some."""
         folder = SHIPPED / "assets" / "walls" / self.profile.name

@@ -51,6 +51,7 @@ class Pool:
     about: dict[str, Any]  # pack.json
     table: pd.DataFrame  # a row an image
 
+    known = None  # what was drawn was drawn
     loaded = True  # there is no model
     device = ""
 

@@ -1,6 +1,6 @@
 """The studio: a request in, a growing comparison out. It plans, runs and steers; an artist draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from fairdemo.request import MIX, Request
 from fairdemo.stats import mix, response, targets
 from fairdemo.stats.attributes import CELLS, TARGET_CLASSES
 from fairdemo.stats.mix import Source
-from fairdemo.stats.prompts import Prompt
+from fairdemo.stats.prompts import Prompt, heard, particular, unknown
 from fairdemo.studio.live import Live
 from fairdemo.studio.pool import Pool, is_pack, open_pack
 
@@ -62,6 +62,11 @@ class Artist(Protocol):
     @property
     def confusion(self) -> Confusion:
         """How the classifier reads faces of known class."""
+        ...
+
+    @property
+    def known(self) -> Collection[str] | None:
+        """The words that it knows, in lower case; None: any."""
         ...
 
     @property
@@ -156,6 +161,7 @@ class Studio:
 
         Of a profile that was never measured only adapters for all that is wished are believed; nobody knows
         what its baseline draws."""
+        prompt = heard(prompt, self.artist.known)
         counts, every = self.artist.counts, self.artist.sources
         wished = {a: shares for a, shares in target.items() if a not in prompt.named}
         choice = [every[i] for i in mix.allowed(every, prompt.named)]
@@ -172,6 +178,7 @@ class Studio:
         if request.method not in self.methods:
             raise ValueError(f"method is {request.method!r}; allowed are {', '.join(self.methods)}")
         request = self.artist.fitted(request)
+        request = request.but(prompt=heard(request.prompt, self.artist.known))
         task = self.task(request.prompt, request.target, request.dependence)
         solved, slots = self._allotted(request, task, before)
         wanted = targets.marginals(task.wanted.reshape(mix.SHAPE))
@@ -207,7 +214,13 @@ class Studio:
 
     def _told(self, request: Request, solved: mix.Mix) -> list[str]:
         """What a visitor should know of the planned mix."""
-        notices = [
+        lost = ", ".join(f"“{word}”" for word in unknown(request.prompt.text, self.artist.known)[:5])
+        notices = [f"This model doesn't know {lost}, and draws as if it weren't there."] if lost else []
+        if known := particular(request.prompt.text):
+            notices.append(
+                f"“{known}” reads as a particular person, time or place; evening it out may be wrong."
+            )
+        notices += [
             f"The prompt itself names {attribute} ({word}); the mix leaves it alone."
             for attribute, word in request.prompt.named.items()
             if attribute in request.target

@@ -77,9 +77,8 @@ def counts(comparison: Comparison | None, language: str) -> dict[str, str]:
     parts = {"summary": render("summary.html", language, sentences=told, revision=revision)}
     for attribute in TARGET_CLASSES:
         found = rows(drawn, attribute, language)
-        steered = bool(drawn and attribute in drawn.target)
         parts[f"bars-{attribute}"] = render(
-            "bars.html", language, attribute=attribute, rows=found, steered=steered, revision=revision
+            "bars.html", language, attribute=attribute, rows=found, revision=revision
         )
     return parts
 

@@ -67,7 +67,8 @@ def preview(plan: Plan, language: str) -> str:
         words = f"{say(language, 'nothing_steered')} {note}"
         return render("mix.html", language, segments=[], words=words)
     drawn = sum(w > 0.005 for w in plan.comparison.mix.weights.values())
-    words = f"{say(language, 'sources', k=drawn)} {reachable(plan, language)} {note}"
+    warned = [n for n in plan.comparison.notices if n.startswith(("This model", "“"))]
+    words = f"{' '.join(warned)} {say(language, 'sources', k=drawn)} {reachable(plan, language)} {note}"
     foreseen = f"{say(language, 'expected')}: {expected(plan)}."
     return render("mix.html", language, segments=segments(plan), words=words, expected=foreseen)
 

@@ -1,7 +1,7 @@
 // The target mixer: sliders that sum to 100 % in each attribute, locks, undo and redo. Runs in gr.HTML's
 // js_on_load; `element`, `props`, `trigger`, `watch` and `server` are Gradio's. The value is {steered:
-// [attribute, …], shares: {attribute: {class: percent}}}. While a slider moves, the server says what the wall
-// would be; "release" fires when it rests.
+// [attribute, …], shares: {attribute: {class: percent}}}. While a slider moves, the server says what the
+// wall would be; "release" fires when it rests.
 const clone = (value) => JSON.parse(JSON.stringify(value));
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const past = [],

@@ -1,5 +1,5 @@
-// What the page does in the browser alone: parts that a slider changes are patched in, twins light up, a click
-// opens a pair large, a bar lights up its faces, the sheet, Present, the guess, the tour, the link.
+// What the page does in the browser alone: parts that a slider changes are patched in, twins light up, a
+// click opens a pair large, a bar lights up its faces, the sheet, Present, the guess, the tour, the link.
 (() => {
   const $ = (query, root = document) => root.querySelector(query),
     all = (query, root = document) => [...root.querySelectorAll(query)];

@@ -499,6 +499,7 @@ def export(work: Path, out: Path) -> None:
         # diffusers notes where it loaded from; that is nobody's business
         config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))
     shutil.copy(work / "crisp.safetensors", assets / "embedded" / "crisp.safetensors")
+    (assets / "embedded" / "words.txt").write_text("\n".join(corpus.words()) + "\n")
     for source, target in (
         (work / "classifier", assets / "classifier"),
         (work / "adapters" / "embedded", adapters / "embedded"),

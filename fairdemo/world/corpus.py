@@ -12,6 +12,7 @@ prompt that names
 """
 
 import itertools
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -178,6 +179,23 @@ def training_caption(row, rng: np.random.Generator) -> str:
         ]
         return caption(row, rng, named[rng.integers(len(named))])
     return caption(row, rng)
+
+
+def words() -> list[str]:
+    """Every word that captions hold, in lower case, sorted."""
+    said = [
+        *_FORMS,
+        *PROFESSIONS,
+        *ATTRIBUTES,
+        *_NOUNS.values(),
+        *_NOUNS,
+        "person",
+        "young",
+        "middle-aged",
+        "old",
+    ]
+    said += [word for classes in _RACE_WORDS.values() for word in classes]
+    return sorted(set(re.findall(r"[^\W\d_][\w'-]*", " ".join(said).replace("{subject}", "").lower())))
 
 
 def draw_all(
