@@ -1,9 +1,11 @@
-"""Pictures of the page's main states, to be looked at; README's come from here: python -m tests.screenshots
-FOLDER"""
+"""Pictures of the page's main states, to be looked at, and README's animation: python -m tests.screenshots
+FOLDER [SCREEN ... | film]"""
 
+import io
 import sys
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page
 
 from tests import browser
@@ -79,9 +81,39 @@ def places(page: Page, camera: Camera) -> None:
         camera.shot(tab)
 
 
+def film(page: Page, path: Path) -> None:
+    """A slider being dragged over the wall that the page opens on, as a silent animation."""
+    slider = page.locator("#mixer [data-class='Female'] input[type=range]")
+    shares = [*range(50, 100, 5), *range(100, 0, -5), *range(0, 51, 5)]
+    frames = []
+    for share in shares:
+        slider.evaluate(
+            "(s, v) => { s.value = v; s.dispatchEvent(new Event('input', {bubbles: true})); }", share
+        )
+        page.wait_for_timeout(450)
+        frame = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        frames.append(frame.resize((960, round(frame.height * 960 / frame.width)), Image.Resampling.LANCZOS))
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=220,
+        loop=0,
+        quality=60,
+        method=6,
+        minimize_size=True,
+    )
+    print(path, f"{path.stat().st_size / 1e6:.2f} MB")
+
+
 def main(folder: Path, wanted: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with browser.served() as url, browser.chromium() as chromium:
+        if wanted == ["film"]:
+            page = browser.arrive(browser.visitor(chromium).new_page(), url)
+            page.wait_for_selector("#wall-debiased .tile img")
+            film(page, folder / "dragged.webp")
+            return
         for name, width, height, scheme in SCREENS:
             if wanted and name not in wanted:
                 continue

@@ -142,7 +142,7 @@ class Live:
     def shipped(self) -> Pool | None:
         """Walls that were drawn for the app to open on, if the profile has some."""
         folder = SHIPPED / "assets" / "walls" / self.profile.name
-        return open_pack(str(folder)) if (folder / "pack.json").is_file() else None
+        return open_pack(str(folder)) if (folder / "data" / "metadata.parquet").is_file() else None
 
     @property
     def loaded(self) -> bool:
