@@ -340,6 +340,7 @@
       all("[data-say]").forEach((n) => (n.textContent = text[n.dataset.say]));
       all("[data-say-title]").forEach((n) => {
         n.title = text[n.dataset.sayTitle];
+        if (n.tagName !== "BUTTON") return;
         n.setAttribute(
           "aria-label",
           [text[n.dataset.sayTitle], n.closest(".share")?.innerText.trim()].join(" "),

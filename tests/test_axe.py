@@ -1,0 +1,63 @@
+"""Accessibility by axe-core: no serious or critical violation in any tab, light or dark, on a laptop and a
+phone."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests import browser
+
+pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
+
+
+def violations(page) -> list[str]:
+    """What axe calls serious or critical, by rule and place."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{v['id']}: {node['target']}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for node in v["nodes"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def address():
+    with browser.served() as url:
+        yield url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width, height", [(1366, 650), (390, 844)])
+def test_nothing_serious_in_any_tab(address, scheme, width, height):
+    with browser.chromium() as chromium:
+        context = browser.visitor(chromium, viewport={"width": width, "height": height}, color_scheme=scheme)
+        page = browser.arrive(context.new_page(), address)
+        page.wait_for_selector("#wall-debiased .tile img")
+        found = {"studio": violations(page)}
+        page.locator("#wall-debiased .tile").first.click()
+        found["pair"] = violations(page)
+        page.keyboard.press("Escape")
+        page.click("#show-settings")
+        found["settings"] = violations(page)
+        page.keyboard.press("Escape")
+        if width > 860:
+            for place, tab in ((1, "saved"), (2, "about")):
+                page.locator("[role=tab]").nth(place).click()
+                page.wait_for_timeout(500)
+                found[tab] = violations(page)
+        else:
+            page.click("#handle .grip")
+            page.wait_for_timeout(500)
+            found["sheet"] = violations(page)
+        assert {where: wrong for where, wrong in found.items() if wrong} == {}
+
+
+def test_the_guess_and_the_tour_are_accessible(address):
+    with browser.chromium() as chromium:
+        page = browser.arrive(browser.visitor(chromium, toured=False).new_page(), address)
+        page.wait_for_selector(".guess-card")
+        # What is blurred until the guess can't be read, and isn't meant to be.
+        assert [v for v in violations(page) if "color-contrast" not in v] == []
+        page.click(".guess-card .skip")
+        page.wait_for_selector(".tour")
+        assert violations(page) == []
