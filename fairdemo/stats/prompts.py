@@ -66,9 +66,13 @@ _WORDS = {
 }
 
 
-# Words that carry no picture of their own; a model that never saw them misses nothing.
+# Capitals that begin a sentence or a place's name rather than a person's.
 _FIRST = {"A", "An", "The", "Photo", "Portrait", "Picture", "Headshot", "North", "South", "New", "American"}
-_SMALL = set(["a", "an", "the", "of", "in", "at", "on", "with", "and", "or", "by", "from", "to", "as", "for", "is", "are", "being", "who", "while"])
+# Words that carry no picture of their own; a model that never saw them misses nothing.
+_SMALL = frozenset(
+    ("a", "an", "the", "of", "in", "at", "on", "with", "and", "or", "by", "from", "to", "as", "for")
+    + ("is", "are", "being", "who", "while")
+)
 # People of one time, place or story: evening them out may be wrong.
 _TIMES = (
     r"\d{1,2}(?:st|nd|rd|th)[-"
