@@ -155,14 +155,16 @@ def of_portraits(live: Live, work: Path) -> dict:
     table, reader = build.TABLES["crisp_test"](), live.reader
     images = build.drawn(table, "crisp_test", work, 2 * tiny.SIZE)
     both = decoded(live.generator, tiny.encode(live.generator.pipeline.vae, build.halved(images)))
-    true, before, after = (labels(read(reader, x)) for x in (images, both.small, both.large))
-    sharp = gradient(images)
+    true, before, after = (read(reader, x) for x in (images, both.small, both.large))
+    sharp, goal = gradient(images), vectors(true)
     return {
         "n": len(images),
         "gradient_before": round(gradient(both.enlarged) / sharp, 4),
         "gradient": round(gradient(both.large) / sharp, 4),
-        "same_labels_as_drawing_before": agreement(true, before),
-        "same_labels_as_drawing": agreement(true, after),
+        "frechet_before": round(frechet(vectors(before), goal), 5),
+        "frechet": round(frechet(vectors(after), goal), 5),
+        "same_labels_as_drawing_before": agreement(labels(true), labels(before)),
+        "same_labels_as_drawing": agreement(labels(true), labels(after)),
     }
 
 
