@@ -25,7 +25,7 @@ from fairdemo.stats.attributes import CLASSES
 from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.stats.workforce import wished, workforce
 from fairdemo.studio.ahead import AHEAD
-from fairdemo.studio.live import Live
+from fairdemo.studio.live import LIVES
 from fairdemo.studio.studio import Plan
 from fairdemo.ui import charts, link
 from fairdemo.ui.board import board
@@ -261,10 +261,8 @@ class Events:
     def wait(self, request: gr.Request) -> None:
         """Notes that a visitor is in line, so that Stop works there too."""
         RUNNING[request.session_hash or ""] = threading.Event()
-        for name in offered():
-            artist = studio(name).artist
-            if isinstance(artist, Live):
-                artist.turns.touch()
+        for artist in list(LIVES.values()):
+            artist.turns.touch()
 
     def stop(self, request: gr.Request) -> None:
         """Ends what this visitor draws or waits for."""
