@@ -36,7 +36,7 @@ def test_a_pack_is_whole_and_opens_with_datasets(folder, live, capsys, tmp_path,
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     rows = load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
     assert len(rows) == 2 * sources * SEEDS
-    assert rows[0]["image"].size == (128, 128) and rows[0]["prompt"] in PROMPTS
+    assert rows[0]["image"].size == (256, 256) and rows[0]["prompt"] in PROMPTS
     assert (
         "as perceived by a classifier" in (folder / "README.md").read_text()
         and "Apache-2.0" in (folder / "README.md").read_text()
