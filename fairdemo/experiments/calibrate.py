@@ -50,10 +50,12 @@ def fingerprint(live: Live) -> str:
         *(s for s in pinned if s and not isinstance(s, Path)),
     )
     files = [a.home / a.file for a in mixed if not a.repo]
+    shown = profile.source("crisp") if profile.crisp else None
     for source in sources:
         if isinstance(source, Path):
             for pattern in ("*.safetensors", "*.skops", "scheduler_config.json"):
-                files += source.rglob(pattern)
+                # The decoder of what is shown changes nothing that is read.
+                files += (path for path in source.rglob(pattern) if path != shown)
     return response.fingerprint((digest for path in files for digest in digests(path)), *settings)
 
 
