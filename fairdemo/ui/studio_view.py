@@ -17,7 +17,16 @@ from fairdemo.ui.board import board
 from fairdemo.ui.foreseen import preview
 from fairdemo.ui.language import label
 from fairdemo.ui.mixer import mixer, wish
-from fairdemo.ui.offered import asked_first, default, described, offered, opening, reference, studio
+from fairdemo.ui.offered import (
+    OPENING_PAIRS,
+    asked_first,
+    default,
+    described,
+    offered,
+    opening,
+    reference,
+    studio,
+)
 from fairdemo.ui.sliding import pooled, slide
 from fairdemo.ui.templates import render
 from fairdemo.ui.visits import Visit
@@ -154,7 +163,7 @@ def ask_bar() -> tuple[tuple[Any, ...], gr.Button, gr.Button]:
         )
         low, high = SERVER.n
         n = gr.Number(
-            16,
+            min(OPENING_PAIRS, studio(default()).artist.most or OPENING_PAIRS),
             label=label("number"),
             precision=0,
             minimum=low,
