@@ -40,7 +40,7 @@ def test_a_pack_is_the_same_screen_without_a_model(page):
     )
     before = browser.faces(page, "debiased")
     browser.move(page, "Female", 1.0)
-    page.wait_for_selector("text=pairs redrawn in", timeout=30_000)
+    page.wait_for_selector("#status >> text=Reassigned from images", timeout=30_000)
     assert browser.faces(page, "debiased") != before
     page.fill("#prompt textarea, #prompt input", "a photo of a unicorn")
     page.click("#draw")
@@ -49,7 +49,7 @@ def test_a_pack_is_the_same_screen_without_a_model(page):
 
 def test_a_tiny_stable_diffusion_draws(page):
     browser.turn_to(page, "Tiny 1.5")
-    page.wait_for_selector("#profile-note >> text=no GPU", timeout=20_000)
+    page.wait_for_selector("#status >> text=no GPU", timeout=20_000)
     page.fill("#prompt textarea, #prompt input", "a photo of a pilot")
     browser.draw(page, 4)
     assert page.locator("#findings >> text=No face found: 4 before, 4 after").count() == 1, (

@@ -186,7 +186,7 @@ class Events:
             ask.method: gr.Dropdown(choices=methods(name), value=MIX),
             ask.steps: own.steps,
             ask.guidance: own.guidance,
-            ask.note: self.note(name, language),
+            self.shown.status: self.note(name, language),
         }
         if artist.prompts:
             if values[ask.prompt] not in artist.prompts:
@@ -201,7 +201,7 @@ class Events:
             shown = ", ".join(artist.prompts[:8]) + (" …" if len(artist.prompts) > 8 else "")
             return say(language, "pack_note", seeds=artist.most, prompts=shown)
         if name == profiles.DEFAULT:
-            return ""
+            return say(language, "ready")
         return say(language, "no_gpu" if artist.device == "cpu" else "real_note", model=artist.profile.model)
 
     def standing(self, visit: Visit, status: str, language: str, n: int | None = None) -> Values:
@@ -334,7 +334,6 @@ class Events:
             self.screen.wish.mixer: wish(plan.comparison.target, base),
             self.screen.wish.preset: "own",
             self.screen.slots: "",
-            ask.note: self.note(asked.profile, language),
         }
 
     def arrive(self, request: gr.Request) -> Values:
@@ -359,6 +358,8 @@ class Events:
         )
         shown: Values = {self.shown.board[place]: part for place, part in parts.items()}
         told = self.counted(visit, {self.shown.corrected: "observed"}, language) if visit.plan else {}
+        if visit.plan is None:
+            shown[self.shown.status] = self.note(default(), language)
         return {**shown, **told, self.screen.visit: visit}
 
     def followed(self, asked: link.Link, language: str) -> Values:
@@ -381,10 +382,10 @@ class Events:
         first = None if drawn else opening(profile, start["prompt"])
         visit = Visit(first, [first] if first else [])
         visit = visit.keep(reassigned(visit, target)) if first else visit
-        status = "finished_wall" if first else "linked" if drawn else "ready"
+        status = "finished_wall" if first else "linked" if drawn else ""
         return {
             **self.opened(visit, start["n"], language),
-            self.shown.status: say(language, status),
+            self.shown.status: say(language, status) if status else self.note(profile, language),
             **{getattr(ask, name): value for name, value in start.items()},
             ask.method: gr.Dropdown(choices=methods(profile), value=method),
             wanted.mixer: wish(target, reference(start["prompt"], profile)),
@@ -481,7 +482,7 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     gr.on(looked, page.look_ahead, known, wanted.foreseen, trigger_mode="always_last", **hidden)
     everything = [*standing, shown.findings, shown.cells, *fields, *wishes, screen.slots, screen.words]
     arrived = blocks.load(page.arrive, None, everything, **hidden)
-    ask.profile.input(page.turned, known, [*fields, ask.note], **hidden)
+    ask.profile.input(page.turned, known, [*fields, shown.status], **hidden)
     arrived.then(page.look_ahead, known, wanted.foreseen, **hidden)
 
     one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
@@ -496,7 +497,7 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     kept = [shown.download, shown.history]
     for done in ends:
         done.then(page.finished, known, kept, **hidden)
-    again = [*results, *fields, *wishes, screen.slots, ask.note]
+    again = [*results, *fields, *wishes, screen.slots]
     recalled = shown.history.input(page.recall, known, again, **hidden)
     recalled.then(page.finished, known, kept, **hidden)
     open_charts = [shown.plotted, screen.visit, *shown.plots.values()]

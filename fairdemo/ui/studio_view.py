@@ -54,7 +54,6 @@ class Ask:
     dependence: gr.Dropdown
     steering: gr.Checkbox
     ahead: gr.Checkbox  # whether other sources of a standing wall are drawn in idle time
-    note: gr.Markdown  # about the profile
     method: gr.Dropdown
 
 
@@ -206,8 +205,7 @@ def settings() -> tuple[Any, ...]:
     )
     steering = gr.Checkbox(True, label=label("steering"), info=label("steering_info"), elem_id="steer")
     ahead = gr.Checkbox(True, label=label("ahead"), info=label("ahead_info"), elem_id="ahead")
-    note = gr.Markdown("", elem_id="profile-note")
-    return seed, steps, guidance, rounding, dependence, steering, ahead, note
+    return seed, steps, guidance, rounding, dependence, steering, ahead
 
 
 def methods(profile: str) -> list[tuple[Any, str]]:
