@@ -22,7 +22,7 @@ from fairdemo.models.profiles import Profile
 from fairdemo.models.routing import Router
 from fairdemo.stats.mix import BASELINE, Source
 
-LAST = 5  # slots that are drawn together at the end of a steered wall
+LAST = 6  # slots that are drawn together at the end of a steered wall
 ROOM = 0.85  # of a GPU's free memory that a batch may take
 Text = dict[str, torch.Tensor | None]  # a pipeline's arguments for the prompt, rows (n, ...)
 Edit = Callable[[Text], Text]  # changes one row's embeddings

@@ -170,15 +170,18 @@ def change(before: Sequence[bool], after: Sequence[bool]) -> Change:
 
 
 def parity(before: Sequence[str], after: Sequence[str], seed: int = 0) -> float:
-    """p-value of the test that twins have the same distribution of classes: twins swap sides at random
-    (9,999 times), and the total variation between the sides is compared (a permutation test on pairs).
-    Fewer than two pairs tell nothing: 1.0."""
-    if len(before) < 2:
+    """p-value of the test that twins have the same distribution of classes: twins swap sides, and the total
+    variation between the sides is compared (a permutation test on pairs; all swaps where there are fewer
+    than 10,000, else 9,999 random ones).
+
+    Twins of one class swap nothing and are left out. Fewer than two others tell nothing: 1.0."""
+    moved = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    if len(moved) < 2:
         return 1.0
     from scipy.stats import permutation_test
 
     classes = sorted({*before, *after})
-    codes = [np.array([classes.index(v) for v in side]) for side in (before, after)]
+    codes = [np.array([classes.index(v) for v in side]) for side in zip(*moved)]
 
     def apart(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
         return np.sum([np.abs((a == k).sum(axis) - (b == k).sum(axis)) for k in range(len(classes))], 0)

@@ -8,6 +8,7 @@ import re
 import reprlib
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from fairdemo.stats.attributes import GENDERS, RACES
 
@@ -172,6 +173,7 @@ def attribute(prompt: str) -> str | None:
     return _only_one(ATTRIBUTES, "", prompt)
 
 
+@lru_cache(4096)  # a slider asks for the same prompts at each position
 def _only_one(words: tuple[str, ...], ending: str, prompt: str) -> str | None:
     hits = [w for w in words if re.search(rf"\b{re.escape(w)}{ending}\b", prompt, re.IGNORECASE)]
     return hits[0] if len(hits) == 1 else None

@@ -5,7 +5,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,7 +16,7 @@ from fairdemo import places
 from fairdemo.measures import Confusion
 from fairdemo.models import catalog, pipelines, profiles, routing
 from fairdemo.models.generating import PairedGenerator, Sample, Setting, cut_words
-from fairdemo.models.gpu import SILENT, Watch, on_gpu
+from fairdemo.models.gpu import SILENT, ZERO, Watch, on_gpu
 from fairdemo.pairs import Drawn
 from fairdemo.places import SHIPPED
 from fairdemo.readers import classify
@@ -29,6 +31,9 @@ from fairdemo.studio.pool import PACK_SEED, Pool, open_pack
 MAX_KEPT, MAX_KEPT_PIXELS = 1500, 250_000_000  # drawn images kept to be shown again, 3 bytes a pixel
 SURELY_SEEN = 60  # characters: no more than as many tokens, and room for soft ones
 QUIET = 0.7  # seconds without a visitor's drawing or slider before images are drawn ahead
+# Visitors' threads draw on this one: each that calls torch has helpers of its own, and where there are more
+# helpers than cores, they wait for each other (a third slower on two cores).
+MODEL = ThreadPoolExecutor(1, "model")
 LIVES: WeakValueDictionary[tuple[str, int], "Live"] = WeakValueDictionary()  # by profile and id
 
 
@@ -212,7 +217,9 @@ class Live:
 
     def fresh(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
         """Images and what is read in them, drawn now."""
-        return draw_and_read(self.key, setting, wanted, watch)
+        if ZERO or threading.current_thread() is threading.main_thread():
+            return draw_and_read(self.key, setting, wanted, watch)
+        return MODEL.submit(copy_context().run, draw_and_read, self.key, setting, wanted, watch).result()
 
 
 class Turns:
