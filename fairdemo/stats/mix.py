@@ -21,7 +21,7 @@ from fairdemo.stats.attributes import CELLS, TARGET_CLASSES
 from fairdemo.stats.targets import Target, marginals
 
 ROUNDINGS = ("largest remainder", "random")
-AS_WELL = 0.02  # how much further from the wish, in `features`, counts as reaching it as well
+AS_WELL = 0.02  # how much further a wall may be from the wish, in `features`, and reach it as well
 SHAPE = tuple(map(len, TARGET_CLASSES.values()))
 
 
@@ -89,6 +89,7 @@ class Task:
     wanted: np.ndarray
     wished: tuple[str, ...]
     drawn: np.ndarray | None = None
+    as_well: float = AS_WELL  # of the slots that are to be filled
 
     @property
     def baseline(self) -> np.ndarray:
@@ -162,7 +163,7 @@ def solve(task: Task, keep: np.ndarray | None = None) -> Mix:
     first = view @ task.response.T
     w = _nearest(first, view @ task.wanted)
     near = _of_pool(task, first, view @ task.wanted, np.zeros(len(w)) if keep is None else keep)
-    if near is not None and np.linalg.norm(first @ (near - w)) <= AS_WELL:
+    if near is not None and np.linalg.norm(first @ (near - w)) <= task.as_well:
         return Mix(task, near)
     w = _nearest(np.vstack([3000 * first, task.response.T]), np.concatenate([3000 * first @ w, task.wanted]))
     s = len(w)
@@ -356,7 +357,8 @@ def steer(task: Task, seen: np.ndarray, planned: list[Source]) -> list[Source]:
     is left makes up for what went otherwise, so that the finished wall is as near to the target as it can
     be."""
     n = seen.sum() + len(planned)
-    left = replace(task, wanted=(n * task.wanted - seen) / len(planned))
+    share = len(planned) / n
+    left = replace(task, wanted=task.wanted / share - seen / len(planned), as_well=AS_WELL / share)
     return remix(left, len(planned), planned)[1]
 
 

@@ -203,8 +203,12 @@ def settings() -> tuple[Any, ...]:
         value=targets.DEPENDENCES[0],
         label=label("dependence"),
     )
-    steering = gr.Checkbox(True, label=label("steering"), info=label("steering_info"), elem_id="steer")
-    ahead = gr.Checkbox(True, label=label("ahead"), info=label("ahead_info"), elem_id="ahead")
+    steering = gr.Checkbox(
+        True, label=label("steering"), info=label("steering_info"), elem_id="steer", container=False
+    )
+    ahead = gr.Checkbox(
+        True, label=label("ahead"), info=label("ahead_info"), elem_id="ahead", container=False
+    )
     return seed, steps, guidance, rounding, dependence, steering, ahead
 
 
