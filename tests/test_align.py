@@ -1,6 +1,7 @@
 """Distributional alignment: expected transport worked by hand, losses, and the gradient in constant
 memory."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,12 +21,18 @@ from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
 from fairdemo.training import adjusted, align, losses, soft_tokens
 from fairdemo.training.joint import joint_of
-from fairdemo.training.looks import looks_of
+from fairdemo.training.looks import eased_on_faces, looks_of
 from fairdemo.training.moved_words import MovedWords
 from fairdemo.training.transport import _sampled, expected_transport
 from tests import small_models
 from tests.conftest import asked
 from tests.small_models import save_lora, save_profile
+
+THREE = {
+    "gender": {"Female": 0.5, "Male": 0.5},
+    "race": {"White": 0.5, "Asian+Black+Indian+Latinx+Middle Eastern": 0.5},
+    "age": {"young": 0.5, "middle+old": 0.5},
+}
 
 
 def test_two_images_by_hand():
@@ -46,10 +53,10 @@ def test_three_images_by_hand():
 def test_three_classes_by_hand():
     """One image: its expected target is the target itself. Three sure images of different classes and
     samples of one class each: each keeps its own."""
-    assert expected_transport(np.array([[0.2, 0.3, 0.5]]), np.array([0.2, 0.2, 0.6]), 20_000)[
+    assert expected_transport(np.array([[0.2, 0.3, 0.5]]), np.array([0.2, 0.2, 0.6]), samples=20_000)[
         0
     ] == pytest.approx([0.2, 0.2, 0.6], abs=0.015)
-    q = expected_transport(np.eye(3), np.full(3, 1 / 3), 4000)
+    q = expected_transport(np.eye(3), np.full(3, 1 / 3), samples=4000)
     # P(class of image i is kept) = P(at least one sample of it) = 1 - (2/3)^3
     assert np.diag(q) == pytest.approx(np.full(3, 19 / 27), abs=0.03)
 
@@ -59,7 +66,10 @@ def test_the_closed_form_is_the_sampled_one():
     for target in ([0.5, 0.5], [0.75, 0.25]):
         second = rng.uniform(size=12)
         p = np.stack([1 - second, second], 1)
-        exact, sampled = expected_transport(p, np.array(target)), _sampled(p, np.array(target), 4000, 2)
+        exact, sampled = (
+            expected_transport(p, np.array(target)),
+            _sampled(p, np.array(target), np.eye(2), 4000, 2),
+        )
         error = np.sqrt(np.maximum(exact * (1 - exact), 1e-4) / 4000)
         assert (np.abs(exact - sampled) <= 3 * error).all()
 
@@ -68,12 +78,12 @@ def test_the_closed_form_is_the_sampled_one():
 def test_rows_sum_to_one_and_columns_to_the_target(k):
     rng = np.random.default_rng(k)
     p, target = rng.dirichlet(np.ones(k), 16), rng.dirichlet(np.ones(k) * 3)
-    q = expected_transport(p, target, 3000)
+    q = expected_transport(p, target, samples=3000)
     assert q.sum(1) == pytest.approx(np.ones(16)) and q.mean(0) == pytest.approx(target, abs=0.02)
 
 
 def test_strange_distributions_are_refused():
-    with pytest.raises(ValueError, match="expected \\(N, K\\)"):
+    with pytest.raises(ValueError, match="expected \\(N, D\\)"):
         expected_transport(np.ones((3, 2)) / 2, np.ones(3) / 3)
     with pytest.raises(ValueError, match="sum to 1"):
         expected_transport(np.ones((3, 2)) / 2, np.array([0.5, 0.6]))
@@ -94,13 +104,86 @@ def test_losses_by_hand():
         a, torch.stack([torch.eye(3)[0], torch.tensor([0.0, 0.6, 0.8])])
     ).item() == pytest.approx((0 + 0.4) / 2)
     assert losses.realism_loss(torch.zeros(0, 3), torch.eye(3)).item() == 0
-    weights = losses.semantic_weights(
+
+
+def test_dynamic_weights_are_the_papers():
+    """Gender alone: 8 where it stays or there is no face; 1.6, on the face 0.32, where it changes or isn't
+    sure."""
+    gender = [losses.Eased(0.2, 0.2)]
+    weights, face = losses.semantic_weights(
         np.array([[0], [1], [losses.IGNORED], [0]]),
         np.array([[0], [0], [1], [1]]),
         np.array([True, True, True, False]),
-        (8.0, 8.0, 1.6),
+        gender,
     )
-    assert weights.tolist() == [8.0, 1.6, 1.6, 8.0]
+    assert (8 * weights).tolist() == pytest.approx([8, 1.6, 1.6, 8])
+    assert (8 * weights * face).tolist() == pytest.approx([8, 0.32, 0.32, 8])
+
+
+def test_dynamic_weights_of_three_attributes_are_the_papers():
+    """Nothing, race, age, race and age, gender and race change; no face."""
+    eased = [losses.Eased(0.6, 0.3), losses.Eased(0.2, 0.2), losses.Eased(0.6, 0.3)]
+    targets = np.array([[2, 0, 1], [3, 0, 1], [2, 0, 0], [3, 0, 0], [3, 1, 1], [2, 0, 1]])
+    before = np.tile([2, 0, 1], (6, 1))
+    faces = np.array([True] * 5 + [False])
+    weights, face = losses.semantic_weights(targets, before, faces, eased)
+    assert (8 * weights).tolist() == pytest.approx([8, 4.8, 4.8, 4.8, 1.6, 1.6])
+    assert (8 * weights * face).tolist() == pytest.approx([8, 1.44, 1.44, 1.44, 0.32, 1.6])
+
+
+def test_equal_weights_still_ease_the_face():
+    """Where around the face all stays as it is, on it nothing needs to."""
+    changes = losses.semantic_weights(
+        np.array([[1]]), np.array([[0]]), np.array([True]), [losses.Eased(1.0, 0.0)]
+    )
+    assert [part.tolist() for part in changes] == [[1.0], [0.0]]
+
+
+def test_the_gradient_is_eased_where_both_have_their_face():
+    x = torch.rand(2, 3, 8, 8, requires_grad=True)
+    eased = eased_on_faces(x, [(0, 0, 4, 6), None], [(2, 1, 8, 8), None], np.array([0.25, 0.25]))
+    assert torch.equal(eased, x)
+    eased.sum().backward()
+    wanted = torch.ones(2, 3, 8, 8)
+    wanted[0, :, 1:6, 2:4] = 0.25
+    assert torch.equal(x.grad, wanted)
+
+
+def test_three_attributes_are_transported_as_brute_force_does():
+    """Three images, eight cells: each draw of three samples is assigned at the least sum of roots of summed
+    squares over attributes; q is the mean over all 8^3 draws."""
+    rng = np.random.default_rng(3)
+    tables = [rng.dirichlet([0.6, 0.6], 3) for _ in range(3)]
+    p, members = np.concatenate(tables, 1), np.array(list(itertools.product(range(2), repeat=3)))
+    target = rng.dirichlet(np.full(8, 2.0))
+    cost = np.array(
+        [
+            [
+                np.sqrt(sum(((t[i] - np.eye(2)[m]) ** 2).sum() for t, m in zip(tables, cell)))
+                for cell in members
+            ]
+            for i in range(3)
+        ]
+    )
+    q = np.zeros((3, 8))
+    for draw in itertools.product(range(8), repeat=3):
+        best = min(
+            itertools.permutations(draw), key=lambda cells: sum(cost[i, c] for i, c in enumerate(cells))
+        )
+        q[range(3), best] += np.prod(target[list(draw)])
+    joint = joint_of({a: t for a, t in THREE.items()})
+    assert joint.corners.shape == (8, 6) and (joint.corners.sum(1) == 3).all()
+    ours = expected_transport(p, target, joint.corners, 60_000)
+    assert ours == pytest.approx(q, abs=0.01)
+
+
+def test_one_attribute_that_changes_costs_less_than_three():
+    """A sure face is nearest to the cells that it shares most with (the product of probabilities has them
+    all alike)."""
+    joint = joint_of(THREE)
+    far = np.linalg.norm(joint.corners[:1] - joint.corners, axis=1)
+    changes = (joint.members != joint.members[0]).sum(1)
+    assert far == pytest.approx(np.sqrt(2 * changes))
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
@@ -169,8 +252,13 @@ def test_joint_targets_of_several_attributes():
     assert joint.members.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     even = {a: torch.zeros(1, len(c)) for a, c in TARGET_CLASSES.items()}
     p = joint.probabilities(even)
-    assert p[0] == pytest.approx([1 / 6, 1 / 3] * 2), "joined classes have the sum of their probabilities"
-    assert [m[0] for m in joint.marginals(p)] == [pytest.approx([0.5, 0.5]), pytest.approx([1 / 3, 2 / 3])]
+    assert p[0] == pytest.approx([1 / 2, 1 / 2, 1 / 3, 2 / 3]), (
+        "joined classes have the sum of their probabilities"
+    )
+    assert joint.likeliest(p).tolist() == [[0, 1]]
+    assert joint.corners.tolist() == [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]]
+    q = np.array([[0.1, 0.2, 0.3, 0.4]])
+    assert [m[0] for m in joint.marginals(q)] == [pytest.approx([0.3, 0.7]), pytest.approx([0.4, 0.6])]
 
 
 @pytest.mark.parametrize(

@@ -36,12 +36,12 @@ def test_run_files_keep_their_old_keys(tmp_path):
     config = align.read_config(path)
     assert config.learning_rate == 0.25 and config.validate_every == 0
     path.write_text("peak = 0.5\n")
-    assert denoise.read_config(path, inc.DEFAULTS).learning_rate == 0.5
+    assert denoise.read_config(path, inc.EMBEDDED).learning_rate == 0.5
     path.write_text("peak = 2\n")
     with pytest.raises(
         ValueError, match="learning_rate is 2; 0 to 1 are allowed|peak is 2; 0 to 1 are allowed"
     ):
-        denoise.read_config(path, inc.DEFAULTS)
+        denoise.read_config(path, inc.EMBEDDED)
 
 
 def test_commands_keep_their_old_options():

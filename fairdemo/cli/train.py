@@ -97,7 +97,7 @@ def faces(args: argparse.Namespace) -> None:
     method = inc if args.what == "inc" else div
     if args.out is None:
         raise ValueError(f"train {args.what} needs --out (a folder)")
-    config = denoise.read_config(args.config, method.DEFAULTS)
+    config = denoise.read_config(args.config, method.defaults(args.profile))
     config = config.but(data=args.data or config.data)
     own = None
     if args.profile == DEFAULT:

@@ -85,7 +85,7 @@ class Plain:
         with torch.no_grad(), torch.autocast(g.device.type, g.dtype, enabled=g.mixed):
             noise, generators = zip(*(g.noise(0, i) for i in slots))
             return self.pipeline(
-                [PROMPT + profile.suffix] * len(slots),
+                [profile.worded(PROMPT)] * len(slots),
                 negative_prompt=[profile.negative] * len(slots) if profile.negative else None,
                 latents=torch.cat(noise).to(g.device, self.pipeline.unet.dtype),
                 generator=list(generators),

@@ -41,7 +41,8 @@ def fingerprint(live: Live) -> str:
     classifier of a profile: a response belongs to what it was measured on."""
     profile, mixed = live.profile, [a for a in live.adapters if not a.method]
     sources = [profile.source(key) for key in ("model", "classifier")]
-    own = ("revision", "vae_revision", "unet_revision", "unet_file", "scheduler", "suffix", "negative")
+    own = ("revision", "vae_revision", "unet_revision", "unet_file", "scheduler")
+    own += ("opening", "suffix", "negative")
     pinned = [*sources, *(getattr(profile, key) for key in own), *(a.revision for a in mixed if a.repo)]
     settings = (
         profile.steps,

@@ -242,7 +242,7 @@ class PairedGenerator:
 
     def _text_key(self, prompt: str, source: Source) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """What a source's text follows from: the words, the adapters that change how they are read, edits."""
-        words = self.router.before(source.adapters) + (source.words or prompt) + self.profile.suffix
+        words = self.router.before(source.adapters) + self.profile.worded(source.words or prompt)
         return words, source.adapters if self.router.reads_text(source.adapters) else (), source.edits
 
     def _edited(self, text: Text, edits: list[tuple[str, ...]]) -> Text:

@@ -40,6 +40,7 @@ class Profile(BaseModel):
     crisp: str | None = None  # a decoder of twice the size for what is shown; readers read the autoencoder's
     scheduler: dict[str, Any] | None = None  # the sampler: its class as "name", and settings
     words: str | None = None  # a file with the words of the captions that it was trained on; none: any word
+    opening: str = ""  # what "a photo of" at a prompt's start is replaced by
     suffix: str = ""  # added to every prompt
     negative: str = ""  # the negative prompt
     # Of the weights: "auto" is what the device multiplies fastest, "mixed" float32 weights used in that.
@@ -84,6 +85,13 @@ class Profile(BaseModel):
     def shown(self) -> int:
         """Side in px of the images that are shown."""
         return 2 * self.size if self.crisp else self.size
+
+    def worded(self, prompt: str) -> str:
+        """A prompt as the model gets it."""
+        plain = "a photo of "
+        if self.opening and prompt.lower().startswith(plain):
+            prompt = f"{self.opening} {prompt[len(plain) :]}"
+        return prompt + self.suffix
 
     def but(self, **changed: Any) -> Self:
         """The same profile with some keys changed."""

@@ -1,5 +1,5 @@
-"""Labels faces from their embeddings: SVMs with calibrated probabilities (the chain of
-arXiv 2402.01002), or CLIP's words for the classes, which need no training.
+"""Labels faces from their embeddings: SVMs with calibrated probabilities (as arXiv 2402.01002 does, from
+another network's embeddings), or CLIP's words for the classes, which need no training.
 
 A classifier is a folder with `classifier.json` (its backbone and kind) and, for SVMs, one file an
 attribute: scikit-learn's, stored with skops, so that opening them runs no code."""

@@ -1,8 +1,8 @@
 """Backbones: the crop of a face to a unit vector whose cosine similarity measures likeness.
 
 Three of them: a small network of ours for the embedded world, trained on drawn people photographed several
-times (see `fairdemo.training.classifier`); InceptionResnetV1 trained on VGGFace2, as in arXiv 2402.01002;
-and the image tower of a CLIP."""
+times (see `fairdemo.training.classifier`); InceptionResnetV1 trained on VGGFace2, where arXiv 2402.01002 has
+a ResNet-50 trained on it; and the image tower of a CLIP."""
 
 from dataclasses import dataclass
 from pathlib import Path

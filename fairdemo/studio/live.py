@@ -172,12 +172,12 @@ class Live:
 
     def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
         """What of the prompt the text encoders don't see."""
-        longest = max((len(s.words or prompt) for s in sources), default=0) + len(self.profile.suffix)
-        if longest < SURELY_SEEN:
+        written = [self.profile.worded(s.words or prompt) for s in sources]
+        if max(map(len, written), default=0) < SURELY_SEEN:
             return []
         self.load()
-        texts = [self.generator.router.before(s.adapters) + (s.words or prompt) for s in sources]
-        cut = cut_words(self.generator.pipeline, max(texts, key=len, default="") + self.profile.suffix)
+        texts = [self.generator.router.before(s.adapters) + text for s, text in zip(sources, written)]
+        cut = cut_words(self.generator.pipeline, max(texts, key=len, default=""))
         return [f"The prompt is longer than 77 tokens; this was cut: “{cut}”."] if cut else []
 
     def held(self, setting: Setting, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:

@@ -68,6 +68,7 @@ def described(live: Live, asked: Order) -> dict[str, Any]:
         "revision",
         "classifier",
         "adapters",
+        "opening",
         "suffix",
         "negative",
         "steps",

@@ -76,6 +76,7 @@ class Pool:
         same = ("name", "family", "model", "classifier", "adapters", "size", "steps", "guidance", "revision")
         return Profile(
             **{key: self.about[key] for key in same},
+            **{key: self.about.get(key, "") for key in ("opening", "suffix")},
             first=4,
             batch=12,
             title=f"{self.about['title']}: a pack, nothing is drawn",

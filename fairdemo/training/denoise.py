@@ -69,6 +69,11 @@ class Config(Settings):
         return {" ".join(cell): cell for cell in itertools.product(*(TARGET_CLASSES[a] for a in self.by))}
 
 
+# Of a model of full size: the rate of diffusers' own training of LoRA, and a batch that one GPU holds.
+# Neither was tuned by this project.
+LARGE = {"learning_rate": 1e-4, "batch": 4, "strength": 1.0}
+
+
 def read_config(path: Path | None, defaults: Config) -> Config:
     """A run's TOML file over its defaults; ValueError names what is wrong with it."""
     return defaults if path is None else settings.read(path, Config, defaults.model_dump())

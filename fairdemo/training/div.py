@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fairdemo.models import profiles
 from fairdemo.models.generating import PairedGenerator, Sample, by_default
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats.attributes import TARGET_CLASSES
@@ -15,9 +16,13 @@ from fairdemo.stats.prompts import photo_of
 from fairdemo.training import denoise
 from fairdemo.training.denoise import Config, OwnPeople
 
-DEFAULTS = Config(
-    by=("race",), iterations=2000, batch=40, learning_rate=3e-3, ema=0.995, strength=1.0, seed=23
-)
+EMBEDDED = Config(by=("race",), iterations=2000, batch=40, learning_rate=3e-3, ema=0.995, seed=23)
+
+
+def defaults(profile: str) -> Config:
+    """What a run has unless its file says otherwise: tuned for the embedded model, `denoise.LARGE` for
+    others."""
+    return EMBEDDED if profile == profiles.DEFAULT else EMBEDDED.but(**denoise.LARGE)
 
 
 def run(profile: str, config: Config, out: Path, own: OwnPeople | None = None) -> list[Path]:

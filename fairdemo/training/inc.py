@@ -6,6 +6,7 @@ later."""
 
 from pathlib import Path
 
+from fairdemo.models import profiles
 from fairdemo.models.generating import PairedGenerator, by_default, through
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats.attributes import band
@@ -14,11 +15,17 @@ from fairdemo.stats.prompts import PROFESSIONS, photo_of
 from fairdemo.training import denoise
 from fairdemo.training.denoise import Config, OwnPeople
 
-# Adapters are saved this much stronger than trained. Measured on 384 images of professions that they never
-# saw, after 2,300 steps: race and gender both right in 84 % at 1, 92 % at 1.4, 94 % at 1.7, 93 % at 2.
-# Faces stay as whole (87, 87, 86, 85 %). How much less will do for one or the other is found afterwards
-# (`world.build.weigh_adapters`).
-DEFAULTS = Config(by=("race", "gender"), iterations=2500, batch=48, learning_rate=3e-3, strength=1.7, seed=17)
+# For the embedded model adapters are saved stronger than trained. Measured on 384 images of professions
+# that they never saw, after 2,300 steps: race and gender both right in 84 % at 1, 92 % at 1.4, 94 % at 1.7,
+# 93 % at 2. Faces stay as whole (87, 87, 86, 85 %). How much less will do for one or the other is found
+# afterwards (`world.build.weigh_adapters`).
+EMBEDDED = Config(by=("race", "gender"), iterations=2500, batch=48, learning_rate=3e-3, strength=1.7, seed=17)
+
+
+def defaults(profile: str) -> Config:
+    """What a run has unless its file says otherwise: tuned for the embedded model, `denoise.LARGE` for
+    others."""
+    return EMBEDDED if profile == profiles.DEFAULT else EMBEDDED.but(**denoise.LARGE)
 
 
 def run(profile: str, config: Config, out: Path, own: OwnPeople | None = None) -> list[Path]:

@@ -36,10 +36,20 @@ class Joint:
         }
 
     def probabilities(self, logits: dict[str, torch.Tensor]) -> np.ndarray:
-        """Of each combination (n, K), attributes taken as independent given the image."""
+        """Of each attribute's groups, side by side (n, D)."""
         tables = [torch.softmax(t.detach().double(), 1).cpu().numpy() for t in self.logits(logits).values()]
-        p = np.prod([table[:, self.members[:, k]] for k, table in enumerate(tables)], axis=0)
-        return p / p.sum(1, keepdims=True)
+        return np.concatenate(tables, 1)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """What `probabilities` would be if each combination were sure (K, D)."""
+        sizes = [len(groups) for groups in self.groups.values()]
+        return np.concatenate([np.eye(size)[self.members[:, k]] for k, size in enumerate(sizes)], 1)
+
+    def likeliest(self, p: np.ndarray) -> np.ndarray:
+        """The likeliest group in each attribute (n, attributes), of probabilities (n, D)."""
+        ends = np.cumsum([len(groups) for groups in self.groups.values()])
+        return np.stack([part.argmax(1) for part in np.split(p, ends[:-1], 1)], 1)
 
     def marginals(self, p: np.ndarray) -> list[np.ndarray]:
         """Of each attribute's groups (n, groups), from those of all combinations (n, K)."""

@@ -3,6 +3,7 @@ world's own network."""
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import AutoModel
@@ -16,14 +17,18 @@ from fairdemo.training.soft_reader import Box
 Look = Callable[[torch.Tensor], torch.Tensor]
 
 
-def without_faces(x: torch.Tensor, boxes: list[Box | None], others: list[Box | None]) -> torch.Tensor:
-    """Images (n, 3, h, w) grey where they or their twins have their face."""
-    x = x.clone()
-    for i, pair in enumerate(zip(boxes, others)):
-        for box in filter(None, pair):
-            left, top, right, bottom = (max(0, round(v)) for v in box)
-            x[i, :, top:bottom, left:right] = 0
-    return x
+def eased_on_faces(
+    x: torch.Tensor, boxes: list[Box | None], twin_boxes: list[Box | None], shares: np.ndarray
+) -> torch.Tensor:
+    """The same images (n, 3, h, w), whose gradient is only `shares` (n,) of itself on the face: where the
+    image and its twin have theirs."""
+    left = x.new_ones(len(x), 1, *x.shape[2:])
+    for i, (box, other) in enumerate(zip(boxes, twin_boxes)):
+        if box is not None:
+            both = [f(a, b) for f, a, b in zip((max, max, min, min), box, other or box)]
+            x0, y0, x1, y1 = (max(0, round(v)) for v in both)
+            left[i, :, y0:y1, x0:x1] = float(shares[i])
+    return x.detach() + (x - x.detach()) * left
 
 
 def looks_of(live: Live, dino: str) -> list[Look]:

@@ -1,6 +1,9 @@
 """Losses as pure functions: those of distributional alignment (arXiv 2311.07604, section 4.1), with their
 equation numbers, and the denoising loss."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -41,13 +44,31 @@ def realism_loss(faces: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
     return (1 - (faces @ bank.T).max(-1).values).mean() if len(faces) else faces.sum() * 0
 
 
+@dataclass(frozen=True)
+class Eased:
+    """What is left of the semantics loss where an image's class of one attribute is to change (section 4.1,
+    dynamic weights; values of the authors' code by `Config.eased`)."""
+
+    around: float  # of the weight of the whole image, 0 to 1
+    face: float  # of that, on the face, 0 to 1
+
+
 def semantic_weights(
-    targets: np.ndarray, before: np.ndarray, faces: np.ndarray, weights: tuple[float, float, float]
-) -> np.ndarray:
-    """The dynamic weight of the semantics loss (N,): weights[0] where no face is found (`faces` False), so
-    that semantics is all that is held; weights[1] where the twin's classes `before` (N, attributes) are the
-    targets already; weights[2], smaller, where one has to change or is ignored."""
-    return np.where(~faces, weights[0], np.where((targets == before).all(1), weights[1], weights[2]))
+    targets: np.ndarray, before: np.ndarray, faces: np.ndarray, eased: Sequence[Eased]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The dynamic weights of the semantics loss, as shares of lambda_img,1: of each image (N,), and what of
+    it counts on the face (N,).
+
+    `targets` and the twin's classes `before` are (N, attributes); `eased` is by attribute. An image whose
+    targets are its twin's classes has 1 and 1. One that differs has the least of its attributes' that do; an
+    unsure target differs. One without a face (`faces` False) has the least of all attributes', but the whole
+    weight where there is one attribute alone, as in the authors' code."""
+    differs = targets != before
+    around, face = (
+        np.where(differs, [getattr(e, part) for e in eased], 1.0).min(1) for part in ("around", "face")
+    )
+    alone = 1.0 if len(eased) == 1 else min(e.around for e in eased)
+    return np.where(faces, around, alone), np.where(faces, face, 1.0)
 
 
 def denoising_loss(

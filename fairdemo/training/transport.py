@@ -6,21 +6,33 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import binom
 
 
-def expected_transport(p: np.ndarray, target: np.ndarray, samples: int = 200, seed: int = 0) -> np.ndarray:
-    """The expected one-hot targets q (N, K) of N images with class probabilities p (N, K), rows summing to 1.
+def expected_transport(
+    p: np.ndarray,
+    target: np.ndarray,
+    corners: np.ndarray | None = None,
+    samples: int = 200,
+    seed: int = 0,
+) -> np.ndarray:
+    """The expected one-hot targets q (N, K) of N images whose class probabilities are p (N, D).
 
-    Eq. 4 assigns N i.i.d. samples of the target (K,) to the images at the least sum of Euclidean distances;
-    eq. 5 takes the mean over draws of the samples. In closed form for K = 2, else over `samples` draws.
-    ValueError if the shapes or sums are wrong."""
+    Eq. 4 assigns N i.i.d. samples of the target (K,) to the images at the least sum of Euclidean distances
+    from p to the classes' `corners` (K, D), by default those of one attribute, the identity; eq. 5 takes the
+    mean over draws of the samples. Of several attributes, p holds their probabilities side by side, and a
+    corner their classes: so the distance is the root of the summed squares over attributes, as in the
+    authors' code. In closed form for two classes of one attribute, else over `samples` draws. ValueError if
+    the shapes or sums are wrong."""
     p, target = np.asarray(p, float), np.asarray(target, float)
-    if p.ndim != 2 or target.shape != p.shape[1:] or len(target) < 2:
+    places = np.eye(len(target)) if corners is None else np.asarray(corners, float)
+    if p.ndim != 2 or places.shape != (len(target), p.shape[1]) or len(target) < 2:
         raise ValueError(
-            f"p has the shape {p.shape} and target {target.shape}; expected (N, K) and (K,) with K of at"
-            " least 2"
+            f"p has the shape {p.shape}, target {target.shape} and corners {places.shape}; expected (N, D),"
+            " (K,) and (K, D) with K of at least 2"
         )
-    if (target < 0).any() or not np.isclose(target.sum(), 1) or not np.allclose(p.sum(1), 1, atol=1e-4):
-        raise ValueError("target and each row of p must be probabilities that sum to 1")
-    return _two_classes(p, target) if len(target) == 2 else _sampled(p, target, samples, seed)
+    wrong = not np.allclose(p.sum(1), places.sum(1)[0], atol=1e-4)
+    if (target < 0).any() or not np.isclose(target.sum(), 1) or wrong:
+        raise ValueError("target, and each row of p in each attribute, must be probabilities that sum to 1")
+    closed = corners is None and len(target) == 2
+    return _two_classes(p, target) if closed else _sampled(p, target, places, samples, seed)
 
 
 def _two_classes(p: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -34,11 +46,11 @@ def _two_classes(p: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.stack([1 - second, second], 1)
 
 
-def _sampled(p: np.ndarray, target: np.ndarray, samples: int, seed: int) -> np.ndarray:
+def _sampled(p: np.ndarray, target: np.ndarray, corners: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """The mean over draws: only the counts of the samples' classes matter, and equal counts are solved
     once."""
-    n, k = p.shape
-    cost = np.linalg.norm(p[:, None] - np.eye(k)[None], axis=-1)
+    n, k = len(p), len(target)
+    cost = np.linalg.norm(p[:, None] - corners[None], axis=-1)
     counts, times = np.unique(
         np.random.default_rng(seed).multinomial(n, target, samples), axis=0, return_counts=True
     )

@@ -391,7 +391,7 @@ def build_adapters(work: Path, steps: int) -> None:
     table, z = latents(build_autoencoder(work), "balanced", work)
     seen = ~table.subject.isin(HELD_OUT).to_numpy()
     rows: list[Any] = list(table[seen].itertuples())
-    config = inc.DEFAULTS.but(iterations=steps)
+    config = inc.EMBEDDED.but(iterations=steps)
     routes = [
         [
             (f"{r.race} {r.gender}",),
