@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextvars import ContextVar
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from fairdemo.models.generating import Cancelled, Sample
 from fairdemo.stats import mix
 from fairdemo.studio import ahead
 from fairdemo.studio.live import QUIET, Turns
+from fairdemo.studio.one_thread import OneThread
 from fairdemo.ui.offered import opening
 from tests.conftest import asked
 
@@ -73,6 +75,25 @@ def test_what_comes_with_the_app_is_what_the_model_draws(live):
         one, two = (np.asarray(d.image, float) for d in (kept[sample], fresh))
         assert one.shape == two.shape == (256, 256, 3) and np.abs(one - two).mean() < 6
         assert kept[sample].faces[0].gender == fresh.faces[0].gender
+
+
+def test_visitors_draw_on_one_thread_and_get_their_own_results():
+    name, one = ContextVar("name"), OneThread()
+    seen = {}
+
+    def visit(k):
+        name.set(k)
+        seen[k] = one.do(lambda: (name.get(), threading.current_thread().name))
+
+    visitors = [threading.Thread(target=visit, args=(k,)) for k in range(8)]
+    for v in visitors:
+        v.start()
+    for v in visitors:
+        v.join(10)
+    assert seen == {k: (k, "model") for k in range(8)}
+    with pytest.raises(Cancelled):
+        one.do(lambda: (_ for _ in ()).throw(Cancelled))
+    assert one.do(lambda: 3) == 3
 
 
 def test_visitors_come_first():

@@ -5,9 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -26,14 +24,13 @@ from fairdemo.request import Request
 from fairdemo.stats import mix, response
 from fairdemo.stats.mix import Source
 from fairdemo.studio.cached import cached_property
+from fairdemo.studio.one_thread import OneThread
 from fairdemo.studio.pool import PACK_SEED, Pool, open_pack
 
 MAX_KEPT, MAX_KEPT_PIXELS = 1500, 250_000_000  # drawn images kept to be shown again, 3 bytes a pixel
 SURELY_SEEN = 60  # characters: no more than as many tokens, and room for soft ones
 QUIET = 0.7  # seconds without a visitor's drawing or slider before images are drawn ahead
-# Visitors' threads draw on this one: each that calls torch has helpers of its own, and where there are more
-# helpers than cores, they wait for each other (a third slower on two cores).
-MODEL = ThreadPoolExecutor(1, "model")
+MODEL = OneThread()  # visitors' threads draw on it
 LIVES: WeakValueDictionary[tuple[str, int], "Live"] = WeakValueDictionary()  # by profile and id
 
 
@@ -219,7 +216,7 @@ class Live:
         """Images and what is read in them, drawn now."""
         if ZERO or threading.current_thread() is threading.main_thread():
             return draw_and_read(self.key, setting, wanted, watch)
-        return MODEL.submit(copy_context().run, draw_and_read, self.key, setting, wanted, watch).result()
+        return MODEL.do(lambda: draw_and_read(self.key, setting, wanted, watch))
 
 
 class Turns:
