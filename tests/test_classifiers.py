@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import open_clip
@@ -13,9 +14,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from fairdemo.__main__ import main
+from fairdemo.places import SHIPPED as ROOT
 from fairdemo.readers import classify, clip
 from fairdemo.readers.detect import Detector
-from fairdemo.readers.judge import judge
+from fairdemo.readers.judge import Judged, compared, compared_lines, judge
 from fairdemo.readers.labelled import read_labelled, upright
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES, RACES
@@ -161,6 +163,47 @@ def test_training_writes_a_classifier_that_opens(backbone, vit, labelled, tmp_pa
     if backbone != "openclip-zero-shot":
         data = read_labelled(str(labelled))
         heads.train(heads.Tower(backbone, *vit), data, tmp_path / "again")
+
+
+def test_classifiers_are_compared_on_the_same_faces():
+    """Of four women and four men, one reads all right, the other no man; a fifth man neither of them
+    found."""
+    truth = {"race": "Asian", "age": "20-29", "opened": True}
+    rows = [{**truth, "gender": g} for g in ("Female",) * 4 + ("Male",) * 5]
+    judged = {}
+    for name, of_men in (("one", "Male"), ("other", "Female")):
+        table = pd.DataFrame(rows)
+        table["found"] = [True] * 8 + [False]
+        for a in ATTRIBUTES:
+            table[f"read_{a}"] = table[a]
+        table.loc[table.gender == "Male", "read_gender"] = of_men
+        judged[name] = Judged(table)
+    found = compared(judged)
+    assert found["faces"] == 8
+    men, women = (found["gender"]["groups"][f"gender {g}"] for g in ("Male", "Female"))
+    assert (men["one"]["share"], men["other"]["share"], men["other"]["difference"]) == (1, 0, -1)
+    assert women["other"]["difference"] == 0 and women["other"]["p"] == 1
+    # McNemar's p of 4 to 0 is 1/8; Holm's method makes the least of five groups' five times that.
+    assert men["other"]["p"] == pytest.approx(5 / 8)
+    assert found["gender"]["agreement"]["other"]["kappa"] == 0
+    assert found["race"]["agreement"]["other"]["kappa"] == 1
+    assert "agree on gender: Cohen's kappa 0.000" in "\n".join(compared_lines(found))
+
+
+def test_two_classifiers_side_by_side(tmp_path, capsys):
+    """The shipped one and a copy of it, on generated faces whose words say who they are."""
+    both, out = ["assets/classifier", str(tmp_path / "copy")], tmp_path / "report"
+    shutil.copytree(ROOT / both[0], both[1])
+    asked = ["evaluate", "classifier", "--words", "embedded", "--limit", "1", "--classifier"]
+    assert main([*asked, *both, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "agree on race: Cohen's kappa 1.000" in printed and "Agreement isn't validity" in printed
+    found = json.loads((out / "compared.json").read_text())
+    assert found["faces"] >= 34 and found["gender"]["groups"]["all"][both[0]]["share"] >= 0.9
+    assert set(found["age"]["groups"]) >= {"age young", "age middle", "age old"}
+    assert {p.name for p in out.iterdir()} == {"compared.json", "1-classifier", "2-copy"}
+    assert main([*asked, both[0], both[0]]) == 2
+    assert "expected each once" in capsys.readouterr().err
 
 
 def test_evaluation_by_group_with_intervals(labelled, tmp_path, capsys):

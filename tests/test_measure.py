@@ -139,6 +139,18 @@ def test_change_between_twins_by_hand():
         measure.change([True], [])
 
 
+def test_agreement_beyond_chance_by_hand():
+    """Cohen's example: 35 of 50 alike where chance gives 25, so kappa is (0.7 - 0.5) / (1 - 0.5)."""
+    first = ["yes"] * 25 + ["no"] * 25
+    second = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
+    found = measure.agreement(first, second)
+    assert (found.kappa, found.alike, found.n) == (pytest.approx(0.4), 0.7, 50)
+    assert found.interval[0] < 0.4 < found.interval[1] < 0.7
+    assert measure.agreement(first, first).kappa == 1 == measure.agreement(["a"], ["a"]).kappa
+    with pytest.raises(ValueError, match="same faces, got 1 and 0"):
+        measure.agreement(["a"], [])
+
+
 def test_parity_of_twins():
     assert measure.parity(["m"] * 16, ["m"] * 8 + ["f"] * 8) < 0.01
     assert measure.parity(["m", "f"] * 8, ["f", "m"] * 8) == 1

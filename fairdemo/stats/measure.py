@@ -169,6 +169,37 @@ def change(before: Sequence[bool], after: Sequence[bool]) -> Change:
     )
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """How far two readers of the same faces agree beyond chance: Cohen's kappa with its 95 % interval, and
+    the share of faces that both read alike. Agreement isn't validity: two readers may err alike."""
+
+    kappa: float
+    interval: tuple[float, float]
+    alike: float
+    n: int
+
+
+def agreement(first: Sequence[str], second: Sequence[str]) -> Agreement:
+    """Cohen's kappa of two readings of the same faces (Cohen 1960; its interval by Fleiss and others 1969).
+    Two readers who know one class alone agree wholly. ValueError if the sequences differ in length or are
+    empty."""
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"both must read the same faces, got {len(first)} and {len(second)} readings")
+    classes = sorted({*first, *second})
+    table = np.zeros((len(classes),) * 2)
+    for a, b in zip(first, second):
+        table[classes.index(a), classes.index(b)] += 1
+    alike = float(np.trace(table) / len(first))
+    if len(classes) == 1:
+        return Agreement(1.0, (1.0, 1.0), alike, len(first))
+    found: Any = cohens_kappa(table)
+    low, high = (float(np.clip(v, -1, 1)) for v in (found.kappa_low, found.kappa_upp))
+    return Agreement(float(found.kappa), (low, high), alike, len(first))
+
+
 def parity(before: Sequence[str], after: Sequence[str], seed: int = 0) -> float:
     """p-value of the test that twins have the same distribution of classes: twins swap sides, and the total
     variation between the sides is compared (a permutation test on pairs; all swaps where there are fewer
