@@ -148,12 +148,12 @@ def compared(judged: dict[str, Judged]) -> dict[str, Any]:
         }
         for name in names[1:]:
             changes = [measure.change(right[names[0]][rows], right[name][rows]) for rows in members.values()]
-            p = multipletests([c.p for c in changes], method="holm")[1]
-            for group, change, held in zip(groups.values(), changes, p):
+            held: Any = multipletests([c.p for c in changes], method="holm")[1]
+            for group, change, p in zip(groups.values(), changes, held):
                 group[name] |= {
                     "difference": round(change.difference, 4),
                     "difference_interval": [round(v, 4) for v in change.interval],
-                    "p": round(float(held), 6),
+                    "p": round(float(p), 6),
                 }
         agreed = {
             name: measure.agreement(list(truth[f"read_{a}"]), list(tables[name][f"read_{a}"]))
