@@ -215,7 +215,7 @@ class Studio:
     def _told(self, request: Request, solved: mix.Mix) -> list[str]:
         """What a visitor should know of the planned mix."""
         lost = ", ".join(f"“{word}”" for word in unknown(request.prompt.text, self.artist.known)[:5])
-        notices = [f"This model doesn't know {lost}, and draws as if it weren't there."] if lost else []
+        notices = [f"This model doesn't know {lost} and draws what the other words say."] if lost else []
         if (written := self.artist.profile.worded(request.prompt.text)) != request.prompt.text:
             notices.append(f"This model gets the prompt as “{written}”.")
         if known := particular(request.prompt.text):

@@ -160,13 +160,10 @@ def ask_bar() -> tuple[tuple[Any, ...], gr.Button, gr.Button]:
             min_width=150,
             **BARE,
         )
-        low, high = SERVER.n
         n = gr.Number(
             min(OPENING_PAIRS, studio(default()).artist.most or OPENING_PAIRS),
             label=label("number"),
             precision=0,
-            minimum=low,
-            maximum=high,
             elem_id="number",
             scale=0,
             min_width=84,
@@ -185,8 +182,8 @@ def ask_bar() -> tuple[tuple[Any, ...], gr.Button, gr.Button]:
 def settings() -> tuple[Any, ...]:
     """What most people never change: noise, sampler, and how a mix becomes a wall."""
     first = studio(default()).artist.profile
-    low, high = SERVER.seed
-    seed = gr.Number(7, label=label("seed"), precision=0, minimum=low, maximum=high, elem_id="seed")
+    # Numbers have no bounds here: what a request says of a wrong one names it, which Gradio doesn't.
+    seed = gr.Number(7, label=label("seed"), precision=0, elem_id="seed")
     with gr.Row():
         steps = gr.Slider(*SERVER.steps, first.steps, step=1, label=label("steps"), min_width=130)
         guidance = gr.Slider(
