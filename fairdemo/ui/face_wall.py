@@ -24,7 +24,8 @@ class Chip:
 
     race: str
     colour: str
-    rest: str
+    gender: str
+    age: str
     unsure: bool
 
 
@@ -56,9 +57,9 @@ class Tile:
 def chip(face: Face, language: str) -> Chip:
     """A face's labels in a few letters."""
     unsure = any(face.probability[a][face.label(a)] < UNSURE for a in ATTRIBUTES)
-    rest = f"{SHORT[face.gender]} {face.age if face.age.endswith('+') else face.age[:2] + 's'}"
+    age = face.age if face.age.endswith("+") else face.age[:2] + "s"
     race = say(language, f"short_{face.race.replace(' ', '_')}")
-    return Chip(race, COLOURS["race"][face.race], rest, unsure)
+    return Chip(race, COLOURS["race"][face.race], SHORT[face.gender], age, unsure)
 
 
 def box(face: Face, size: int) -> Box:
