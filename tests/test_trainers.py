@@ -388,6 +388,8 @@ seen = made.gradient("a photo of a doctor", 3)
 grads = [devices.reduce(f.grad, "sum") for f in made.trained.factors if f.grad is not None]
 if devices.is_main_process:
     torch.save(grads, sys.argv[2])
+devices.wait_for_everyone()
+devices.end_training()
 """
     )
     script = tmp_path / "run.py"

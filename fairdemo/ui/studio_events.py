@@ -294,11 +294,12 @@ class Events:
         except ValueError:  # a wish from a browser that is none; moving a slider makes it good
             return gr.skip()
         mixed: Values = {foreseen: preview(plan, language)}
-        if plan.left:
-            return mixed
-        now = visit.keep(plan)
-        shown = self.standing(now, say(language, "reassigned"), language)
-        return mixed | shown | self.counted(now, values, language)
+        return mixed if plan.left else mixed | self.reassigned(visit.keep(plan), values, language)
+
+    def reassigned(self, visit: Visit, values: Values, language: str) -> Values:
+        """The wall of a moved wish of which all is drawn already."""
+        shown = self.standing(visit, say(language, "reassigned"), language)
+        return shown | self.counted(visit, values, language)
 
     def move(self, values: Values, request: gr.Request, progress=gr.Progress()) -> Iterator[Values]:
         """Draws what the moved wish still lacks on the wall that stands."""
@@ -311,6 +312,9 @@ class Events:
                 plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
                 if plan.left:
                     yield from Run(self, values, request, progress).of(plan, "redrawn")
+                elif plan.comparison.target != visit.plan.comparison.target:
+                    # `settle` gave way to a drawing that has ended since.
+                    yield self.reassigned(visit.keep(plan), values, language_of(request))
                 else:
                     yield gr.skip()
         finally:
