@@ -331,3 +331,46 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
     status = last[made.shown.status]
     assert f"failed after {done} of 8" in status and "out of memory" in status
     assert last[made.shown.board["wall-baseline"]].count("<img") == done
+
+
+def test_a_wish_that_moves_while_the_last_drawing_ends_is_shown(studio, monkeypatch):
+    """Undo just after the wall was drawn again: `settle` gives way to a drawing that is about to end, so
+    `move`, which waits in line for it, shows the wall although nothing is left to draw."""
+    from types import SimpleNamespace
+
+    import gradio as gr
+
+    from fairdemo.ui import sliding, studio_events
+    from fairdemo.ui.mixer import wish
+    from fairdemo.ui.offered import reference
+    from fairdemo.ui.studio_view import screen
+    from fairdemo.ui.visits import RUNNING, Visit
+
+    monkeypatch.setattr(studio_events, "studio", lambda profile: studio)
+    monkeypatch.setattr(sliding, "studio", lambda profile: studio)
+    with gr.Blocks():
+        made = screen()
+    page = studio_events.Events(made)
+    request = SimpleNamespace(session_hash="s", headers={})
+    all_men, all_women = ({"gender": {"Female": f, "Male": 1 - f}} for f in (0.0, 1.0))
+    first = studio.plan(asked("a photo of a farmer", all_men, 4, 992))
+    for _ in studio.run(first):
+        pass
+    second = studio.moved(first, all_women)
+    for _ in studio.run(second):
+        pass
+    values = {
+        made.visit: Visit(second, [second, first]),
+        made.shown.corrected: "observed",
+        made.wish.mixer: wish(all_men, reference("a photo of a farmer", "embedded")),
+        **{getattr(made.ask, name): getattr(first.request, name) for name in studio_events.FIELDS},
+        made.ask.prompt: "a photo of a farmer",
+    }
+    RUNNING["s"] = threading.Event()
+    shown = made.shown.board["wall-debiased"]
+    assert shown not in page.settle(values, request)
+    RUNNING.clear()
+    (moved,) = page.move(values, request)
+    assert moved[made.visit].plan is first and moved[shown].count("<img") == 4
+    values[made.visit] = moved[made.visit]
+    assert list(page.move(values, request)) == [gr.skip()], "what stands already isn't shown twice"
