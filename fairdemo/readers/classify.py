@@ -1,8 +1,9 @@
 """Labels faces from their embeddings: SVMs with calibrated probabilities (as arXiv 2402.01002 does, from
-another network's embeddings), or CLIP's words for the classes, which need no training.
+another network's embeddings), linear heads, or CLIP's words for the classes, which need no training.
 
 A classifier is a folder with `classifier.json` (its backbone and kind) and, for SVMs, one file an
-attribute: scikit-learn's, stored with skops, so that opening them runs no code."""
+attribute: scikit-learn's, stored with skops, so that opening them runs no code; for linear heads,
+`heads.safetensors`."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import skops.io
 from platformdirs import user_cache_path
+from safetensors.numpy import load_file
 from scipy.special import softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import make_pipeline
@@ -23,6 +25,8 @@ from fairdemo.readers import clip, embed
 from fairdemo.readers.embed import Backbone
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 
+BACKBONES = ("embedded", "judge", "facenet", "openclip")
+KINDS = ("svm", "linear", "zero-shot")
 # The only types from outside skops' own list of safe ones that a stored head may contain.
 TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
 Probabilities = dict[str, dict[str, float]]  # of one face, by attribute and class
@@ -117,6 +121,16 @@ def by_words(
     ]
 
 
+def by_lines(lines: dict[str, np.ndarray], embeddings: np.ndarray) -> list[Probabilities]:
+    """Probabilities of linear heads: softmax of each attribute's `weights` (d, classes) and `bias`
+    (classes,), for its last classes (no drawn person is under 20)."""
+    tables = {a: softmax(embeddings @ lines[f"{a}.weights"] + lines[f"{a}.bias"], 1) for a in ATTRIBUTES}
+    return [
+        {a: dict(zip(CLASSES[a][-table.shape[1] :], table[i].tolist())) for a, table in tables.items()}
+        for i in range(len(embeddings))
+    ]
+
+
 def class_words(chosen: clip.Clip) -> dict[str, np.ndarray]:
     """The vectors of all classes (classes, d) by attribute."""
     return {
@@ -134,10 +148,7 @@ def describe(source: Path | str) -> dict[str, Any]:
     if (folder / "classifier.json").is_file():
         try:
             described = json.loads((folder / "classifier.json").read_text())
-            if described["backbone"] not in ("embedded", "facenet", "openclip") or described["kind"] not in (
-                "svm",
-                "zero-shot",
-            ):
+            if described["backbone"] not in BACKBONES or described["kind"] not in KINDS:
                 raise ValueError("its backbone or kind is unknown")
             return {**described, "folder": folder}
         except (OSError, KeyError, TypeError, ValueError) as error:
@@ -167,13 +178,14 @@ def describe(source: Path | str) -> dict[str, Any]:
 
 def backbone_of(described: dict[str, Any], device: str = "cpu") -> Backbone:
     """What embeds faces for a classifier that `describe` knows."""
-    if described["backbone"] == "embedded":
-        return embed.embedded(described["folder"], device)
-    return (
-        embed.facenet(device)
-        if described["backbone"] == "facenet"
-        else embed.tower(described["model"], described["pretrained"], device)
-    )
+    folder = described["folder"]
+    ways = {
+        "embedded": lambda: embed.embedded(folder, device),
+        "judge": lambda: embed.judge(folder, device),
+        "facenet": lambda: embed.facenet(device),
+        "openclip": lambda: embed.tower(described["model"], described["pretrained"], device),
+    }
+    return ways[described["backbone"]]()
 
 
 def load(source: Path | str, device: str = "cpu") -> tuple[Backbone, Labeller]:
@@ -183,6 +195,9 @@ def load(source: Path | str, device: str = "cpu") -> tuple[Backbone, Labeller]:
     if described["kind"] == "svm":
         heads = {a: skops.io.load(described["folder"] / f"{a}.skops", trusted=TRUSTED) for a in ATTRIBUTES}
         return backbone, lambda embeddings: probabilities(heads, embeddings)
+    if described["kind"] == "linear":
+        lines = load_file(described["folder"] / "heads.safetensors")
+        return backbone, lambda embeddings: by_lines(lines, embeddings)
     chosen = clip.load(described["model"], described["pretrained"], device)
     words, scales = (
         class_words(chosen),

@@ -1,8 +1,8 @@
 """Backbones: the crop of a face to a unit vector whose cosine similarity measures likeness.
 
-Three of them: a small network of ours for the embedded world, trained on drawn people photographed several
-times (see `fairdemo.training.classifier`); InceptionResnetV1 trained on VGGFace2, where arXiv 2402.01002 has
-a ResNet-50 trained on it; and the image tower of a CLIP."""
+A small network of ours for the embedded world, trained on drawn people photographed several times, and
+another one that judges the first (both in `fairdemo.training.classifier`); InceptionResnetV1 trained on
+VGGFace2, where arXiv 2402.01002 has a ResNet-50 trained on it; and the image tower of a CLIP."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,29 @@ from fairdemo.readers.vision import load_weights, to_tensor
 CROP = 80  # side of the square crop that our network sees
 MARGIN = 0.30  # of the box's longer side, on each side: hair and ears belong to the face
 DIMENSIONS = 128
+# The other network's margin and channels.
+JUDGE_MARGIN = 0.45
+JUDGE_WIDTHS = (24, 48, 96, 160, 192)
+
+
+class JudgeNetwork(nn.Module):
+    """Plain convolutions with batch normalisation and maximum pooling, five in a row (as VGG's, arXiv
+    1409.1556, but narrow): (n, 3, 80, 80) -> unit vectors (n, 192). No block is `FaceNetwork`'s."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(a, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+                for a, b in zip((3, *JUDGE_WIDTHS), JUDGE_WIDTHS)
+            )
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, 3, 80, 80) -> unit vectors (n, 192)."""
+        for i, stage in enumerate(self.stages):
+            x = stage(F.max_pool2d(x, 2) if i else x)
+        return F.normalize(x.mean((2, 3)), dim=-1)
 
 
 class FaceNetwork(nn.Module):
@@ -120,6 +143,12 @@ class Backbone:
 def embedded(folder: Path, device: str = "cpu") -> Backbone:
     """The embedded world's face network, from the classifier's folder."""
     return Backbone(load_weights(FaceNetwork(), folder / "face_network.safetensors").to(device), CROP, MARGIN)
+
+
+def judge(folder: Path, device: str = "cpu") -> Backbone:
+    """The network that judges the embedded world's classifier, from its folder."""
+    network = load_weights(JudgeNetwork(), folder / "network.safetensors").to(device)
+    return Backbone(network, CROP, JUDGE_MARGIN)
 
 
 def facenet(device: str = "cpu") -> Backbone:

@@ -1,5 +1,5 @@
-"""Trains the embedded classifier: the face network by metric learning, then one SVM an
-attribute."""
+"""Trains the embedded world's classifiers: the face network by metric learning (its SVMs are fitted to it
+afterwards), and the judge, another network that is trained to tell the classes alone."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fairdemo.readers.embed import DIMENSIONS, FaceNetwork
+from fairdemo.readers.embed import DIMENSIONS, JUDGE_WIDTHS, FaceNetwork, JudgeNetwork
 from fairdemo.readers.vision import to_tensor
 from fairdemo.training.steps import update, warm_cosine
 
@@ -81,4 +81,43 @@ def train_network(
             loss = loss + F.cross_entropy(head(8 * z), targets[a][rows].repeat(2))
         update(loss, optimizers, learning_rate * warm_cosine(step, steps, 100))
         yield step + 1, steps, loss.item(), network
+    network.eval()
+
+
+SCALE = 12.0  # of the judge's unit vectors before its heads
+
+
+def train_judge(
+    crops: np.ndarray,
+    labels: dict[str, np.ndarray],
+    steps: int,
+    seed: int,
+    batch: int = 64,
+    learning_rate: float = 3e-3,
+) -> Iterator[tuple[int, int, float, tuple[JudgeNetwork, dict[str, torch.Tensor]]]]:
+    """Crops (n, s, s, 3) and integer classes (n,) by attribute -> a network and the `weights` (d, classes)
+    and `bias` (classes,) of its linear heads, learned together by cross-entropy."""
+    torch.manual_seed(seed)
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    network = JudgeNetwork().train()
+    heads = nn.ModuleDict({a: nn.Linear(JUDGE_WIDTHS[-1], int(y.max()) + 1) for a, y in labels.items()})
+    targets = {a: torch.from_numpy(y).long() for a, y in labels.items()}
+    optimizer = torch.optim.AdamW(
+        [*network.parameters(), *heads.parameters()], learning_rate, weight_decay=0.05, fused=True
+    )
+    for step in range(steps):
+        rows = rng.permutation(len(crops))[:batch]
+        z = network(augment(to_tensor(crops[rows]), generator))
+        parts = (
+            F.cross_entropy(head(SCALE * z), targets[a][rows], label_smoothing=0.02)
+            for a, head in heads.items()
+        )
+        loss = sum(parts, torch.zeros(()))
+        update(loss, [optimizer], learning_rate * warm_cosine(step, steps, 100))
+        lines = {
+            f"{a}.{name}": value.detach()
+            for a, head in heads.items()
+            for name, value in (("weights", SCALE * head.weight.T), ("bias", head.bias))
+        }
+        yield step + 1, steps, loss.item(), (network, lines)
     network.eval()

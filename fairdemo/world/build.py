@@ -48,6 +48,9 @@ TABLES = {
     "test": lambda: corpus.alike(250, 4, "balanced"),
     "reference": lambda: corpus.alike(250, 6, "balanced"),
     "reference_more": lambda: corpus.alike(250, 8, "balanced"),
+    # The judge's own, which nothing else sees.
+    "judge": lambda: corpus.alike(200, 51, "balanced"),
+    "judge_explicit": lambda: corpus.alike(200, 52, "explicit"),
     # The next three are drawn at twice the size.
     "crisp": lambda: corpus.alike(160, 32, "balanced"),
     "crisp_test": lambda: corpus.alike(40, 33, "balanced"),
@@ -306,6 +309,40 @@ def build_classifier(work: Path) -> None:
         shutil.copytree(part, folder)
 
 
+def build_judge(work: Path) -> None:
+    """Another classifier, which shares neither network nor portraits nor seed with the first: what that one
+    says of a method that it taught is judged by this one."""
+    folder = work / "judge_classifier"
+    if folder.exists():
+        return
+    vae = build_decoder(work)
+    table, sharp = together(("judge", "judge_explicit"), work)
+    boxes = face_boxes(Detector(), sharp)
+    kept = np.array([i for i, box in enumerate(boxes) if box])
+    softer = np.concatenate([reconstructed(vae, sharp[k::2], 0.15 * k) for k in (0, 1)])
+    order = np.concatenate([np.arange(len(sharp))[k::2] for k in (0, 1)])
+    softer = softer[np.argsort(order)]
+    crops = np.stack(
+        [
+            embed.crop(Image.fromarray(pictures[i]), box, margin=embed.JUDGE_MARGIN)
+            for pictures in (sharp, softer)
+            for i in kept
+            if (box := boxes[i])
+        ]
+    )
+    codes = {
+        a: np.array([CLASSES[a].index(c) for c in classes])[np.tile(kept, 2)]
+        for a, classes in true_classes(table).items()
+    }
+    codes["age"] -= 1  # no drawn person is under 20
+    *_, (network, lines) = followed(classifier.train_judge(crops, codes, 2400, 53), "judge")
+    with tempfile.TemporaryDirectory(dir=work) as part:
+        save_weights(network, Path(part) / "network.safetensors")
+        save_file({name: t.contiguous() for name, t in lines.items()}, Path(part) / "heads.safetensors")
+        (Path(part) / "classifier.json").write_text('{"backbone": "judge", "kind": "linear"}\n')
+        shutil.copytree(part, folder)
+
+
 def build_parts_checker(work: Path) -> None:
     """The network that tells whole faces from damaged ones."""
     path = work / "parts_checker.safetensors"
@@ -348,11 +385,16 @@ def true_classes(table: pd.DataFrame) -> dict[str, list[str]]:
 
 def build_confusion(work: Path) -> None:
     """How faces of known class are read, on portraits that no other part was trained on: `confusion.json`
-    beside the SVMs."""
-    path = work / "classifier" / "confusion.json"
-    if not path.exists():
-        table, images = together(("test", "reference", "reference_more"), work)
-        truth, faces = true_classes(table), read_faces(FaceReader(work / "classifier"), images)
+    in each classifier's folder."""
+    for name, tables in (
+        ("classifier", ("test", "reference", "reference_more")),
+        ("judge_classifier", ("test",)),
+    ):
+        path = work / name / "confusion.json"
+        if path.exists():
+            continue
+        table, images = together(tables, work)
+        truth, faces = true_classes(table), read_faces(FaceReader(work / name), images)
         counts = {
             a: {
                 c: Counter(f.reading(a) for f, true in zip(faces, truth[a]) if f and true == c)
@@ -502,6 +544,7 @@ def export(work: Path, out: Path) -> None:
     (assets / "embedded" / "words.txt").write_text("\n".join(corpus.words()) + "\n")
     for source, target in (
         (work / "classifier", assets / "classifier"),
+        (work / "judge_classifier", assets / "judge"),
         (work / "adapters" / "embedded", adapters / "embedded"),
     ):
         shutil.rmtree(target, ignore_errors=True)
@@ -520,6 +563,7 @@ def build(work: Path, out: Path, denoiser_steps: int, adapter_steps: int) -> Non
     build_parts_checker(work)
     build_denoiser(work, denoiser_steps)
     build_classifier(work)
+    build_judge(work)
     build_confusion(work)
     build_subject_reader(work)
     build_adapters(work, adapter_steps)
