@@ -49,6 +49,7 @@ class Comparison:
     confusion: Confusion = field(default_factory=dict)  # how the classifier reads faces of known class
     notices: list[str] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
+    prompts: dict[str, str] = field(default_factory=dict)  # as sources saw it, by label, where it was changed
     _measured: tuple[list[Pair], Measures] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -88,6 +89,7 @@ class Comparison:
             "mix": asdict(self.mix),
             "confusion": self.confusion,
             "notices": self.notices,
+            "prompts": self.prompts,
             "labels": "as perceived by the classifier; images are generated",
             "pairs": [_pair_json(p) for p in self.pairs],
             "summary": self.measures.summary(),
@@ -155,7 +157,8 @@ def load(folder: Path) -> Comparison:
         ]
         mix = PlannedMix(*(dict(data["mix"].get(k, {})) for k in ("weights", "expected", "short")))
         notices = [str(n) for n in data["notices"]]
-        return Comparison(request, target, mix, _confusion(data["confusion"]), notices, pairs)
+        seen = {str(k): str(v) for k, v in dict(data.get("prompts", {})).items()}
+        return Comparison(request, target, mix, _confusion(data["confusion"]), notices, pairs, seen)
     except (
         KeyError,
         TypeError,

@@ -24,7 +24,7 @@ from fairdemo.stats.prompts import Prompt
 from fairdemo.stats.targets import Target
 from fairdemo.stats.workforce import wished
 
-MIX = "mix"  # the method that mixes adapters; every other one is an adapter's or a pack's own
+MIX = "mix"  # the method that mixes adapters
 NAMES = {"n": "number of pairs", "steps": "number of steps"}  # of keys, in messages
 
 
@@ -104,8 +104,8 @@ class Request(BaseModel):
 
     @property
     def steers(self) -> bool:
-        """Whether slots may change while the wall grows: only a mix's that are not left to chance."""
-        return self.steering and self.method == MIX and self.rounding == mix.ROUNDINGS[0]
+        """Whether slots of a mix may change while the wall grows: not those that are left to chance."""
+        return self.steering and self.rounding == mix.ROUNDINGS[0]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which `checked` makes the same request."""

@@ -19,7 +19,7 @@ from tests.conftest import asked
 METHODS = [
     *("mix", "aligned: gender", "aligned: gender, professions alone", "aligned: gender, race"),
     *("aligned: gender, race, age 75/25", "soft tokens: gender", "soft tokens: gender, professions alone"),
-    "varied faces",
+    *("varied faces", "words", "ethical intervention", "published random"),
 ]
 
 

@@ -117,11 +117,12 @@ def test_a_batch_may_hold_other_words_and_edits_beside_adapters(made):
     doctor, nurse = Setting("a photo of a doctor", 3, 3, 3.0), Setting("a photo of a nurse", 3, 3, 3.0)
     other = ours.encode("a photo of a nurse", [Source()], 3.0)
     ours.edits["nursed"] = lambda text: other
+    ours.writers["nurse"] = lambda prompt, cell: prompt.replace("doctor", "nurse")
     sources = [
         Source(),
-        Source(words="a photo of a nurse"),
-        Source(("one",), words="a photo of a nurse"),
-        Source(("words",), words="a photo of a nurse"),
+        Source(writer="nurse"),
+        Source(("one",), writer="nurse"),
+        Source(("words",), writer="nurse"),
         Source(edits=("nursed",)),
         Source(("one",), edits=("nursed",)),
     ]
@@ -139,6 +140,8 @@ def test_a_batch_may_hold_other_words_and_edits_beside_adapters(made):
         assert np.abs(np.asarray(image).astype(int) - np.asarray(single)).max() <= 1
     with pytest.raises(ValueError, match="edit 'gone' is unknown; there are nursed"):
         ours.draw(doctor, [Sample(0, Source(edits=("gone",)))])
+    with pytest.raises(ValueError, match="writer 'nobody' is unknown; there are nurse"):
+        ours.draw(doctor, [Sample(0, Source(writer="nobody"))])
 
 
 def test_splitting_overlapping_and_running_out_of_memory_change_nothing(made, monkeypatch):

@@ -4,9 +4,9 @@ import argparse
 import sys
 
 import fairdemo
-from fairdemo.cli import adapters, bench, calibrate, compare, evaluate, pack, train, validate, world
+from fairdemo.cli import adapters, bench, calibrate, compare, evaluate, methods, pack, train, validate, world
 
-COMMANDS = (compare, calibrate, validate, world, train, evaluate, adapters, pack, bench)
+COMMANDS = (compare, methods, calibrate, validate, world, train, evaluate, adapters, pack, bench)
 
 
 def parser() -> argparse.ArgumentParser:

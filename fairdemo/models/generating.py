@@ -26,6 +26,9 @@ LAST = 6  # slots that are drawn together at the end of a steered wall
 ROOM = 0.85  # of a GPU's free memory that a batch may take
 Text = dict[str, torch.Tensor | None]  # a pipeline's arguments for the prompt, rows (n, ...)
 Edit = Callable[[Text], Text]  # changes one row's embeddings
+# (prompt, cell) -> the prompt as a source of that cell sees it
+Fit = Callable[["PairedGenerator"], Edit]  # what makes an edit for a model
+Writer = Callable[[str, tuple[str, ...]], str]
 Decoded = TypeVar("Decoded")  # what latents are decoded to
 EMBEDDINGS = (
     "prompt_embeds",
@@ -135,7 +138,10 @@ class PairedGenerator:
         self.memory = Memory(self.device)
         self.image_bytes = 0.0  # what one image was seen to take
         self.most = 4 * profile.batch  # images in a call; halved when memory runs out
-        self.edits: dict[str, Edit] = {}  # what sources may ask for, by name
+        # What sources may ask for, by name.
+        self.writers: dict[str, Writer] = {}
+        self.edits: dict[str, Edit] = {}
+        self.fits: dict[str, Fit] = {}  # edits that are fitted to this model once somebody asks for them
         # A GPU decodes while it denoises what comes next.
         self.decoder = ThreadPoolExecutor(1, "decode") if self.device.type == "cuda" else None
         if profile.compile:
@@ -242,8 +248,17 @@ class PairedGenerator:
 
     def _text_key(self, prompt: str, source: Source) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """What a source's text follows from: the words, the adapters that change how they are read, edits."""
-        words = self.router.before(source.adapters) + self.profile.worded(source.words or prompt)
+        words = self.router.before(source.adapters) + self.profile.worded(self.written(prompt, source))
         return words, source.adapters if self.router.reads_text(source.adapters) else (), source.edits
+
+    def written(self, prompt: str, source: Source) -> str:
+        """The prompt as a source sees it; ValueError names a writer that is unknown."""
+        if not source.writer:
+            return prompt
+        if source.writer not in self.writers:
+            known = ", ".join(self.writers) or "none"
+            raise ValueError(f"writer {source.writer!r} is unknown; there are {known}")
+        return self.writers[source.writer](prompt, source.cell)
 
     def _edited(self, text: Text, edits: list[tuple[str, ...]]) -> Text:
         """Rows (n, ...) of a text, each changed by its edits; ValueError names one that is unknown."""
@@ -251,11 +266,18 @@ class PairedGenerator:
         for i, names in enumerate(edits):
             row: Text = {key: None if t is None else t[i : i + 1] for key, t in text.items()}
             for name in names:
-                if name not in self.edits:
-                    raise ValueError(f"edit {name!r} is unknown; there are {', '.join(self.edits) or 'none'}")
-                row = self.edits[name](row)
+                row = self._edit(name)(row)
             rows.append(row)
         return {key: None if t is None else torch.cat([row[key] for row in rows]) for key, t in text.items()}
+
+    def _edit(self, name: str) -> Edit:
+        """An edit by name, fitted on first use; ValueError if it is unknown."""
+        if name not in self.edits:
+            if name not in self.fits:
+                known = ", ".join((*self.edits, *self.fits)) or "none"
+                raise ValueError(f"edit {name!r} is unknown; there are {known}")
+            self.edits[name] = self.fits[name](self)
+        return self.edits[name]
 
     @torch.no_grad()
     def denoise(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> torch.Tensor:

@@ -10,12 +10,12 @@ from fairdemo.stats.attributes import ATTRIBUTES
 def images(comparison: Comparison) -> str:
     """One line an image as CSV: what it was drawn with, and its largest face as perceived by the
     classifier."""
-    rows = [row(pair, side) for pair in comparison.pairs for side in SIDES]
+    rows = [row(pair, side, comparison) for pair in comparison.pairs for side in SIDES]
     return pd.DataFrame(rows).to_csv(index=False)
 
 
-def row(pair: Pair, side: str) -> dict[str, object]:
-    """One image's line."""
+def row(pair: Pair, side: str, comparison: Comparison) -> dict[str, object]:
+    """One image's line, with the prompt that it was drawn with."""
     faces = pair.side(side).faces
     read: dict[str, object] = {}
     for a in ATTRIBUTES:
@@ -25,6 +25,7 @@ def row(pair: Pair, side: str) -> dict[str, object]:
         "slot": pair.slot,
         "side": side,
         "adapter": pair.adapter if side == "debiased" else "baseline",
+        "prompt": comparison.prompts.get(pair.adapter if side == "debiased" else "", comparison.prompt),
         "file": f"{side}/{pair.slot:04d}.png",
         "faces": len(faces),
         **read,

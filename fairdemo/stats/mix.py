@@ -20,7 +20,8 @@ import numpy as np
 from fairdemo.stats.attributes import CELLS, TARGET_CLASSES
 from fairdemo.stats.targets import Target, marginals
 
-ROUNDINGS = ("largest remainder", "random")
+BY_CHANCE = "random"
+ROUNDINGS = ("largest remainder", BY_CHANCE)
 AS_WELL = 0.02  # how much further a wall may be from the wish, in `features`, and reach it as well
 SHAPE = tuple(map(len, TARGET_CLASSES.values()))
 
@@ -31,19 +32,19 @@ class Source:
 
     adapters: tuple[str, ...] = ()  # names of adapters, added up; none: the model as it is
     cell: tuple[str, ...] = ()  # the classes that it stands for, at most one an attribute
-    words: str = ""  # the prompt as this source sees it; empty: as it was asked
+    writer: str = ""  # who writes the prompt as this source sees it; empty: it is as it was asked
     edits: tuple[str, ...] = ()  # names of changes to the text's embeddings, done in this order
 
     @property
     def label(self) -> str:
         """Its name in tables, responses and saved comparisons."""
-        words = (f"“{self.words}”",) if self.words else ()
+        words = (" ".join((f"{self.writer}:", *self.cell)).removesuffix(":"),) if self.writer else ()
         return " + ".join((*self.adapters, *words, *self.edits)) or "baseline"
 
     @property
     def is_baseline(self) -> bool:
         """Whether it is the model as it is, asked as it was asked."""
-        return not (self.adapters or self.words or self.edits)
+        return not (self.adapters or self.writer or self.edits)
 
     def named(self, attribute: str) -> str | None:
         """The class of an attribute that the adapters stand for, None if they leave it to the model."""
@@ -337,7 +338,7 @@ def allot(
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding is {rounding!r}; allowed are {', '.join(ROUNDINGS)}")
     choice = mix.task.choice
-    if rounding == "random":
+    if rounding == BY_CHANCE:
         return [choice[i] for i in np.random.default_rng(seed).choice(len(choice), size=n, p=mix.weights)]
     keep = None if before is None else np.array([before.count(s) for s in choice])
     slots = [choice[i] for i in ordered(mix, counts(mix, n, keep))]

@@ -49,14 +49,23 @@ PROFESSIONS = (
 ATTRIBUTES = ("ambitious", "attractive", "confident", "friendly", "intelligent", "poor", "strong", "wealthy")
 MAX_CHARACTERS = 1000
 
-_WORDS = {
+# "a white coat", "black and white", "a black leather jacket" say nothing of a person.
+_NO_CLOTHES = (
+    r"(?![- ](?:and[- ]white|background|(?:[\w'’-]+"
+    r" )?(?:aprons?|background|blouse|boots?|board|cap|car|cat|chalk|coat"
+    r"|dog|dress|gloves|gown|hair|hat|helmet|hoodie|horse|jacket|jeans|kimono|lace|mask|outfit|overalls|pants|robes?"
+    r"|scrubs|scarf|shirt|shoes|skirt|studio|suit|sunglasses|sweater|t-shirt|tie|trousers|tunic|turban|turtleneck"
+    r"|tuxedo|uniform|van|veil|vest|wall|walls)\b))"
+)
+# The words that name a class, as patterns, by attribute.
+CLASS_WORDS = {
     "race": {
         "Asian": "asian|chinese|japanese|korean|vietnamese",
-        "Black": "black|african",
+        "Black": f"black{_NO_CLOTHES}|african",
         "Indian": "indian|pakistani|bangladeshi",
         "Latinx": r"latin[xoa]|latin american|hispanic|mexican",
         "Middle Eastern": "middle[- ]eastern|arab|persian|turkish",
-        "White": "white|caucasian|european",
+        "White": f"(?<!black and )(?<!black-and-)white{_NO_CLOTHES}|caucasian|european",
     },
     "gender": {"Female": "wom[ae]n|female|girl|lady|she|her", "Male": "m[ae]n|male|boy|gentleman|he|his"},
     "age": {
@@ -102,7 +111,7 @@ def named(prompt: str) -> dict[str, str]:
     Two different classes of one attribute ("a man and a woman") name none. "Black" in "black jacket" would
     count: the rule reads words, not grammar."""
     found = {}
-    for attribute, classes in _WORDS.items():
+    for attribute, classes in CLASS_WORDS.items():
         hits = [
             c for c, pattern in classes.items() if re.search(rf"\b(?:{pattern})\b", prompt, re.IGNORECASE)
         ]
@@ -201,4 +210,4 @@ def read(prompt: str | Prompt) -> Prompt:
     return Prompt(text, named(text), profession(text), attribute(text))
 
 
-assert set(_WORDS["race"]) == set(RACES) and set(_WORDS["gender"]) == set(GENDERS)
+assert set(CLASS_WORDS["race"]) == set(RACES) and set(CLASS_WORDS["gender"]) == set(GENDERS)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from weakref import WeakValueDictionary
 
 from fairdemo import places
 from fairdemo.measures import Confusion
+from fairdemo.methods import registry
+from fairdemo.methods.method import Method
 from fairdemo.models import catalog, pipelines, profiles, routing
 from fairdemo.models.generating import PairedGenerator, Sample, Setting, cut_words
 from fairdemo.models.gpu import SILENT, ZERO, Watch, on_gpu
@@ -20,8 +23,8 @@ from fairdemo.places import SHIPPED
 from fairdemo.readers import classify
 from fairdemo.readers.read import FaceReader
 from fairdemo.readers.subject import ClipSubjects, SubjectReader
-from fairdemo.request import Request
-from fairdemo.stats import mix, response
+from fairdemo.request import MIX, Request
+from fairdemo.stats import response
 from fairdemo.stats.mix import Source
 from fairdemo.studio.cached import cached_property
 from fairdemo.studio.one_thread import OneThread
@@ -79,7 +82,11 @@ class Live:
         pipeline = pipelines.load_pipeline(self.profile, self.device)
         router = routing.attach(pipeline, self.adapters)
         pipelines.place(pipeline, self.device)
-        return PairedGenerator(pipeline, router.to(self.device), self.profile, self.device)
+        made = PairedGenerator(pipeline, router.to(self.device), self.profile, self.device)
+        for method in self.registry.values():
+            made.writers |= method.writers
+            made.fits |= method.edits
+        return made
 
     @cached_property
     def reader(self) -> FaceReader:
@@ -117,15 +124,19 @@ class Live:
         return response.load(found) if found else None
 
     @cached_property
+    def registry(self) -> dict[str, Method]:
+        """All methods by name, the mix first."""
+        return {method.name: method for method in registry.of(self.adapters)}
+
+    @property
     def sources(self) -> list[Source]:
         """What the mix is made of: the baseline, each adapter, and combinations for different attributes."""
-        return mix.sources((a.name, a.cell) for a in self.adapters if not a.method)
+        return list(self.registry[MIX].sources)
 
-    @cached_property
-    def methods(self) -> dict[str, list[Source]]:
-        """What draws under each method beside the mix."""
-        names = dict.fromkeys(a.method for a in self.adapters if a.method)
-        return {m: [Source((a.name,), a.cell) for a in self.adapters if a.method == m] for m in names}
+    def written(self, prompt: str, source: Source) -> str:
+        """The prompt as a source sees it."""
+        writers = {name: write for m in self.registry.values() for name, write in m.writers.items()}
+        return writers[source.writer](prompt, source.cell) if source.writer else prompt
 
     @cached_property
     def confusion(self) -> Confusion:
@@ -169,7 +180,10 @@ class Live:
 
     def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
         """What of the prompt the text encoders don't see."""
-        written = [self.profile.worded(s.words or prompt) for s in sources]
+        once = list(dict.fromkeys(sources))
+        with ThreadPoolExecutor(8) as asked:  # a language model may write them
+            seen = dict(zip(once, asked.map(lambda source: self.written(prompt, source), once)))
+        written = [self.profile.worded(seen[source]) for source in sources]
         if max(map(len, written), default=0) < SURELY_SEEN:
             return []
         self.load()

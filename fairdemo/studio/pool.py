@@ -7,7 +7,7 @@ A pack is a folder that `datasets` opens and the Hub can host: `data/metadata.pa
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ import pandas as pd
 from PIL import Image
 
 from fairdemo.measures import Confusion
+from fairdemo.methods.method import Method
+from fairdemo.methods.registry import mix_of
 from fairdemo.models import hub, profiles
 from fairdemo.models.generating import Sample, Setting
 from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.profiles import Profile
 from fairdemo.pairs import MAX_PIXELS, Drawn, Face
-from fairdemo.request import Request
+from fairdemo.request import MIX, Request
 from fairdemo.stats import response
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 from fairdemo.stats.mix import Source
@@ -55,10 +57,10 @@ class Pool:
     loaded = True  # there is no model
     device = ""
 
-    @property
-    def methods(self) -> dict[str, list[Source]]:
-        """None beside the mix."""
-        return {}
+    @cached_property
+    def registry(self) -> dict[str, Method]:
+        """The mix of what was drawn."""
+        return {MIX: replace(mix_of(()), sources=self.sources)}
 
     @property
     def prompts(self) -> Sequence[str]:
@@ -116,6 +118,10 @@ class Pool:
     def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
         """Nothing: what was drawn was drawn."""
         return []
+
+    def written(self, prompt: str, source: Source) -> str:
+        """The prompt: what was drawn was drawn."""
+        return prompt
 
     def fitted(self, request: Request) -> Request:
         """The request with the pack's own spelling and settings; ValueError if the pack has no such

@@ -8,6 +8,7 @@ import numpy as np
 
 from fairdemo.comparison import Comparison, PlannedMix
 from fairdemo.measures import Confusion
+from fairdemo.methods.method import Method
 from fairdemo.models.generating import Sample, Setting, next_batch
 from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.profiles import Profile
@@ -19,6 +20,8 @@ from fairdemo.stats.mix import Source
 from fairdemo.stats.prompts import Prompt, heard, particular, unknown
 from fairdemo.studio.live import Live
 from fairdemo.studio.pool import Pool, is_pack, open_pack
+
+JOINED = " + "  # between the names of methods that are mixed
 
 
 class Artist(Protocol):
@@ -50,8 +53,8 @@ class Artist(Protocol):
         ...
 
     @property
-    def methods(self) -> dict[str, list[Source]]:
-        """What draws under each method beside the mix."""
+    def registry(self) -> dict[str, Method]:
+        """All methods by name, the mix first."""
         ...
 
     @property
@@ -90,6 +93,10 @@ class Artist(Protocol):
         """What a visitor should know of how a prompt is drawn."""
         ...
 
+    def written(self, prompt: str, source: Source) -> str:
+        """The prompt as a source sees it."""
+        ...
+
     def held(self, setting: Setting, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
         """Those of the wanted samples that are drawn already."""
         ...
@@ -112,6 +119,7 @@ class Plan:
     mix: mix.Mix  # behind the slots
     slots: list[Source]
     steering: bool  # whether slots may change while the comparison grows
+    mixed: bool = True  # whether a solver chose among sources that the baseline is one of
     planned: list[Source] = field(default_factory=list)  # the slots before any steering
 
     def __post_init__(self) -> None:
@@ -148,21 +156,34 @@ class Studio:
     @property
     def methods(self) -> list[str]:
         """How a wall can be debiased."""
-        return [MIX, *self.artist.methods]
+        return list(self.artist.registry)
 
     @property
     def all_sources(self) -> list[Source]:
         """All that a slot can be drawn with, in the order that links count in."""
-        return [*self.artist.sources, *(s for sources in self.artist.methods.values() for s in sources)]
+        return [source for method in self.artist.registry.values() for source in method.sources]
 
-    def task(self, prompt: Prompt, target: targets.Target, dependence: str) -> mix.Task:
+    def asked(self, method: str) -> list[Method]:
+        """The methods that a request's method names: one, or several that can be mixed, as "mix + words".
+        ValueError names what is unknown or can't be mixed."""
+        registry, names = self.artist.registry, method.split(JOINED)
+        if unknown := [name for name in names if name not in registry]:
+            raise ValueError(f"method is {unknown[0]!r}; allowed are {', '.join(registry)}")
+        found = [registry[name] for name in dict.fromkeys(names)]
+        if len(found) > 1 and (apart := [m.name for m in found if not m.mixes]):
+            mixed = ", ".join(m.name for m in registry.values() if m.mixes)
+            raise ValueError(f"method {apart[0]!r} can't be mixed with others; these can: {mixed}")
+        return found
+
+    def task(self, prompt: Prompt, target: targets.Target, dependence: str, method: str = MIX) -> mix.Task:
         """What a mix is solved for: the sources that leave alone what the prompt names, their response, and
         the target completed from the baseline.
 
-        Of a profile that was never measured only adapters for all that is wished are believed; nobody knows
+        Of a profile that was never measured only sources for all that is wished are believed; nobody knows
         what its baseline draws."""
         prompt = heard(prompt, self.artist.known)
-        counts, every = self.artist.counts, self.artist.sources
+        counts = self.artist.counts
+        every = list(dict.fromkeys(s for one in self.asked(method) for s in one.sources))
         wished = {a: shares for a, shares in target.items() if a not in prompt.named}
         choice = [every[i] for i in mix.allowed(every, prompt.named)]
         if counts is None and wished:
@@ -175,17 +196,19 @@ class Studio:
         """Solves the mix and fills the slots; ValueError if the artist can't draw what is asked.
 
         `before` are the slots of an earlier plan for the same wall: as few as possible of them change."""
-        if request.method not in self.methods:
-            raise ValueError(f"method is {request.method!r}; allowed are {', '.join(self.methods)}")
+        methods = self.asked(request.method)
+        mixed = methods[0].mixes
         request = self.artist.fitted(request)
         request = request.but(prompt=heard(request.prompt, self.artist.known))
-        task = self.task(request.prompt, request.target, request.dependence)
-        solved, slots = self._allotted(request, task, before)
+        task = self.task(request.prompt, request.target, request.dependence, request.method if mixed else MIX)
+        solved, slots = (
+            self._allotted(request, task, before) if mixed else self._alone(request, task, methods[0])
+        )
         wanted = targets.marginals(task.wanted.reshape(mix.SHAPE))
         shares = zip(solved.task.choice, solved.weights)
         foreseen = PlannedMix(
             {s.label: round(float(w), 4) for s, w in shares if w > 5e-5},
-            rounded(mix.expected_target(solved)) if request.method == MIX else {},
+            rounded(mix.expected_target(solved)) if mixed else {},
             rounded(solved.short()),
         )
         comparison = Comparison(
@@ -193,31 +216,36 @@ class Studio:
             {a: wanted[a] for a in task.wished},
             foreseen,
             self.artist.confusion,
-            self._told(request, solved),
+            self._told(request, solved, methods),
         )
-        return Plan(comparison, solved, slots, request.steers and bool(task.wished))
+        steering = mixed and request.steers and bool(task.wished)
+        return Plan(comparison, solved, slots, steering, mixed)
 
     def _allotted(
         self, request: Request, task: mix.Task, before: list[Source] | None
     ) -> tuple[mix.Mix, list[Source]]:
         """The mix and the slots of a request."""
-        if request.method != MIX:
-            sources, counts = self.artist.methods[request.method], self.artist.counts
-            own = [sources[i] for i in mix.allowed(sources, request.prompt.named)] or sources
-            rows = response.table(counts, own, response.baseline(counts, request.prompt))
-            solved = mix.only(task, own, rows)
-            return solved, mix.allot(solved, request.n, seed=request.seed)
         if before is not None and len(before) == request.n and request.rounding == mix.ROUNDINGS[0]:
             return mix.remix(replace(task, drawn=drawn_ahead(task)), request.n, before)
         solved = mix.solve(task)
         return solved, mix.allot(solved, request.n, request.rounding, request.seed)
 
-    def _told(self, request: Request, solved: mix.Mix) -> list[str]:
+    def _alone(self, request: Request, task: mix.Task, method: Method) -> tuple[mix.Mix, list[Source]]:
+        """The mix and the slots of a method that isn't mixed with the baseline."""
+        sources, counts = list(method.sources), self.artist.counts
+        own = [sources[i] for i in mix.allowed(sources, request.prompt.named)] or sources
+        rows = response.table(counts, own, response.baseline(counts, request.prompt))
+        solved = mix.only(replace(task, wished=task.wished if method.follows else ()), own, rows)
+        rounding = request.rounding if method.follows or len(own) == 1 else mix.BY_CHANCE
+        return solved, mix.allot(solved, request.n, rounding, request.seed)
+
+    def _told(self, request: Request, solved: mix.Mix, methods: Sequence[Method]) -> list[str]:
         """What a visitor should know of the planned mix."""
         lost = ", ".join(f"“{word}”" for word in unknown(request.prompt.text, self.artist.known)[:5])
         notices = [f"This model doesn't know {lost} and draws what the other words say."] if lost else []
         if (written := self.artist.profile.worded(request.prompt.text)) != request.prompt.text:
             notices.append(f"This model gets the prompt as “{written}”.")
+        notices += [told for method in methods for told in method.told(request.prompt.text)]
         if known := particular(request.prompt.text):
             notices.append(
                 f"“{known}” reads as a particular person, time or place; evening it out may be wrong."
@@ -259,6 +287,9 @@ class Studio:
             told = watch.part(done, len(wanted), done + len(wanted) + ahead)
             self._add(plan, part, dict(zip(wanted, self.artist.draw(plan.setting, wanted, told))))
             done += len(wanted)
+            if not todo:
+                methods, prompt = self.asked(plan.request.method), plan.request.prompt.text
+                plan.comparison.notices += [told for method in methods for told in method.after(prompt)]
             yield plan.comparison
 
     def filled(self, plan: Plan) -> Plan:
@@ -282,6 +313,9 @@ class Studio:
         for i in part:
             source = plan.slots[i]
             plan.comparison.pairs.append(Pair(i, source.label, drawn[Sample(i)], drawn[Sample(i, source)]))
+            written = self.artist.written(plan.request.prompt.text, source)
+            if written != plan.request.prompt.text:
+                plan.comparison.prompts[source.label] = written
         plan.comparison.pairs.sort(key=lambda pair: pair.slot)
         if steered:
             self._steer(plan)

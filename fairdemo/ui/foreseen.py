@@ -3,7 +3,6 @@ give, and what can't be reached."""
 
 from dataclasses import dataclass
 
-from fairdemo.request import MIX
 from fairdemo.stats.attributes import COLOURS, TARGET_CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.studio.studio import Plan
@@ -52,7 +51,7 @@ def group(source: Source) -> tuple[str, str]:
 
 def preview(plan: Plan, language: str) -> str:
     """A bar of the mix, and in words what it is expected to give."""
-    if plan.request.method != MIX:
+    if not plan.mixed:
         several = any(source.cell for source in plan.mix.task.choice)
         bar = segments(plan) if several else [Segment(plan.request.method, VIOLET, 1.0)]
         return render(

@@ -4,7 +4,6 @@ from typing import Any
 
 import gradio as gr
 
-from fairdemo.request import MIX
 from fairdemo.stats.targets import Target
 from fairdemo.studio.ahead import first
 from fairdemo.studio.live import Live
@@ -33,7 +32,7 @@ def pooled(wall: str) -> list[int]:
     """How many images that the sliders of a standing wall may ask for are drawn, and how many there are;
     empty if the wall doesn't stand here."""
     visit = STANDING.get(wall) if isinstance(wall, str) else None
-    if visit is None or visit.plan is None or visit.plan.request.method != MIX:
+    if visit is None or visit.plan is None or not visit.plan.mixed:
         return []
     plan, wanted = visit.plan, first(visit.plan)
     return [len(studio(plan.request.profile).artist.held(plan.setting, wanted)), len(wanted)]

@@ -248,7 +248,7 @@ class Events:
         visit = values[self.screen.visit]
         if not visit or visit.plan is None or not visit.plan.comparison.pairs:
             return gr.skip()
-        if values[self.screen.ask.ahead] and visit.plan.request.method == MIX:
+        if values[self.screen.ask.ahead] and visit.plan.mixed:
             AHEAD.stands(studio(visit.plan.request.profile), visit.plan)
         names = [title(p) for p in visit.history]
         zipped = str(archive.zipped(visit.plan.comparison))
@@ -403,8 +403,8 @@ def method_of(profile: str, letters: str) -> str:
     """The method of a wall whose link, of an older version, doesn't say: that of its slots."""
     ready = studio(profile)
     slots = link.slots_of(letters, ready.all_sources, len(letters) // 2) or []
-    methods = ready.artist.methods.items()
-    return next((name for name, own in methods if slots and set(slots) <= set(own)), MIX)
+    methods = ready.artist.registry.values()
+    return next((m.name for m in methods if slots and set(slots) <= set(m.sources)), MIX)
 
 
 class Run:

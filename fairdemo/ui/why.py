@@ -1,6 +1,5 @@
 """Why a slot is as it is: what the solver and the steering wanted of it, in a sentence."""
 
-from fairdemo.request import MIX
 from fairdemo.stats.attributes import ATTRIBUTES
 from fairdemo.stats.mix import Source
 from fairdemo.studio.studio import Plan
@@ -15,13 +14,15 @@ def reasons(plan: Plan, language: str) -> dict[int, str]:
 def reason(plan: Plan, slot: int, language: str) -> str:
     """What was wanted of a slot, whether steering changed that, and whether the classifier agrees."""
     source, planned = plan.slots[slot], plan.planned[slot]
-    if plan.request.method != MIX:
+    if not plan.mixed:
         told = say(language, "why_method", method=plan.request.method)
     elif source.is_baseline:
         told = say(language, "why_baseline")
     else:
         weight = plan.comparison.mix.weights.get(source.label, 0.0)
         told = say(language, "why_mix", who=who(source, language), source=source.label, weight=weight)
+    if written := plan.comparison.prompts.get(source.label):
+        told += " " + say(language, "why_words", prompt=written)
     if planned != source:
         told += " " + say(language, "why_steered", planned=planned.label)
     return told + outcome(plan, slot, source, language)

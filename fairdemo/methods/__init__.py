@@ -1,0 +1,1 @@
+"""Methods to debias, side by side: one file each, all in one frame."""
