@@ -19,7 +19,8 @@ from tests.conftest import asked
 METHODS = [
     *("mix", "aligned: gender", "aligned: gender, professions alone", "aligned: gender, race"),
     *("aligned: gender, race, age 75/25", "soft tokens: gender", "soft tokens: gender, professions alone"),
-    *("varied faces", "words", "ethical intervention", "published random"),
+    *("varied faces", "words", "ethical intervention", "published random", "fairimagen", "debias-vl"),
+    "fair diffusion",
 ]
 
 
@@ -34,7 +35,7 @@ def labels(comparison) -> list[tuple]:
 
 
 def test_every_method_is_tried_here(studio):
-    assert sorted(METHODS) == sorted(studio.methods)
+    assert sorted([*METHODS, "llm"]) == sorted(studio.methods), "the last needs a language model"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fairdemo.methods import debias_vl, fairimagen, intervention, llm, words
+from fairdemo.methods import debias_vl, fair_diffusion, fairimagen, intervention, llm, words
 from fairdemo.methods.method import Method
 from fairdemo.models.catalog import Adapter
 from fairdemo.request import MIX
@@ -22,7 +22,7 @@ def of(adapters: Sequence[Adapter]) -> list[Method]:
     catalogued = [adapted(name, [a for a in adapters if a.method == name]) for name in names]
     return [
         *(mix_of(mixed), *catalogued, *OFFLINE, *([at_random(groups)] if groups else [])),
-        *(fairimagen.METHOD, debias_vl.METHOD, llm.METHOD),
+        *(fairimagen.METHOD, debias_vl.METHOD, llm.METHOD, fair_diffusion.METHOD),
     ]
 
 

@@ -2,9 +2,9 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.pipelines import compute_dtype
 from fairdemo.models.profiles import Profile
 from fairdemo.models.routing import Router
+from fairdemo.models.semantic import Directions, Guided, guided
 from fairdemo.stats.mix import BASELINE, Source
 
 LAST = 6  # slots that are drawn together at the end of a steered wall
@@ -29,6 +30,7 @@ Edit = Callable[[Text], Text]  # changes one row's embeddings
 # (prompt, cell) -> the prompt as a source of that cell sees it
 Fit = Callable[["PairedGenerator"], Edit]  # what makes an edit for a model
 Writer = Callable[[str, tuple[str, ...]], str]
+Guide = Callable[[Sequence[str]], Directions]  # what leads a sample of a cell
 Decoded = TypeVar("Decoded")  # what latents are decoded to
 EMBEDDINGS = (
     "prompt_embeds",
@@ -140,6 +142,7 @@ class PairedGenerator:
         self.most = 4 * profile.batch  # images in a call; halved when memory runs out
         # What sources may ask for, by name.
         self.writers: dict[str, Writer] = {}
+        self.guides: dict[str, Guide] = {}
         self.edits: dict[str, Edit] = {}
         self.fits: dict[str, Fit] = {}  # edits that are fitted to this model once somebody asks for them
         # A GPU decodes while it denoises what comes next.
@@ -279,6 +282,37 @@ class PairedGenerator:
             self.edits[name] = self.fits[name](self)
         return self.edits[name]
 
+    @contextmanager
+    def _led(self, sources: Sequence[Source], setting: Setting) -> Iterator[None]:
+        """Within it, every sample goes through its adapters, and along its guide's directions."""
+        names = [source.adapters for source in sources]
+        places = [i for i, source in enumerate(sources) if source.guide]
+        if not places:
+            with self.router.routed(names):
+                yield
+            return
+        if unknown := [sources[i].guide for i in places if sources[i].guide not in self.guides]:
+            raise ValueError(f"guide {unknown[0]!r} is unknown; there are {', '.join(self.guides) or 'none'}")
+        own = [self.guides[sources[i].guide](sources[i].cell) for i in places]
+        spoken = [word for one in own for word in one.words]
+        text = self._said(spoken)
+        one = Guided(places, own, text, len(sources), setting.guidance)
+        rows = names * (1 + (setting.guidance > 1)) + [()] * len(spoken)
+        with self.router.routed(rows), guided(self.pipeline.unet, one, setting.steps):
+            yield
+
+    def _said(self, words: Sequence[str]) -> Text:
+        """The embeddings of words alone, as the pipeline has them without guidance, each encoded once."""
+        once = list(dict.fromkeys(words))
+        encoded = self.pipeline.encode_prompt(
+            prompt=once,
+            device=self.device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=False,
+        )
+        index = [once.index(word) for word in words]
+        return {k: t if t is None else t[index] for k, t in zip(EMBEDDINGS, encoded)}
+
     @torch.no_grad()
     def denoise(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> torch.Tensor:
         """One mixed batch of latents (n, c, h, w)."""
@@ -294,7 +328,7 @@ class PairedGenerator:
         noise, generators = zip(*(self.noise(setting.seed, sample.slot) for sample in wanted))
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
             text = self.encode(setting.prompt, sources, setting.guidance)
-            with self.router.routed([source.adapters for source in sources]):
+            with self._led(sources, setting):
                 latents = pipe(
                     **text,
                     latents=torch.cat(noise).to(self.device, pipe.unet.dtype),

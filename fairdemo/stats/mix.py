@@ -34,17 +34,20 @@ class Source:
     cell: tuple[str, ...] = ()  # the classes that it stands for, at most one an attribute
     writer: str = ""  # who writes the prompt as this source sees it; empty: it is as it was asked
     edits: tuple[str, ...] = ()  # names of changes to the text's embeddings, done in this order
+    guide: str = ""  # what leads its noise towards its cell while it is drawn; empty: nothing
 
     @property
     def label(self) -> str:
         """Its name in tables, responses and saved comparisons."""
-        words = (" ".join((f"{self.writer}:", *self.cell)).removesuffix(":"),) if self.writer else ()
-        return " + ".join((*self.adapters, *words, *self.edits)) or "baseline"
+        named = [
+            " ".join((f"{who}:", *self.cell)).removesuffix(":") for who in (self.writer, self.guide) if who
+        ]
+        return " + ".join((*self.adapters, *named, *self.edits)) or "baseline"
 
     @property
     def is_baseline(self) -> bool:
         """Whether it is the model as it is, asked as it was asked."""
-        return not (self.adapters or self.writer or self.edits)
+        return not (self.adapters or self.writer or self.edits or self.guide)
 
     def named(self, attribute: str) -> str | None:
         """The class of an attribute that the adapters stand for, None if they leave it to the model."""

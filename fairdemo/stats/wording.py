@@ -50,9 +50,9 @@ _THINGS = (
 _IMPLIED = {
     "gender": (
         "bride|queen|princess|duchess|empress|goddess|mother|mom|mum|grandmother|grandma|aunt|sister|daughter"
-        "|wife|widow|girlfriend|actress|waitress|hostess|stewardess|seamstress|nun|ballerina|maid|mermaid|witch"
+        "|latinas?|filipina|chicana|wife|widow|girlfriend|actress|waitress|hostess|stewardess|seamstress|nun|ballerina|maid|mermaid|witch"
         "|girls?|ladies|businesswom[ae]n|policewom[ae]n|chairwoman|congresswoman|saleswoman|pregnant|lipstick"
-        "|groom|king|prince|duke|father|dad|grandfather|grandpa|uncle|brother|son|husband|widower|boyfriend"
+        "|latinos?|filipino|chicano|groom|king|prince|duke|father|dad|grandfather|grandpa|uncle|brother|son|husband|widower|boyfriend"
         "|actor and"
         " actress|monk|priest|bishop|wizard|boys?|guys?|businessm[ae]n|policem[ae]n|firem[ae]n|mailm[ae]n"
         "|chairman|congressman|salesman|craftsman|fisherman|beards?|bearded|moustache|mustache|cowboy"
@@ -87,7 +87,7 @@ _NOBODY = (
 _NOUNS = "|".join(
     sorted((*map(re.escape, PROFESSIONS), *_PEOPLE.split("|"), *_KIN.split("|")), key=len, reverse=True)
 )
-_BEFORE = r"(?P<before>\b(?:an?|the|one|this|that|my|our|your|his|her|their)\s+(?:[\w’'-]+\s+){0,4}?)"
+_BEFORE = r"\b(?:an?|the|one|this|that|my|our|your|his|her|their)\s+(?P<between>(?:[\w’'-]+\s+){0,4}?)"
 _PERSON = re.compile(
     rf"{_BEFORE}(?P<noun>(?:{_NOUNS}))\b(?!['’]s?\b)(?!-\w)(?!\s+(?:{_THINGS})\b)", re.IGNORECASE
 )
@@ -134,10 +134,8 @@ def _people(prompt: str) -> Iterable[int]:
     """Where the nouns of persons with an article begin, each once."""
     end = 0
     while match := _PERSON.search(prompt, end):
-        inner = match["before"].split(None, 1)
-        later = list(_APART.finditer(inner[1])) if len(inner) > 1 else []
-        if later:  # "a photo of a doctor": begin at the last article
-            end = match.start("before") + match["before"].index(inner[1]) + later[0].start()
+        if apart := _APART.search(match["between"]):  # "a photo of a doctor": the last article is the noun's
+            end = match.start("between") + apart.start()
             continue
         yield match.start("noun")
         end = match.end()

@@ -86,6 +86,7 @@ class Live:
         for method in self.registry.values():
             made.writers |= method.writers
             made.fits |= method.edits
+            made.guides |= method.guides
         return made
 
     @cached_property
