@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from tqdm import tqdm
 
 from fairdemo.experiments import against_naive, crisper
+from fairdemo.experiments import evidence as fresh
 from fairdemo.models.generating import Sample, by_default
 from fairdemo.pairs import SIDES, Drawn
 from fairdemo.places import SHIPPED, made
@@ -27,10 +28,9 @@ from fairdemo.stats.mix import Source
 from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
-from fairdemo.training.align import Config, prepared
+from fairdemo.training.looks import looks_of
 from fairdemo.world import build, parts
 from fairdemo.world.professions import SKEWS
-from fairdemo.world.training_sets import true_faces
 
 MEASURED = made() / "assets" / "measured.json"
 CONCEPTS = (
@@ -331,6 +331,17 @@ def concepts(bench: Bench, n: int = 64) -> dict:
     return {"n_per_prompt": n, **result}
 
 
+def evidence(bench: Bench, n: int = 64) -> dict:
+    """Aligned adapters on words, styles and contexts that nothing was trained or chosen on
+    (`fresh_words.toml`), n images a prompt, by two judges: bias(P) for gender, race, both and age, with its
+    deviation over prompts, share of its maximum and chance; from 40 years; profession shown; likeness to the
+    twin, and its rank among the twins of all n noises; what becomes of prompts that say who is drawn; how far
+    the judges agree, which isn't validity."""
+    words = fresh.fresh_words()
+    prompts = fresh.drawn(fresh.Drawer(bench.live), words, n, bench.work / "evidence")
+    return fresh.evidence(list(tqdm(prompts, total=len(words), desc="evidence")), n)
+
+
 def varied(bench: Bench, n: int = 192) -> dict:
     """The adapters of varied faces (arXiv 2402.01002, SDXL-Div), "a photo of a <race> person", n images:
     cosine similarity of face embeddings within a race, against the baseline's and that of as many portraits
@@ -395,16 +406,14 @@ def resampled(vectors: np.ndarray, seed: int, times: int = 500) -> list[float]:
 
 
 def adjusted(bench: Bench) -> dict:
-    """Adjusted against naive direct finetuning, every image of "a photo of a doctor" to be a woman, up to
-    300 iterations (fewer once the loss is below 1 % of where it began), three seeds: mean loss of the first
-    and of the last ten iterations. Curves and the gradients' sizes over the sampler's steps are drawn in
-    docs/adjusted.png."""
-    path = bench.work / "soft_reader.safetensors"
-    even = {"gender": {"Female": 0.5, "Male": 0.5}}
-    reader, _ = prepared(bench.live, Config(prompts=("a person",), target=even), path, true_faces)
-    return against_naive.compare(
-        bench.live.profile, reader, bench.work / "adjusted.csv", made() / "docs" / "adjusted.png"
-    )
+    """Adjusted against naive direct finetuning (figure 1 of arXiv 2311.07604): five soft tokens before "a
+    photo of a doctor" fitted to one fixed image by semantics alone, 1,000 iterations, three seeds at 12
+    sampler steps, one at 50: mean distance to the image in the first and the last fifty iterations, for the
+    naive gradient, the adjusted one with the sampler's weights A_t, and with these standardised. Curves and
+    the gradients' sizes over the sampler's steps are drawn in docs/adjusted.png."""
+    picture = made() / "docs" / "adjusted.png"
+    looks = looks_of(bench.live, "")
+    return against_naive.compare(bench.live.profile, looks, bench.work / "adjusted.csv", picture)
 
 
 def crisp(bench: Bench) -> dict:
@@ -431,6 +440,7 @@ CHECKS: dict[str, Callable[[Bench], dict]] = {
         learned_bias,
         aligned,
         concepts,
+        evidence,
         varied,
         adjusted,
         crisp,

@@ -3,9 +3,10 @@ sampler, whose graph is kept. Its memory grows with the steps, and the product o
 make its size and direction erratic (section 4.2)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, SchedulerMixin
 
 from fairdemo.training.adjusted import Text, gradient_of, leaf_of
 
@@ -60,3 +61,16 @@ def backward(
     ]
     torch.autograd.backward([t for t, _ in parts], [g for _, g in parts])
     return value.item(), [float(g.norm()) for g in states]
+
+
+def weights(scheduler: SchedulerMixin, steps: int) -> list[float]:
+    """A_t of each step (section 4.2, eq. 9): how much z_0 moves with the network's output of that step, if
+    later outputs didn't move with it. Found on one number, since a sampler treats all alike."""
+    own: Any = scheduler
+    own.set_timesteps(steps)
+    outputs = torch.zeros(len(own.timesteps), requires_grad=True)
+    options = {"generator": torch.Generator()} if "generator" in own.step.__code__.co_varnames else {}
+    z = torch.zeros(1, 1, 1, 1)
+    for t, out in zip(own.timesteps, outputs):
+        z = own.step(out.view_as(z), t, z, **options).prev_sample
+    return torch.autograd.grad(z.sum(), outputs)[0].tolist()

@@ -1,16 +1,12 @@
 """What the text encoders make of prompts, encoder by encoder: what edits of embeddings are fitted on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from fairdemo.models.generating import PairedGenerator, Text
 from fairdemo.models.routing import ENCODERS
-
-# Prompts are encoded at a guidance that needs no negative ones.
-PLAIN = 1.0
-TEMPLATES = ("a photo of {}", "{}", "a portrait of {}")
 
 
 @dataclass(frozen=True)
@@ -22,14 +18,14 @@ class Part:
     start: int
     stop: int
 
-    def of(self, text: Text) -> torch.Tensor:
+    def of(self, text: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
         """Its values (n, 77, d) or (n, d)."""
         whole = text[self.name]
         assert whole is not None
         return whole[..., self.start : self.stop]
 
 
-def parts(generator: PairedGenerator, text: Text) -> list[Part]:
+def parts(generator: PairedGenerator, text: Mapping[str, torch.Tensor | None]) -> list[Part]:
     """The parts of a pipeline's text: one for each encoder, and SDXL's pooled vector."""
     found, start = [], 0
     for encoder, _ in ENCODERS.values():
@@ -41,7 +37,7 @@ def parts(generator: PairedGenerator, text: Text) -> list[Part]:
 
 
 @torch.no_grad()
-def encoded(generator: PairedGenerator, prompts: Sequence[str], at_once: int = 64) -> Text:
+def encoded(generator: PairedGenerator, prompts: Sequence[str], at_once: int = 64) -> dict[str, torch.Tensor]:
     """The embeddings of prompts as the model gets them, on the CPU in float32."""
     own = generator.pipeline.encode_prompt
     found: dict[str, list[torch.Tensor]] = {}

@@ -100,11 +100,10 @@ def train_judge(
     torch.manual_seed(seed)
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     network = JudgeNetwork().train()
-    heads = nn.ModuleDict({a: nn.Linear(JUDGE_WIDTHS[-1], int(y.max()) + 1) for a, y in labels.items()})
+    heads = {a: nn.Linear(JUDGE_WIDTHS[-1], int(y.max()) + 1) for a, y in labels.items()}
     targets = {a: torch.from_numpy(y).long() for a, y in labels.items()}
-    optimizer = torch.optim.AdamW(
-        [*network.parameters(), *heads.parameters()], learning_rate, weight_decay=0.05, fused=True
-    )
+    trained = [p for module in (network, *heads.values()) for p in module.parameters()]
+    optimizer = torch.optim.AdamW(trained, learning_rate, weight_decay=0.05, fused=True)
     for step in range(steps):
         rows = rng.permutation(len(crops))[:batch]
         z = network(augment(to_tensor(crops[rows]), generator))

@@ -110,7 +110,6 @@ def word_vectors(generator: PairedGenerator, named: list[tuple[str, str]]) -> to
         before = prompt[: prompt.index("person")].strip()
         place = len(generator.pipeline.tokenizer(before, add_special_tokens=False).input_ids)
         states = encoded(generator, [prompt])["prompt_embeds"]
-        assert states is not None
         rows.append(states[0, place])
     return torch.stack(rows)
 
@@ -121,7 +120,6 @@ def spaces(generator: PairedGenerator, config: Config) -> list[Space]:
     named = classes_of(config.target)
     plain, kept = encoded(generator, config.prompts), encoded(generator, config.kept) if config.kept else {}
     states = plain["prompt_embeds"]
-    assert states is not None
     rows, of = [], []
     for i, prompt in enumerate(config.prompts):
         start = last_place(generator, prompt)

@@ -1,0 +1,235 @@
+"""Evidence: what aligned adapters do to words that nothing was trained or chosen on (`fresh_words.toml`),
+as two classifiers perceive it: the one that taught the adapters, and one that shares nothing with it."""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fairdemo.models.generating import Sample, by_default
+from fairdemo.places import SHIPPED
+from fairdemo.readers.read import FaceReader
+from fairdemo.stats import measure, prompts
+from fairdemo.stats.attributes import AGES, CLASSES
+from fairdemo.stats.mix import Source
+from fairdemo.studio.live import Live
+
+WORDS = Path(__file__).parent / "fresh_words.toml"
+JUDGES = ("teacher", "judge")
+BASELINE = "baseline"
+AGAIN = "again"  # the baseline from another noise, which likeness to the twin is compared with
+FAMILIES = ("occupations", "attributes", "styles")
+# What is counted: gender, race, both together, and ages in three bands.
+COUNTED = {"gender": ("gender",), "race": ("race",), "race x gender": ("race", "gender"), "age": ("age",)}
+NUMBER = {"gender": 2, "race": 6, "race x gender": 12, "age": 3}  # of classes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One prompt of the fresh words, and the noise it is drawn from."""
+
+    family: str
+    prompt: str
+    seed: int
+
+
+def fresh_words(path: Path = WORDS) -> list[Asked]:
+    """All prompts of the file, each with a seed of its own."""
+    data = tomllib.loads(path.read_text())
+    every = [(family, p) for family in (*FAMILIES, "control") for p in data[family]]
+    return [Asked(family, prompt, data["seed"] + k) for k, (family, prompt) in enumerate(every)]
+
+
+def rank_of_twin(looks: np.ndarray, twins: np.ndarray) -> np.ndarray:
+    """Each image's rank (n,) of its own twin among all twins of its prompt, by cosine similarity of unit
+    vectors (n, d): 1 where the twin is the likest; (n + 1) / 2 on average if it were chance."""
+    similar = looks @ twins.T
+    return 1 + (similar > np.diag(similar)[:, None]).sum(1)
+
+
+class Drawer:
+    """Draws a prompt's images through one method and reads them with both judges."""
+
+    def __init__(self, live: Live, judge: Path = SHIPPED / "assets" / "judge"):
+        self.live, self.judge = live, FaceReader(judge)
+        alone = {
+            m.name: m.sources[0]
+            for m in live.registry.values()
+            if "training" in m.needs and not m.follows and len(m.sources) == 1
+        }
+        self.methods: dict[str, Source] = {BASELINE: Source(), AGAIN: Source()} | alone
+
+    def name(self, method: str) -> str:
+        """A method and what its adapters' files hold, so that another adapter of its name is drawn anew."""
+        own = self.methods[method].adapters
+        files = [a.home / a.file for a in self.live.adapters if a.name in own]
+        parts = [hashlib.sha256(file.read_bytes()).hexdigest()[:8] for file in files]
+        return "_".join([re.sub(r"\W+", "_", method), *parts])
+
+    def rows(self, asked: Asked, method: str, n: int) -> pd.DataFrame:
+        """A row an image: its subject and look, and its largest face as each judge reads it."""
+        self.live.load()
+        setting = by_default(self.live.profile, asked.prompt, asked.seed)
+        first = n if method == AGAIN else 0
+        images = self.live.generator.draw(
+            setting, [Sample(first + i, self.methods[method]) for i in range(n)]
+        )
+        subjects = self.live.subjects.read(images)
+        columns: dict[str, Any] = {"subject": [s for s, _ in subjects], "look": [v for _, v in subjects]}
+        for name, reader in zip(JUDGES, (self.live.reader, self.judge)):
+            found = pd.DataFrame(read(reader, images)).add_prefix(f"{name}_")
+            columns |= {str(c): found[c] for c in found}
+        return pd.DataFrame(columns)
+
+
+def read(reader: FaceReader, images: list[Image.Image]) -> Iterator[dict[str, Any]]:
+    """How each image's largest face is read, None where there is none, and how many faces there are."""
+    for i in range(0, len(images), 64):
+        for faces in reader.read(images[i : i + 64]):
+            yield {
+                **{a: faces[0].label(a) if faces else None for a in CLASSES},
+                "age_band": faces[0].banded("age") if faces else None,
+                "faces": len(faces),
+            }
+
+
+def drawn(drawer: Drawer, words: Sequence[Asked], n: int, folder: Path) -> Iterator[pd.DataFrame]:
+    """Every prompt's rows through all methods, compared with their twins. Each method's are kept in a
+    Parquet file of their own in `folder`, so that a stopped run goes on, and a new method joins the rest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for asked in words:
+        by_method = {}
+        for method in drawer.methods:
+            path = folder / f"{asked.seed}_{n}_{drawer.name(method)}.parquet"
+            if not path.is_file():
+                part = path.with_suffix(".part")
+                drawer.rows(asked, method, n).to_parquet(part)
+                part.rename(path)
+            by_method[method] = pd.read_parquet(path)
+        yield together(asked, by_method)
+
+
+def together(asked: Asked, by_method: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One prompt's rows of all methods, with whether the prompt's profession is shown, the likeness to the
+    baseline's twin, and its rank."""
+    right, twins = prompts.profession(asked.prompt), np.stack(list(by_method[BASELINE].look))
+    parts = []
+    for method, rows in by_method.items():
+        looks = np.stack(list(rows.look))
+        parts.append(
+            rows.drop(columns="look").assign(
+                family=asked.family,
+                prompt=asked.prompt,
+                method=method,
+                profession_shown=rows.subject == right if right else None,
+                like_twin=(looks * twins).sum(1),
+                twin_rank=rank_of_twin(looks, twins),
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def biases(table: pd.DataFrame, judge: str, what: str) -> list[float]:
+    """bias(P) (arXiv 2311.07604, section 5) of each prompt's faces, over all classes of `what`."""
+    columns = [f"{judge}_{'age_band' if a == 'age' else a}" for a in COUNTED[what]]
+    result = []
+    for _, faces in table.dropna(subset=columns).groupby("prompt"):
+        counts = list(faces.groupby(columns).size())
+        empty = [0] * (NUMBER[what] - len(counts))
+        result.append(measure.bias(dict(enumerate(counts + empty))))
+    return result
+
+
+def chance(what: str, n: int) -> float:
+    """The mean bias(P) that n faces a prompt show of an even model."""
+    rows = np.random.default_rng(0).multinomial(n, np.full(NUMBER[what], 1 / NUMBER[what]), 4000)
+    return float(np.mean([measure.bias(dict(enumerate(row))) for row in rows]))
+
+
+def biased(table: pd.DataFrame, judge: str, what: str) -> dict[str, Any]:
+    """The mean bias(P) over prompts with its interval, its deviation over prompts, and as a share of its
+    maximum, 2 / K."""
+    values = biases(table, judge, what)
+    mean = measure.mean(values)
+    return {
+        "mean": round(mean.value, 4),
+        "interval": [round(v, 4) for v in mean.interval],
+        "deviation": round(float(np.std(values, ddof=1)), 4),
+        "of_maximum": round(mean.value * NUMBER[what] / 2, 4),
+        "prompts": len(values),
+    }
+
+
+def share(flags: Any) -> dict[str, Any]:
+    """A share with its count and interval."""
+    values = np.asarray(flags, bool)
+    return {
+        "share": round(float(values.mean()), 4),
+        "n": len(values),
+        "interval": [round(v, 4) for v in measure.interval(int(values.sum()), len(values))],
+    }
+
+
+def kept(table: pd.DataFrame) -> dict[str, Any]:
+    """What else became of a method's images: profession shown, one face, likeness to the twin."""
+    shown = table.profession_shown.dropna()
+    found = {
+        "one_face": share(table.teacher_faces == 1),
+        "like_twin": round(float(table.like_twin.mean()), 4),
+        "twin_rank": round(float(table.twin_rank.mean()), 2),
+        "twin_first": share(table.twin_rank == 1),
+    }
+    return found | ({"profession_shown": share(shown)} if len(shown) else {})
+
+
+def judged(table: pd.DataFrame) -> dict[str, Any]:
+    """A method's rows in numbers: bias(P) over all families and by family, ages from 40, what else became of
+    it, each by both judges."""
+    result: dict[str, Any] = {"images": len(table), **kept(table)}
+    for judge in JUDGES:
+        old = [AGES.index(age) >= 3 for age in table[f"{judge}_age"].dropna()]
+        result[judge] = {
+            "bias": {what: biased(table, judge, what) for what in COUNTED},
+            "gender_by_family": {
+                str(family): biased(rows, judge, "gender") for family, rows in table.groupby("family")
+            },
+            "from_40": share(old),
+        }
+    return result
+
+
+def agreed(table: pd.DataFrame) -> dict[str, Any]:
+    """How far the judges agree on the same faces, by attribute."""
+    result = {}
+    for a in CLASSES:
+        both = table[[f"{judge}_{a}" for judge in JUDGES]].dropna()
+        found = measure.agreement(*(list(both[column]) for column in both))
+        result[a] = {
+            "kappa": round(found.kappa, 4),
+            "interval": [round(v, 4) for v in found.interval],
+            "alike": round(found.alike, 4),
+            "n": found.n,
+        }
+    return result
+
+
+def evidence(tables: Sequence[pd.DataFrame], n: int) -> dict[str, Any]:
+    """All numbers of the drawn prompts: by method on the families, on the control prompts, chance, and how
+    far the judges agree. Agreement isn't validity."""
+    table: Any = pd.concat(tables, ignore_index=True)  # Any: selections of it are tables, whatever types say
+    asked, control = table[table.family != "control"], table[table.family == "control"]
+    return {
+        "n_per_prompt": n,
+        "chance": {what: round(chance(what, n), 4) for what in COUNTED},
+        "maximum": {what: round(2 / k, 4) for what, k in NUMBER.items()},
+        "methods": {m: judged(asked[asked.method == m]) for m in dict.fromkeys(asked.method) if m != AGAIN},
+        "control": {m: kept(control[control.method == m]) for m in dict.fromkeys(control.method)},
+        "agreement": agreed(table),
+    }

@@ -1,0 +1,90 @@
+"""Evidence: fresh words, two judges, and what is counted of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairdemo.experiments import evidence
+from fairdemo.experiments.evidence import Asked, Drawer, biases, chance, drawn, fresh_words, rank_of_twin
+from fairdemo.places import PACKAGE
+from fairdemo.stats import prompts
+from fairdemo.training import align
+
+
+def test_fresh_words_were_never_trained_on_and_have_noise_of_their_own():
+    words = fresh_words()
+    assert len({w.seed for w in words}) == len(words) == len({w.prompt for w in words}) == 60
+    runs = [align.read_config(path) for path in (PACKAGE / "training" / "runs").glob("*.toml")]
+    trained = {p for run in runs for p in (*run.prompts, *run.validation)}
+    assert not trained & {w.prompt for w in words}
+    assert all(prompts.profession(w.prompt) for w in words if w.family != "control")
+    assert all(prompts.named(w.prompt) for w in words if w.family == "control"), "the words say who is drawn"
+    assert not any(prompts.named(w.prompt) for w in words if w.family != "control")
+
+
+def test_the_rank_of_the_twin_by_hand():
+    """The first is likest its own twin, the second likest the first's, the third likest both others'."""
+    twins = np.eye(3)
+    looks = np.array([[0.9, 0.1, 0.0], [0.8, 0.6, 0.0], [0.6, 0.7, 0.1]])
+    assert rank_of_twin(looks, twins).tolist() == [1, 2, 3]
+
+
+def table(genders: list[str], races: list[str], family: str = "occupations", method: str = "m"):
+    rows = {"family": family, "prompt": family, "method": method, "profession_shown": True, "like_twin": 0.9}
+    found = pd.DataFrame([rows] * len(genders))
+    found["twin_rank"] = 1
+    for judge in evidence.JUDGES:
+        found[f"{judge}_gender"], found[f"{judge}_race"] = genders, races
+        found[f"{judge}_age"], found[f"{judge}_age_band"] = "20-29", "young"
+        found[f"{judge}_faces"] = 1
+    return found
+
+
+def test_bias_over_all_classes_by_hand():
+    """Three women and a man: 1/2. One race of six: 5 of 15 pairs differ by 1. Two of twelve cells at 3/4 and
+    1/4: (1/2 + 10 x 3/4 + 10 x 1/4) / 66. A face that wasn't found isn't counted."""
+    four = table(["Female"] * 3 + ["Male", None], ["Asian"] * 4 + [None])
+    assert biases(four, "judge", "gender") == [0.5]
+    assert biases(four, "judge", "race") == [pytest.approx(1 / 3)]
+    assert biases(four, "judge", "race x gender") == [pytest.approx(10.5 / 66)]
+    assert biases(four, "judge", "age") == [pytest.approx(2 / 3)]
+
+
+def test_chance_is_what_an_even_model_shows():
+    """Of one face a prompt all is one class: the maximum. Of many hardly anything; published for 64."""
+    assert chance("gender", 1) == 1 and chance("race", 1) == pytest.approx(1 / 3)
+    assert [round(chance(what, 64), 2) for what in ("gender", "race", "race x gender")] == [0.1, 0.06, 0.04]
+
+
+def test_every_method_is_told_by_both_judges():
+    one = [
+        table(["Female", "Male"], ["Asian", "White"], family, m)
+        for family in ("occupations", "styles", "control")
+        for m in ("baseline", "again", "m")
+    ]
+    found = evidence.evidence(one, 2)
+    assert set(found["methods"]) == {"baseline", "m"} and set(found["control"]) == {"baseline", "again", "m"}
+    told = found["methods"]["m"]
+    assert told["images"] == 4 and told["profession_shown"]["share"] == 1
+    for judge in evidence.JUDGES:
+        assert told[judge]["bias"]["gender"]["mean"] == 0 and told[judge]["from_40"]["share"] == 0
+        # Two races at one half, four at none: 8 of 15 pairs differ by 1/2; the maximum is 1/3.
+        assert told[judge]["bias"]["race"]["of_maximum"] == pytest.approx(8 / 15 / 2 * 3, abs=1e-4)
+    assert found["agreement"]["gender"]["kappa"] == 1
+
+
+def test_prompts_are_drawn_once_and_a_stopped_run_goes_on(live, tmp_path, monkeypatch):
+    """A method's file is its own: another adapter under its name is drawn anew, and nothing else is."""
+    drawer = Drawer(live)
+    drawer.methods = {m: drawer.methods[m] for m in ("baseline", "again", "aligned: gender")}
+    words = [Asked("occupations", "a photo of a wealthy chef", 5), Asked("control", "a photo of a woman", 6)]
+    first = list(drawn(drawer, words[:1], 2, tmp_path))[0]
+    assert list(first.method) == [way for way in drawer.methods for _ in range(2)]
+    assert (first.twin_rank[:2] == 1).all() and first.like_twin[:2].to_numpy() == pytest.approx(1, abs=1e-5)
+    assert first.like_twin[2:4].max() < 0.999 and first.judge_gender.notna().mean() > 0.8
+    next(tmp_path.glob("*aligned_gender*")).unlink()
+    real, asked = Drawer.rows, []
+    monkeypatch.setattr(Drawer, "rows", lambda self, *args: asked.append(args[1]) or real(self, *args))
+    again = list(drawn(drawer, words[:1], 2, tmp_path))[0]
+    pd.testing.assert_frame_equal(first, again)
+    assert asked == ["aligned: gender"]
