@@ -467,3 +467,48 @@ def test_the_phone_path(chromium, address):
     move(page, "Female", 0.8)
     settled(page)
     context.close()
+
+
+def test_methods_side_by_side_and_blind_pairs(page, tmp_path):
+    """Three walls from the baseline's noise, each counted; a pair opens with its own baseline; a blind pair
+    is answered, told and kept in this browser."""
+    page.click("role=tab[name='Methods']")
+    number = page.locator("#methods-ask input[type=number]").first
+    number.fill("17")
+    page.click("#methods-draw")
+    page.wait_for_selector("text=1 to 16 are allowed here")
+    number.fill("4")
+    page.click("#methods-draw")
+    page.wait_for_selector("#methods-status >> text=3 methods in", timeout=120_000)
+    walls = page.locator("#methods-walls .wall")
+    assert [walls.nth(i).locator("h2").inner_text().split("\n")[0] for i in range(4)][1:] == [
+        *("mix", "words", "fair diffusion")
+    ]
+    assert page.locator("#methods-walls .tile img").count() == 16
+    cards = page.locator(".method-card").all_inner_texts()
+    assert len(cards) == 4 and all("bias(P), gender" in card and "of 4" in card for card in cards)
+    assert "The prompt is changed image by image" in cards[2] and "likeness to the twin" not in cards[0]
+
+    walls.nth(2).locator(".tile").nth(1).click()
+    dialog = page.locator("dialog.pair[open]")
+    assert "words" in dialog.inner_text() and "Image 2, seed 7" in dialog.inner_text()
+    same = walls.nth(0).locator(".tile img").nth(1).get_attribute("src")
+    assert dialog.locator("img.before").get_attribute("src").endswith(same)
+    page.keyboard.press("Escape")
+
+    page.click("#arena button.primary")
+    assert page.locator("#arena .pictures img").count() == 8
+    assert page.locator("#arena h3").all_inner_texts() == ["A", "B"], "no names before the answer"
+    page.click("#arena .vote button >> nth=1")
+    names = page.locator("#arena h3").all_inner_texts()
+    assert set(names) <= {"Baseline", "mix", "words", "fair diffusion"} and len(set(names)) == 2
+    assert "1 : 0" in page.inner_text("#arena .score") or "0 : 1" in page.inner_text("#arena .score")
+    with page.expect_download() as download:
+        page.click("#arena .score button >> nth=0")
+    download.value.save_as(tmp_path / "votes.csv")
+    head, vote = (tmp_path / "votes.csv").read_text().splitlines()
+    assert (
+        head == '"when","prompt","a","b","winner"'
+        and f'"{names[1]}"' in vote
+        and "a photo of a doctor" in vote
+    )

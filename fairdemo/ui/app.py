@@ -11,6 +11,7 @@ from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
 from fairdemo.ui.language import I18N, label
+from fairdemo.ui.methods_tab import methods_tab
 from fairdemo.ui.offered import EXAMPLE, default, studio
 from fairdemo.ui.pictures import ROUTES
 from fairdemo.ui.saved_tab import saved_tab
@@ -48,6 +49,8 @@ def page() -> gr.Blocks:
         gr.HTML(render("brand.html"), elem_id="brand", apply_default_css=False)
         with gr.Tab(label("tab_studio"), id="studio"):
             wire(screen(), blocks)
+        with gr.Tab(label("tab_methods"), id="methods"):
+            methods_tab()
         with gr.Tab(label("tab_saved"), id="saved"):
             saved_tab()
         with gr.Tab(label("tab_about"), id="about"):
@@ -73,8 +76,8 @@ def warm() -> None:
 def head() -> str:
     """Our style and script. Gradio would put a prefix before the selectors of a style that it is given, and
     states of the whole page, such as Present, are classes of its root."""
-    style, script = ((HERE / name).read_text() for name in ("theme.css", "page.js"))
-    return f"<style>{style}</style><script>{script}</script>"
+    style, *scripts = ((HERE / name).read_text() for name in ("theme.css", "page.js", "arena.js"))
+    return f"<style>{style}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
 
 
 def launch(profile: str | None = None) -> None:

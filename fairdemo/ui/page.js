@@ -73,8 +73,12 @@
       ),
     );
   }
-  function open(slot) {
-    const pair = ["baseline", "debiased"].map((side) => $(`.tile[data-side="${side}"][data-slot="${slot}"]`));
+  // The pair of a tile: its wall and the baseline's of its tab; of the baseline's, the first other wall.
+  function open(slot, wall) {
+    const own = `.tile[data-slot="${slot}"]`,
+      tab = wall.closest(".tabitem") ?? document;
+    const after = wall.querySelector(`${own}[data-side="debiased"]`) ?? $(`${own}[data-side="debiased"]`, tab);
+    const pair = [$(`${own}[data-side="baseline"]`, tab), after];
     if (pair.some((t) => !t)) return;
     const about = pair.map((t) => JSON.parse(t.dataset.about)),
       text = words();
@@ -99,7 +103,7 @@
       make(
         "section",
         {},
-        make("h4", { textContent: i ? text.debiased : text.baseline }),
+        make("h4", { textContent: i ? after.closest(".wall").dataset.title || text.debiased : text.baseline }),
         make("p", { textContent: [a.adapter, a.read, a.several].filter(Boolean).join("; ") }),
         probabilities(a),
       ),
@@ -107,9 +111,9 @@
     const close = make("button", { className: "close", textContent: text.close, type: "button" });
     const go = (step) => {
       const next = +slot + step;
-      if ($(`.tile[data-slot="${next}"]`)) {
+      if ($(`.tile[data-slot="${next}"]`, wall)) {
         dialog.close();
-        open(next);
+        open(next, wall);
       }
     };
     const back = make("button", {
@@ -161,13 +165,13 @@
   }
   document.addEventListener("click", (event) => {
     const tile = event.target.closest(".tile[data-slot]");
-    if (tile) open(tile.dataset.slot);
+    if (tile) open(tile.dataset.slot, tile.closest(".wall"));
   });
   document.addEventListener("keydown", (event) => {
     const tile = event.target.closest?.(".tile[data-slot]");
     if (tile && (event.key === "Enter" || event.key === " ")) {
       event.preventDefault();
-      open(tile.dataset.slot);
+      open(tile.dataset.slot, tile.closest(".wall"));
     }
     if (event.key === "Escape") light(null);
   });

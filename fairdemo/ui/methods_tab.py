@@ -1,0 +1,232 @@
+"""Methods side by side: the baseline and up to three ways to debias it, from the same noise, counted alike;
+and blind pairs of their walls (`arena.js`)."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from fairdemo.comparison import Comparison
+from fairdemo.methods.method import Method
+from fairdemo.models.generating import Cancelled
+from fairdemo.models.gpu import Watch
+from fairdemo.request import MIX, SERVER, Request
+from fairdemo.stats import targets
+from fairdemo.studio.studio import Plan
+from fairdemo.ui.face_wall import wall
+from fairdemo.ui.language import label, language_of, say
+from fairdemo.ui.offered import EXAMPLE, default, described, offered, studio
+from fairdemo.ui.studio_events import TOLD_EVERY, Values, told
+from fairdemo.ui.studio_view import PLAIN, UNIFORM, preset_key
+from fairdemo.ui.templates import render
+from fairdemo.ui.visits import RUNNING
+from fairdemo.ui.why import reasons
+
+MOST = 3  # methods beside the baseline
+PAIRS, MOST_PAIRS = 8, 16
+FIRST = (MIX, "words", "fair diffusion")
+CONTROLS = ("prompt", "profile", "methods", "preset", "n", "seed")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a card."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+def card(comparison: Comparison, side: str, method: Method | None, language: str) -> str:
+    """What came of one wall: shares with counts and intervals, bias(P), how far it is from the wish, and what
+    else became of the pictures; all as perceived by the classifier."""
+    found = comparison.measures.side(side)
+    rows = []
+    women = found.gender.classes["Female"]
+    low, high = women.interval
+    value = say(language, "counted_short", count=women.count, n=found.gender.n, low=low, high=high)
+    rows.append(Row(say(language, "women"), value))
+    for attribute, classes in (("gender", 2), ("race", 6)):
+        one = found.of(attribute)
+        note = say(language, "of_maximum", share=one.bias * classes / 2) if classes > 2 else ""
+        name = say(language, "bias_of", what=say(language, attribute).lower())
+        rows.append(Row(name, f"{one.bias:.2f}", note))
+        if one.to_target:
+            name = say(language, "distance_of", what=say(language, attribute).lower())
+            rows.append(Row(name, f"{one.to_target.total_variation:.2f}"))
+    if kept := found.subject_kept:
+        low, high = kept.interval
+        value = say(language, "counted_short", count=kept.count, n=kept.n, low=low, high=high)
+        rows.append(Row(say(language, "shows", what=comparison.subject), value))
+    rows.append(
+        Row(
+            say(language, "distinct"),
+            f"{found.distinct_faces:.1f}",
+            say(language, "of_faces", n=found.gender.n),
+        )
+    )
+    if side != "baseline":
+        rows.append(Row(say(language, "like_twin"), f"{comparison.measures.twins.same_look.value:.2f}"))
+    if found.no_face:
+        rows.append(Row(say(language, "none_found"), str(found.no_face)))
+    notices = comparison.notices if side != "baseline" else []
+    return render("method_card.html", language, method=method, rows=rows, notices=notices)
+
+
+class Drawing:
+    """Walls that are drawn one after the other from the same noise; the baseline's images are drawn once."""
+
+    def __init__(self, plans: Sequence[Plan], language: str, progress: Callable, cancel: threading.Event):
+        self.plans, self.language, self.progress, self.cancel = plans, language, progress, cancel
+        self.start = self.last = time.perf_counter()
+
+    def walls(self, k: int, plan: Plan) -> dict[str, str]:
+        """The walls that a plan's comparison shows: its own, and of the first also the baseline's."""
+        c, n, shown = plan.comparison, plan.request.n, {}
+        for side, place in (("baseline", "0"), ("debiased", str(k + 1))):
+            if side == "debiased" or k == 0:
+                why = reasons(plan, self.language) if side == "debiased" else {}
+                title = plan.request.method if side == "debiased" else ""
+                shown[place] = wall(c, side, n, self.language, why, {}, title)
+        return shown
+
+    def run(self) -> Iterator[tuple[dict[str, str], dict[str, str], str]]:
+        """Walls and cards by place as they arrive, and what is said."""
+        yield self.empty(), {str(i): "" for i in range(MOST + 1)}, say(self.language, "drawing")
+        try:
+            for k, plan in enumerate(self.plans):
+                room = studio(plan.request.profile)
+                for _ in room.run(plan, Watch(lambda part, k=k: self.step(k, part), self.cancel)):
+                    far = say(
+                        self.language,
+                        "method_so_far",
+                        method=plan.request.method,
+                        done=len(plan.comparison.pairs),
+                        n=plan.request.n,
+                    )
+                    yield self.walls(k, plan), {}, far
+                yield {}, self.cards(k, plan), say(self.language, "drawing")
+            spent = time.perf_counter() - self.start
+            yield {}, {}, say(self.language, "methods_done", k=len(self.plans), seconds=spent)
+        except Cancelled:
+            yield {}, {}, say(self.language, "methods_stopped")
+
+    def empty(self) -> dict[str, str]:
+        """Walls whose images are still to come; no more than there are methods."""
+        n = self.plans[0].request.n
+        shown = {"0": wall(None, "baseline", n, self.language, {}, {})}
+        for k in range(MOST):
+            has = k < len(self.plans)
+            title = self.plans[k].request.method if has else ""
+            shown[str(k + 1)] = wall(None, "debiased", n, self.language, {}, {}, title) if has else ""
+        return shown
+
+    def cards(self, k: int, plan: Plan) -> dict[str, str]:
+        """What came of a plan's walls."""
+        own = studio(plan.request.profile).asked(plan.request.method)[0]
+        shown = {str(k + 1): card(plan.comparison, "debiased", own, self.language)}
+        return shown | ({"0": card(plan.comparison, "baseline", None, self.language)} if k == 0 else {})
+
+    def step(self, k: int, part: float) -> None:
+        """Moves the bar."""
+        now = time.perf_counter()
+        if now - self.last > TOLD_EVERY:
+            self.last = now
+            self.progress((k + part) / len(self.plans), desc=say(self.language, "drawing"))
+
+
+def planned(asked: dict[str, Any]) -> list[Plan]:
+    """A plan for each method that was chosen; ValueError names what is wrong."""
+    chosen = list(dict.fromkeys(asked.pop("methods") or ()))
+    if not 1 <= len(chosen) <= MOST:
+        raise ValueError(f"methods are {len(chosen)}; choose 1 to {MOST}")
+    if not 1 <= (asked["n"] or 0) <= MOST_PAIRS:
+        raise ValueError(f"number of pairs is {asked['n']}; 1 to {MOST_PAIRS} are allowed here")
+    target, prompt = asked.pop("preset"), asked.pop("prompt") or ""
+    room = studio(asked["profile"])
+    return [
+        room.plan(Request.checked(SERVER, **asked, prompt=prompt, target=target, method=method))
+        for method in chosen
+    ]
+
+
+def offered_methods(profile: str) -> gr.Dropdown:
+    """The list of a profile's methods; what it begins with is chosen."""
+    names = studio(profile).methods
+    return gr.Dropdown(choices=names, value=[m for m in FIRST if m in names] or names[:1])
+
+
+def methods_tab() -> None:
+    """Builds the tab inside a `gr.Blocks`."""
+    names = studio(default()).methods
+    with gr.Row(elem_id="methods-ask"):
+        prompt = gr.Textbox(EXAMPLE, label=label("prompt"), scale=4, max_lines=1, elem_id="methods-prompt")
+        profile = gr.Dropdown(
+            [(described(p), p) for p in offered()], value=default(), label=label("profile"), scale=2
+        )
+        chosen = gr.Dropdown(
+            names,
+            value=[m for m in FIRST if m in names],
+            label=label("methods"),
+            multiselect=True,
+            max_choices=MOST,
+            scale=5,
+            elem_id="methods-chosen",
+        )
+        preset = gr.Dropdown(
+            [(label(preset_key(p)), p) for p in targets.PRESETS],
+            value=UNIFORM,
+            label=label("wanted"),
+            scale=2,
+        )
+        n = gr.Number(PAIRS, label=label("pairs"), precision=0, scale=1, min_width=76)
+        seed = gr.Number(7, label=label("seed"), precision=0, scale=1, min_width=76)
+    with gr.Row(elem_id="methods-go"):
+        draw = gr.Button(label("draw"), variant="primary", scale=0, elem_id="methods-draw")
+        stop = gr.Button(label("stop"), scale=0, elem_id="methods-stop")
+        status = gr.Markdown(label("methods_info"), elem_id="methods-status")
+    with gr.Row(elem_id="methods-walls", equal_height=False):
+        walls, cards = {}, {}
+        for k in range(MOST + 1):
+            with gr.Column(min_width=0, elem_classes="method-column"):
+                walls[str(k)] = gr.HTML("", **PLAIN)
+                cards[str(k)] = gr.HTML("", **PLAIN)
+    gr.HTML(render("arena.html"), elem_id="arena", **PLAIN)
+    controls = dict(zip(CONTROLS, (prompt, profile, chosen, preset, n, seed)))
+
+    def drawn(values: Values, request: gr.Request, progress=gr.Progress()) -> Iterator[Values]:
+        """Draws all walls, one method after the other."""
+        session = f"{request.session_hash} methods"
+        RUNNING[session] = threading.Event()
+        try:
+            with told(request):
+                plans = planned({name: values[c] for name, c in controls.items()})
+            run = Drawing(plans, language_of(request), progress, RUNNING[session])
+            for now, counted, said in run.run():
+                shown: Values = {walls[k]: html for k, html in now.items()}
+                yield {**shown, **{cards[k]: html for k, html in counted.items()}, status: said}
+        finally:
+            RUNNING.pop(session, None)
+
+    def stopped(request: gr.Request) -> None:
+        """Ends what this visitor draws here."""
+        if running := RUNNING.get(f"{request.session_hash} methods"):
+            running.set()
+
+    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    outputs = [*walls.values(), *cards.values(), status]
+    one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+    gr.on(
+        [draw.click, prompt.submit],
+        drawn,
+        set(controls.values()),
+        outputs,
+        show_progress="full",
+        show_progress_on=status,
+        **one,
+    )
+    stop.click(stopped, None, None, queue=False, api_visibility="private")
+    profile.input(offered_methods, profile, chosen, **hidden)
