@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairdemo.experiments import evidence
+from fairdemo.experiments import evidence, methods_table
 from fairdemo.experiments.evidence import Asked, Drawer, biases, chance, drawn, fresh_words, rank_of_twin
-from fairdemo.places import PACKAGE
+from fairdemo.places import PACKAGE, SHIPPED
+from fairdemo.readers.vision import load_weights
 from fairdemo.stats import prompts
 from fairdemo.training import align
+from fairdemo.world import parts
 
 
 def test_fresh_words_were_never_trained_on_and_have_noise_of_their_own():
@@ -88,3 +90,40 @@ def test_prompts_are_drawn_once_and_a_stopped_run_goes_on(live, tmp_path, monkey
     again = list(drawn(drawer, words[:1], 2, tmp_path))[0]
     pd.testing.assert_frame_equal(first, again)
     assert asked == ["aligned: gender"]
+
+
+def test_methods_are_measured_on_the_same_noise(live, tmp_path, monkeypatch):
+    """Two images of two prompts through the baseline, words and chance: unsteered, each in a file of its own;
+    more alike and further from even is told as such."""
+    checker = load_weights(parts.PartsChecker(), SHIPPED / "assets/classifier/parts_checker.safetensors")
+    made = methods_table.Table(live, checker, tmp_path)
+    assert "llm" not in made.methods and {"mix", "words", "fairimagen", "fair diffusion"} <= set(made.methods)
+    monkeypatch.setattr(methods_table.Table, "methods", ["baseline", "words"])
+    words = [Asked("occupations", "a photo of a wealthy chef", 5), Asked("styles", "a photo of a nurse", 6)]
+    tables = list(made.drawn(words, 6, 2.0))
+    found = methods_table.measured(tables, 6)["methods"]
+    assert set(found) == {"baseline", "words"} and found["baseline"]["twin_rank"] == 1
+    assert found["baseline"]["slower"] == 1 and found["words"]["images"] == 12
+    assert {len(set(t[t.method == "words"].source)) for t in tables} == {6}, "six cells of twelve, none twice"
+    for judge in evidence.JUDGES:
+        gender = [found[m][judge]["distance"]["gender"]["mean"] for m in ("baseline", "words")]
+        assert gender[0] > gender[1]
+    monkeypatch.setattr(methods_table.Table, "rows", lambda *args: pytest.fail("it was drawn already"))
+    pd.testing.assert_frame_equal(list(made.drawn(words[:1], 6, 2.0))[0], tables[0])
+    assert len(methods_table.picture({"methods": found}).axes[0].lines) >= 3
+
+
+def test_likeness_within_groups_by_hand():
+    """Two of one group at right angles and two the same of another: one half; a face alone has no pair."""
+    east, north = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    faces = pd.DataFrame(
+        {
+            "prompt": "p",
+            "teacher_race": ["Asian", "Asian", "White", "White", "Black", None],
+            "teacher_gender": ["Female"] * 4 + ["Male", None],
+            "embedding": [east, north, east, east, north, None],
+        }
+    )
+    assert methods_table.within_groups(faces) == [0.5]
+    genders = pd.DataFrame({"prompt": ["p"] * 5, "judge_gender": ["Female"] * 3 + ["Male", None]})
+    assert methods_table.far(genders, "judge", "gender") == [0.25]

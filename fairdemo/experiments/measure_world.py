@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, confusion_matrix
 from tqdm import tqdm
 
-from fairdemo.experiments import against_naive, crisper
+from fairdemo.experiments import against_naive, crisper, methods_table
 from fairdemo.experiments import evidence as fresh
 from fairdemo.models.generating import Sample, by_default
 from fairdemo.pairs import SIDES, Drawn
@@ -342,6 +342,24 @@ def evidence(bench: Bench, n: int = 64) -> dict:
     return fresh.evidence(list(tqdm(prompts, total=len(words), desc="evidence")), n)
 
 
+def methods(bench: Bench, n: int = 64, few: int = 16) -> dict:
+    """Every method on the fresh words, unsteered, wished even over race and gender, n images a prompt at the
+    profile's guidance and `few` at 1 and 4: bias(P) for gender, race and both by two judges, with its share
+    of the maximum and chance; distance to the wish; likeness within a race and gender, and distinct faces;
+    whole faces, profession shown, rank of the twin among those of all noises; seconds against the baseline.
+    bias(P) and likeness are drawn in docs/methods.png."""
+    words = [w for w in fresh.fresh_words() if w.family != "control"]
+    table = methods_table.Table(bench.live, bench.checker, bench.work / "methods")
+    result = {}
+    for guidance, images in ((bench.live.profile.guidance, n), (1.0, few), (4.0, few)):
+        drawn = table.drawn(words, images, guidance)
+        bar = tqdm(drawn, total=len(words), desc=f"methods, guidance {guidance:g}")
+        result[f"guidance {guidance:g}"] = methods_table.measured(list(bar), images)
+    found = result[f"guidance {bench.live.profile.guidance:g}"]
+    methods_table.picture(found).savefig(made() / "docs" / "methods.png", dpi=110)
+    return result
+
+
 def varied(bench: Bench, n: int = 192) -> dict:
     """The adapters of varied faces (arXiv 2402.01002, SDXL-Div), "a photo of a <race> person", n images:
     cosine similarity of face embeddings within a race, against the baseline's and that of as many portraits
@@ -441,6 +459,7 @@ CHECKS: dict[str, Callable[[Bench], dict]] = {
         aligned,
         concepts,
         evidence,
+        methods,
         varied,
         adjusted,
         crisp,

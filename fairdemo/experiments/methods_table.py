@@ -1,0 +1,201 @@
+"""Every method on the fresh words, unsteered, for an even target over race and gender: how even it is, by two
+judges, and what it costs: variety, whole faces, the profession, the twin, time."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fairdemo.experiments import evidence
+from fairdemo.experiments.evidence import BASELINE, JUDGES, Asked, rank_of_twin, share
+from fairdemo.models.generating import Sample, Setting
+from fairdemo.places import SHIPPED
+from fairdemo.readers.read import FaceReader
+from fairdemo.request import Request
+from fairdemo.stats import measure, prompts
+from fairdemo.stats.attributes import GENDERS, RACES
+from fairdemo.stats.mix import BASELINE as AS_IS
+from fairdemo.stats.mix import Source
+from fairdemo.studio.live import Live
+from fairdemo.studio.studio import Studio
+from fairdemo.world import parts
+
+EVEN = {"gender": {g: 1 / len(GENDERS) for g in GENDERS}, "race": {r: 1 / len(RACES) for r in RACES}}
+NEEDS_ASKING = "a language model"  # methods that need one are measured where one is set
+
+
+class Table:
+    """Draws prompts through methods and reads what was drawn, a Parquet file for each prompt, method and
+    setting, so that a stopped run goes on."""
+
+    def __init__(self, live: Live, checker: parts.PartsChecker, folder: Path):
+        self.live, self.studio, self.checker, self.folder = live, Studio(live), checker, folder
+        self.judge = FaceReader(SHIPPED / "assets" / "judge")
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def methods(self) -> list[str]:
+        """The baseline and every method that can be drawn without asking anybody."""
+        return [BASELINE, *(m.name for m in self.live.registry.values() if NEEDS_ASKING not in m.needs)]
+
+    def slots(self, asked: Asked, method: str, n: int) -> list[Source]:
+        """What each slot is drawn with: a plan's, which nothing steers."""
+        if method == BASELINE:
+            return [AS_IS] * n
+        request = Request.checked(
+            prompt=asked.prompt, n=n, seed=asked.seed % 2**31, target=EVEN, method=method, steering=False
+        )
+        return self.studio.plan(request).slots
+
+    def rows(self, asked: Asked, method: str, n: int, guidance: float) -> pd.DataFrame:
+        """A row an image."""
+        self.live.load()
+        setting = Setting(asked.prompt, asked.seed, self.live.profile.steps, guidance)
+        slots, start = self.slots(asked, method, n), time.perf_counter()
+        images = self.live.generator.draw(setting, [Sample(i, s) for i, s in enumerate(slots)])
+        spent = (time.perf_counter() - start) / n
+        subjects = self.live.subjects.read(images)
+        faces = self.live.reader.read(images)
+        pixels = np.stack([np.asarray(image) for image in images])
+        columns: dict[str, Any] = {
+            "source": [s.label for s in slots],
+            "subject": [s for s, _ in subjects],
+            "look": [v for _, v in subjects],
+            "embedding": [f[0].embedding if f else None for f in faces],
+            "whole": list(parts.whole(self.checker, pixels)),
+            "seconds": spent,
+        }
+        for name, reader in zip(JUDGES, (self.live.reader, self.judge)):
+            found = pd.DataFrame(evidence.read(reader, images)).add_prefix(f"{name}_")
+            columns |= {str(c): found[c] for c in found}
+        return pd.DataFrame(columns)
+
+    def drawn(self, words: Sequence[Asked], n: int, guidance: float) -> Iterator[pd.DataFrame]:
+        """Every prompt's rows through all methods."""
+        for asked in words:
+            found = {}
+            for method in self.methods:
+                name = re.sub(r"\W+", "_", method)
+                path = self.folder / f"{asked.seed}_{n}_{guidance:g}_{name}.parquet"
+                if not path.is_file():
+                    part = path.with_suffix(".part")
+                    self.rows(asked, method, n, guidance).to_parquet(part)
+                    part.rename(path)
+                found[method] = pd.read_parquet(path)
+            yield compared(asked, found)
+
+
+def compared(asked: Asked, found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One prompt's rows of all methods beside their twins."""
+    right, twins = prompts.profession(asked.prompt), np.stack(list(found[BASELINE].look))
+    return pd.concat(
+        [
+            rows.assign(
+                family=asked.family,
+                prompt=asked.prompt,
+                method=method,
+                profession_shown=rows.subject == right,
+                twin_rank=rank_of_twin(np.stack(list(rows.look)), twins),
+                slower=rows.seconds / found[BASELINE].seconds,
+            )
+            for method, rows in found.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def within_groups(table: pd.DataFrame) -> list[float]:
+    """Each prompt's mean cosine similarity between faces of one race and gender, over its groups of two and
+    more."""
+    values = []
+    for _, faces in table.dropna(subset=["embedding"]).groupby("prompt"):
+        groups = [
+            np.stack(list(g.embedding))
+            for _, g in faces.groupby(["teacher_race", "teacher_gender"])
+            if len(g) > 1
+        ]
+        values += [float(np.mean([measure.likeness(g).value for g in groups]))] if groups else []
+    return values
+
+
+def told(values: Sequence[float]) -> dict[str, Any]:
+    """A mean over prompts with its interval."""
+    mean = measure.mean(list(values))
+    return {"mean": round(mean.value, 4), "interval": [round(v, 4) for v in mean.interval], "prompts": mean.n}
+
+
+def far(table: pd.DataFrame, judge: str, attribute: str) -> list[float]:
+    """Each prompt's total variation from the even target."""
+    column, wanted = f"{judge}_{attribute}", EVEN[attribute]
+    return [
+        measure.total_variation(Counter(faces[column]), wanted)
+        for _, faces in table.dropna(subset=[column]).groupby("prompt")
+    ]
+
+
+def measured(tables: Sequence[pd.DataFrame], n: int) -> dict[str, Any]:
+    """All numbers of all methods."""
+    table: Any = pd.concat(tables, ignore_index=True)  # Any: selections of it are tables, whatever types say
+    result: dict[str, Any] = {
+        "n_per_prompt": n,
+        "chance": {what: round(evidence.chance(what, n), 4) for what in ("gender", "race", "race x gender")},
+        "methods": {},
+    }
+    for method in dict.fromkeys(table.method):
+        rows: Any = table[table.method == method]
+        embeddings = rows.dropna(subset=["embedding"]).groupby("prompt").embedding
+        result["methods"][method] = {
+            "images": len(rows),
+            **{
+                judge: {
+                    "bias": {
+                        what: evidence.biased(rows, judge, what)
+                        for what in ("gender", "race", "race x gender")
+                    },
+                    "distance": {a: told(far(rows, judge, a)) for a in EVEN},
+                }
+                for judge in JUDGES
+            },
+            "within_group_likeness": told(within_groups(rows)),
+            "distinct_faces": told([measure.distinct_faces(np.stack(list(e))) for _, e in embeddings]),
+            "whole": share(rows.whole),
+            "one_face": share(rows.teacher_faces == 1),
+            "profession_shown": share(rows.profession_shown),
+            "twin_rank": round(float(rows.twin_rank.mean()), 2),
+            "slower": round(float(rows.slower.median()), 2),
+        }
+    return result
+
+
+def picture(found: dict[str, Any]) -> Figure:
+    """Bias for race and gender by the judge against likeness within groups: a point a method with bars, and
+    the front of those that no other method beats in both."""
+    figure = Figure(figsize=(8.5, 5.2), layout="constrained")
+    axes = figure.subplots()
+    points = {}
+    for method, numbers in found["methods"].items():
+        bias = numbers["judge"]["bias"]["race x gender"]
+        alike = numbers["within_group_likeness"]
+        x, y = bias["mean"], alike["mean"]
+        points[method] = (x, y)
+        errors = [[[v - e["interval"][0]], [e["interval"][1] - v]] for v, e in ((x, bias), (y, alike))]
+        axes.errorbar(x, y, xerr=errors[0], yerr=errors[1], fmt="o", color="#2A788E", ecolor="#9aa1ad", ms=5)
+        axes.annotate(method, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    front = sorted(
+        (x, y)
+        for x, y in points.values()
+        if not any(a <= x and b <= y and (a, b) != (x, y) for a, b in points.values())
+    )
+    axes.plot(*zip(*front), color="#E69F00", lw=1.5, zorder=0)
+    axes.set(
+        xlabel="bias(P) over race and gender, by the judge (0: even)",
+        ylabel="likeness of faces within a race and gender",
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
