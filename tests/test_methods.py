@@ -10,8 +10,8 @@ import torch
 
 from fairdemo.__main__ import main
 from fairdemo.comparison import load
-from fairdemo.methods import debias_vl, fairimagen, intervention, words
-from fairdemo.models import pipelines, routing
+from fairdemo.methods import debias_vl, fairimagen, intervention, registry, words
+from fairdemo.models import catalog, pipelines, profiles, routing
 from fairdemo.models.generating import PairedGenerator, Sample, Setting
 from fairdemo.models.semantic import Directions, Guided, direction
 from fairdemo.report import table
@@ -20,6 +20,7 @@ from fairdemo.stats import wording
 from fairdemo.stats.mix import BASELINE, Source
 from fairdemo.training import uce
 from tests.conftest import asked
+from tests.small_models import save_profile
 
 CELL = ("Black", "Female", "old")
 HERE = Path(__file__).parent
@@ -238,6 +239,51 @@ def test_an_edit_as_lora_is_the_closed_form():
         assert len(down) == min(n, 16) and (w + up @ down - closed).abs().max() < 1e-5
         unchanged = uce.closed_form(w, c, c @ w.T, kept)
         assert (unchanged - w).abs().max() < 1e-5, "what is to be read as before is"
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd15"])
+@pytest.mark.parametrize("places", ["last", "all"])
+def test_an_edit_of_a_model_is_the_closed_form_in_every_layer(tmp_path, family, places):
+    """In SDXL's layout also where the pooled vector is read; the router's layers do what edited weights
+    would."""
+    profile = profiles.profile(str(save_profile(tmp_path, family)))
+    pipe = pipelines.load_pipeline(profile, "cpu")
+    generator = PairedGenerator(pipe, routing.Router(torch.nn.Module(), {}), profile, "cpu")
+    prompts, kept = ("a photo of a doctor", "a photo of an old police officer"), ("a photo of a woman",)
+    even = {"gender": {"Female": 0.5, "Male": 0.5}}
+    found = uce.spaces(generator, uce.Config(prompts=prompts, target=even, kept=kept, places=places))
+    assert len(found) == (2 if family == "sdxl" else 1)
+    added = np.array([[0.5, -0.5], [0.2, -0.2]])
+    factors, modules = uce.factors(generator, found, added), dict(routing.routable(pipe).named_modules())
+    assert len(factors) == sum(len(space.layers) for space in found) >= 4
+    for space in found:
+        rows = added[space.of.numpy()]
+        shifted = space.concepts + torch.einsum("nk,nkd->nd", torch.tensor(rows).float(), space.classes)
+        for layer in space.layers:
+            w = modules[layer].weight.detach()
+            down, up = factors[layer]
+            edited = uce.closed_form(w, space.concepts, shifted @ w.T, space.kept).float()
+            assert (w + up @ down - edited).abs().max() < 1e-5 * max(1, float(w.abs().max()))
+    with pytest.raises(ValueError, match="can't be edited: it is about several people"):
+        uce.spaces(generator, uce.Config(prompts=("a photo of two doctors",), target=even))
+
+
+def test_an_edit_finds_its_shares_and_opens_as_an_adapter(tmp_path, capsys):
+    """Two rounds of a doctor: a file, a card, and a method of its own."""
+    (tmp_path / "edit.toml").write_text(
+        'prompts = ["a photo of a doctor"]\nrounds = 2\nimages = 4\nstep = 1.0\n'
+        "[target.gender]\nFemale = 0.5\nMale = 0.5\n"
+    )
+    out = tmp_path / "edited"
+    assert main(["train", "uce", "--config", str(tmp_path / "edit.toml"), "--out", str(out)]) == 0
+    assert "Unified concept editing" in (out / "card.md").read_text()
+    assert [float(line.split(",")[1]) for line in (out / "log.csv").read_text().splitlines()[1:]][0] <= 0.5
+    (adapter,) = catalog.catalog("embedded", out / "catalog.toml")
+    method = registry.of([adapter])[1]
+    assert method.paper.startswith("Gandikota") and not method.follows
+    (tmp_path / "bad.toml").write_text('prompts = ["a cat"]\n[target.gender]\nFemale = 1.0\nMale = 0.0\n')
+    assert main(["train", "uce", "--config", str(tmp_path / "bad.toml"), "--out", str(tmp_path / "no")]) == 2
+    assert "no person was found in it" in capsys.readouterr().err
 
 
 def test_words_have_the_cells_of_the_mix(studio):

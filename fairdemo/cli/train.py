@@ -15,13 +15,13 @@ def add(commands) -> None:
         "train",
         help=(
             "train adapters on balanced (inc) or varied faces (div), one that aligns a model's distribution"
-            " (align), or a face classifier"
+            " (align), or edits it in closed form (uce), or a face classifier"
         ),
     )
-    p.add_argument("what", choices=("inc", "div", "align", "classifier"))
+    p.add_argument("what", choices=("inc", "div", "align", "uce", "classifier"))
     p.add_argument("--profile", default="embedded", help="adapters: the model (default embedded)")
     p.add_argument(
-        "--config", type=Path, help="adapters: a TOML file with settings; align: with prompts and target"
+        "--config", type=Path, help="adapters: a TOML file with settings; align, uce: with prompts and target"
     )
     p.add_argument(
         "--work", type=Path, default=places.work(), help="inc, div: folder for the embedded world's people"
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     from fairdemo.training.steps import without_denormals
 
     with without_denormals():
-        {"align": align, "inc": faces, "div": faces, "classifier": classifier}[args.what](args)
+        {"align": align, "uce": uce, "inc": faces, "div": faces, "classifier": classifier}[args.what](args)
 
 
 def see_it(out: Path) -> str:
@@ -86,6 +86,23 @@ def align(args: argparse.Namespace) -> None:
     if args.profile == DEFAULT:  # the embedded world knows its people's true faces
         from fairdemo.world.training_sets import true_faces as own
     made = align.run(args.profile, config, args.out, own)
+    print(f"The adapter is {made}, what it does is in {args.out / 'card.md'}. {see_it(args.out)}")
+
+
+def uce(args: argparse.Namespace) -> None:
+    """Edits a model's concepts in closed form."""
+    from fairdemo.studio.pool import is_pack
+    from fairdemo.training import settings, uce
+
+    if args.config is None or args.out is None:
+        raise ValueError(
+            "train uce needs --config (a TOML file with prompts and target) and --out (a folder)"
+        )
+    if is_pack(args.profile):
+        raise ValueError(
+            f"profile {args.profile!r} is a pack of images that were drawn before; edits need a model"
+        )
+    made = uce.run(args.profile, settings.read(args.config, uce.Config), args.out)
     print(f"The adapter is {made}, what it does is in {args.out / 'card.md'}. {see_it(args.out)}")
 
 

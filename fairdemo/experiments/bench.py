@@ -23,6 +23,7 @@ from PIL import Image
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from fairdemo.methods.method import Method
 from fairdemo.models import pipelines, profiles, routing
 from fairdemo.models.catalog import Adapter
 from fairdemo.models.generating import PairedGenerator, Sample, Setting, by_default, through
@@ -94,6 +95,23 @@ class Plain:
                 height=profile.size,
                 width=profile.size,
             ).images
+
+
+def by_method(live: Live) -> dict[str, float]:
+    """24 images with each method that needs nobody else, spread over what it draws with, against as many
+    without one."""
+    setting = by_default(live.profile, PROMPT, 0)
+
+    def wanted(method: Method) -> list[Sample]:
+        own = [source for source in method.sources if not source.is_baseline]
+        return [Sample(i, own[i % len(own)]) for i in range(IMAGES)]
+
+    offline = [m for m in live.registry.values() if "a language model" not in m.needs]
+    runs: dict[str, Callable[[], object]] = {
+        "no method": lambda: live.generator.draw(setting, through([()], IMAGES))
+    }
+    runs |= {m.name: lambda part=wanted(m): live.generator.draw(setting, part) for m in offline}
+    return rows(f"drawing {IMAGES} images of {live.profile.size} px with each method", runs)
 
 
 def difference(some: list[Image.Image], others: list[Image.Image]) -> float:
@@ -233,6 +251,7 @@ def bench(profile: str) -> None:
     plain = Plain(pipeline, groups, generator, own.steps)
     importing()
     drawing(generator, plain, groups, own.steps)
+    by_method(live)
     wanted, setting = spread(groups), by_default(own, PROMPT, 0)
     seeds = range(0, READ, 16)
     pictures = [im for k in seeds for im in generator.draw(by_default(own, PROMPT, k), through([()], 16))]

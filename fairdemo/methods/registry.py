@@ -11,6 +11,7 @@ from fairdemo.stats.mix import Source
 
 OFFLINE = (words.METHOD, intervention.METHOD)  # what any profile can do
 RANDOM = "published random"
+EDITED = "fairdemo train uce"  # what an adapter's entry says that is an edit
 
 
 def of(adapters: Sequence[Adapter]) -> list[Method]:
@@ -65,6 +66,14 @@ def adapted(name: str, adapters: Sequence[Adapter]) -> Method:
             " Which race is wished decides which adapter."
         )
         return Method(name, what, "arXiv 2402.01002, SDXL-Div", sources, ("adapters", "training"))
+    if adapters[0].source == EDITED:
+        what = (
+            "What the model reads in a concept's words is edited in closed form, until its images are as even"
+            " as wished; the edit is one adapter. The target was fixed then, so sliders don't move it."
+        )
+        return Method(
+            name, what, "Gandikota et al. 2023, arXiv 2308.14761", sources, ("adapters",), follows=False
+        )
     kind = "A few trained vectors before the prompt" if adapters[0].tokens else "One adapter"
     what = (
         f"{kind} with a whole distribution in the weights: the same prompt and noise give another person."

@@ -553,23 +553,24 @@ def run(profile: str, config: Config, out: Path, own_faces: Faces | None = None)
                 folder.picture(step, lambda: twins(generator, config.prompts[0]))
         if devices.is_main_process:
             trained.save(out / "adapter.safetensors")
-            made = adapter_of(live.profile, config, out)
+            tokens = config.tokens if config.parts == ("tokens",) else 0
+            made = adapter_of(live.profile, out.name, out, "fairdemo train align", tokens)
             folder.card(live.profile, [made], card(config, aligner, config.validation or config.prompts[:8]))
     return out / "adapter.safetensors"
 
 
-def adapter_of(profile: Profile, config: Config, out: Path) -> Adapter:
-    """The catalog's entry for what a run made."""
+def adapter_of(profile: Profile, name: str, out: Path, source: str, tokens: int = 0) -> Adapter:
+    """The catalog's entry for an adapter with a distribution in it that a run made."""
     return Adapter(
-        name=out.name,
+        name=name,
         base=profile.adapters,
         file="adapter.safetensors",
         cell=(),
         weight=1.0,
         license="Apache-2.0",
-        source="fairdemo train align",
-        method=out.name,
-        tokens=config.tokens if config.parts == ("tokens",) else 0,
+        source=source,
+        method=name,
+        tokens=tokens,
         home=out.resolve(),
     )
 

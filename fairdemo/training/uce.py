@@ -8,24 +8,29 @@ edited vectors. SDXL's pooled vector is read by one more projection, which is ed
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from accelerate import Accelerator
+from pydantic import Field, PlainValidator
 
 from fairdemo.checked import Real, Whole
 from fairdemo.methods.texts import encoded
+from fairdemo.models import pipelines
 from fairdemo.models.generating import PairedGenerator, Sample, by_default
 from fairdemo.models.routing import Factors, Router, routable
 from fairdemo.readers.read import FaceReader
-from fairdemo.stats import wording
+from fairdemo.stats import targets, wording
 from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.stats.targets import Target
+from fairdemo.studio.live import Live
+from fairdemo.training.align import NAME, adapter_of, save, twins
+from fairdemo.training.folder import Folder
 from fairdemo.training.settings import Settings
 
-NAME = "uce"
 READERS = (".attn2.to_k", ".attn2.to_v")  # projections that read the text
 KEPT = 1.0  # lambda, the weight of what is to be read as before
 # As a share of the vectors' mean squared length; the published 0.5 is that of CLIP ViT-L's.
@@ -37,14 +42,16 @@ class Config(Settings):
     """What is edited, and how its shares are found."""
 
     prompts: tuple[str, ...]  # with one person's noun each, the concept
-    target: Target  # the wanted shares of one or more attributes, each by itself
+    # the wanted shares of one or more attributes, each by itself
+    target: Annotated[Target, PlainValidator(targets.check)]
     kept: tuple[str, ...] = ()  # prompts that are to be read as before
     # Which of a prompt's places are edited: its noun's last, as published, or all from there on.
     places: Literal["last", "all"] = "last"
     pooled: bool = True  # whether SDXL's pooled vector is edited, too (not in the published code)
     images: Annotated[Whole, Field(ge=1, le=512)] = 16  # of each prompt and round
-    rounds: Annotated[Whole, Field(ge=0, le=100)] = 8
-    step: Annotated[Real, Field(gt=0, le=100)] = 1.0  # how much of a class's vector a missing share adds
+    rounds: Annotated[Whole, Field(ge=2, le=100)] = 10
+    # How much of a class's vector a missing share adds in the first round; less in later ones.
+    step: Annotated[Real, Field(gt=0, le=100)] = 0.3
     seed: Annotated[Whole, Field(ge=0, le=2**31 // 10**6)] = 0
 
 
@@ -176,35 +183,33 @@ def factors(generator: PairedGenerator, found: list[Space], shares: np.ndarray) 
     return result
 
 
-@dataclass(frozen=True)
-class Round:
-    """What one round saw: the concepts' shares of each class (concepts, classes), and how much of each
-    class's vector was added to get there."""
-
-    seen: np.ndarray
-    added: np.ndarray
-
-
-def edit(generator: PairedGenerator, reader: FaceReader, config: Config) -> Iterator[Round]:
+def edit(
+    generator: PairedGenerator, reader: FaceReader, config: Config
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rounds of drawing, reading and adding more of what is missing (the paper's iteration for debiasing),
-    each with noise of its own. The generator is left with the last edit as its only adapter."""
+    each with noise of its own; yields the concepts' shares of each class that were seen (concepts, classes),
+    and how much of each class's vector had been added. The generator is left with the mean edit of the
+    second half of the rounds as its only adapter, since single rounds see few images."""
     found, named = spaces(generator, config), classes_of(config.target)
     wanted = np.array([config.target[a][c] for a, c in named])
-    added = np.zeros((len(config.prompts), len(named)))
+    added, kept = np.zeros((len(config.prompts), len(named))), []
     generator.router = Router(routable(generator.pipeline), {NAME: factors(generator, found, added)})
     for turn in range(config.rounds):
-        seen = np.zeros_like(added)
-        for i, prompt in enumerate(config.prompts):
-            setting = by_default(generator.profile, prompt, config.seed * 10**6 + 1000 * turn + i)
-            images = generator.draw(setting, [Sample(k, Source((NAME,))) for k in range(config.images)])
-            faces = [f[0] for f in reader.read(images) if f]
-            if not faces:
-                seen[i] = wanted
-                continue
-            seen[i] = [np.mean([face.banded(a) == c for face in faces]) for a, c in named]
-        yield Round(seen, added.copy())
-        added += config.step * (wanted - seen)
+        seen = np.array([shares(generator, reader, config, turn, i) for i in range(len(config.prompts))])
+        yield np.where(np.isnan(seen), wanted, seen), added.copy()
+        added = added + config.step / (1 + turn / 3) * np.nan_to_num(wanted - seen)
+        kept += [added] if turn >= config.rounds // 2 else []
         put(generator.router, factors(generator, found, added))
+    put(generator.router, factors(generator, found, np.mean(kept, 0)))
+
+
+def shares(generator: PairedGenerator, reader: FaceReader, config: Config, turn: int, i: int) -> list[float]:
+    """What a concept's images show of each class now; not numbers where no face was found."""
+    setting = by_default(generator.profile, config.prompts[i], config.seed * 10**6 + 1000 * turn + i)
+    images = generator.draw(setting, [Sample(k, Source((NAME,))) for k in range(config.images)])
+    faces = [found[0] for found in reader.read(images) if found]
+    named = classes_of(config.target)
+    return [float(np.mean([f.banded(a) == c for f in faces])) if faces else np.nan for a, c in named]
 
 
 def put(router: Router, new: Factors) -> None:
@@ -213,3 +218,40 @@ def put(router: Router, new: Factors) -> None:
         a, b = router.stacks[layer]
         a[1].copy_(down.T)
         b[1].copy_(up.T)
+
+
+COLUMNS = ("distance",)
+
+
+def run(profile: str, config: Config, out: Path) -> Path:
+    """A whole edit into the folder `out`: `log.csv`, the adapter with its card and catalog, and a picture of
+    twins. Returns the adapter's file."""
+    devices = Accelerator(cpu=pipelines.default_device() == "cpu", log_with="all", project_dir=out)
+    live = Live(profile, str(devices.device))
+    kept = {**config.model_dump(), "profile": live.profile.name}
+    with Folder(out, kept, COLUMNS, config.rounds, devices) as folder:
+        pipeline = pipelines.load_pipeline(live.profile, live.device)
+        pipelines.place(pipeline, live.device)
+        generator = PairedGenerator(pipeline, Router(torch.nn.Module(), {}), live.profile, live.device)
+        wanted = np.array([config.target[a][c] for a, c in classes_of(config.target)])
+        far = []
+        for step, (seen, _) in enumerate(edit(generator, live.reader, config), 1):
+            far.append(float(np.abs(seen - wanted).sum(1).mean() / 2))
+            folder.write(step, {"distance": far[-1]})
+        save(generator.router, out / "adapter.safetensors", pipeline)
+        folder.picture(config.rounds, lambda: twins(generator, config.prompts[0]))
+        made = adapter_of(live.profile, out.name, out, "fairdemo train uce")
+        folder.card(live.profile, [made], card(config, far))
+    return out / "adapter.safetensors"
+
+
+def card(config: Config, far: list[float]) -> str:
+    """The model card's words."""
+    where = "its noun's last place" if config.places == "last" else "all places from its noun on"
+    pooled = ", and of the pooled vector" if config.pooled else ""
+    return f"""Unified concept editing (arXiv 2308.14761) of {len(config.prompts)} prompts at {where}{pooled},
+written as a LoRA. Nothing was trained: shares were found in {config.rounds} rounds of {config.images}
+generated images a prompt, as perceived by the classifier.
+
+Target: {config.target}. Mean distance from it, over the attributes' classes together, in the first round
+{far[0]:.3f}, in the last {far[-1]:.3f}; each round has noise of its own, and few images are never even."""
