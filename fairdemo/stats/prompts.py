@@ -53,8 +53,10 @@ MAX_CHARACTERS = 1000
 _NO_CLOTHES = (
     r"(?![- ](?:and[- ]white|background|(?:[\w'’-]+"
     r" )?(?:aprons?|background|blouse|boots?|board|cap|car|cat|chalk|coat"
-    r"|dog|dress|gloves|gown|hair|hat|helmet|hoodie|horse|jacket|jeans|kimono|lace|mask|outfit|overalls|pants|robes?"
-    r"|scrubs|scarf|shirt|shoes|skirt|studio|suit|sunglasses|sweater|t-shirt|tie|trousers|tunic|turban|turtleneck"
+    r"|dog|dress|gloves|gown|hair|hat|helmet|hoodie|horse|jacket|jeans|kimono|lace|mask|outfit|overalls"
+    r"|pants|robes?"
+    r"|scrubs|scarf|shirt|shoes|skirt|studio|suit|sunglasses|sweater|t-shirt|tie|trousers|tunic|turban"
+    r"|turtleneck"
     r"|tuxedo|uniform|van|veil|vest|wall|walls)\b))"
 )
 # The words that name a class, as patterns, by attribute.

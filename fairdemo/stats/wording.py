@@ -22,7 +22,8 @@ _PEOPLE = (
     "|cook|counselor|courier|cyclist|dancer|delivery"
     " driver|designer|detective|developer|diplomat|director|diver"
     "|driver|economist|editor|entrepreneur|executive|factory worker|fashion designer|fisher|florist|guard"
-    "|guitarist|historian|hiker|investor|janitor|journalist|lecturer|machinist|magician|mathematician|mechanic"
+    "|guitarist|historian|hiker|investor|janitor|journalist|lecturer|machinist|magician|mathematician"
+    "|mechanic"
     "|midwife|miner|model|musician|neighbor|neighbour|novelist|official|officer|painter|paramedic|passenger"
     "|patient|philosopher|photographer|physicist|physiotherapist|pianist|plumber|poet|postal worker|president"
     "|prisoner|producer|programmer|psychologist|real estate agent|receptionist|refugee|reporter|researcher"
@@ -34,25 +35,31 @@ _PEOPLE = (
 )
 # Nouns for one person that say a gender or an age themselves.
 _KIN = (
-    "man|woman|lady|gentleman|girl|boy|child|kid|toddler|baby|teenager|bride|groom|mother|father|mom|dad|aunt|uncle"
+    "man|woman|lady|gentleman|girl|boy|child|kid|toddler|baby|teenager|bride|groom|mother|father|mom"
+    "|dad|aunt|uncle"
     "|grandmother|grandfather|grandma|grandpa|sister|brother|daughter|son|wife|husband|widow|widower|actor"
-    "|actress|waitress|hostess|seamstress|nun|monk|priest|ballerina|maid|businesswoman|businessman|policewoman"
+    "|actress|waitress|hostess|seamstress|nun|monk|priest|ballerina|maid|businesswoman|businessman"
+    "|policewoman"
     "|policeman|fireman|mailman|chairwoman|chairman|congresswoman|congressman|saleswoman|salesman|craftsman"
     "|fisherman|pensioner|retiree|veteran|youth|adolescent|newlywed"
 )
 # Professions' nouns that are no person here: "a doctor's office", "a nurse uniform", "a model train".
 _THINGS = (
-    "airplane|apron|bag|bench|book|boots?|building|car|chair|clothes|coat|costume|desk|drone|equipment|gear|hat"
-    "|helmet|hotel|house|kit|knife|light|office|outfit|plane|room|school|shoes?|station|store|tools?|toy|train"
+    "airplane|apron|bag|bench|book|boots?|building|car|chair|clothes|coat|costume|desk|drone|equipment"
+    "|gear|hat"
+    "|helmet|hotel|house|kit|knife|light|office|outfit|plane|room|school|shoes?|station|store|tools?"
+    "|toy|train"
     "|truck|uniform|union|van|whites"
 )
 # Words that imply a class without naming it.
 _IMPLIED = {
     "gender": (
         "bride|queen|princess|duchess|empress|goddess|mother|mom|mum|grandmother|grandma|aunt|sister|daughter"
-        "|latinas?|filipina|chicana|wife|widow|girlfriend|actress|waitress|hostess|stewardess|seamstress|nun|ballerina|maid|mermaid|witch"
+        "|latinas?|filipina|chicana|wife|widow|girlfriend|actress|waitress|hostess|stewardess"
+        "|seamstress|nun|ballerina|maid|mermaid|witch"
         "|girls?|ladies|businesswom[ae]n|policewom[ae]n|chairwoman|congresswoman|saleswoman|pregnant|lipstick"
-        "|latinos?|filipino|chicano|groom|king|prince|duke|father|dad|grandfather|grandpa|uncle|brother|son|husband|widower|boyfriend"
+        "|latinos?|filipino|chicano|groom|king|prince|duke|father|dad|grandfather|grandpa|uncle|brother"
+        "|son|husband|widower|boyfriend"
         "|actor and"
         " actress|monk|priest|bishop|wizard|boys?|guys?|businessm[ae]n|policem[ae]n|firem[ae]n|mailm[ae]n"
         "|chairman|congressman|salesman|craftsman|fisherman|beards?|bearded|moustache|mustache|cowboy"
@@ -66,7 +73,8 @@ _IMPLIED = {
         "|jamaican|haitian|egyptian|moroccan|iranian|iraqi|syrian|lebanese|saudi|israeli|afghan|punjabi|tamil"
         "|bengali|nepali|thai|filipino|filipina|indonesian|malaysian|mongolian|tibetan|taiwanese|brazilian"
         "|colombian|peruvian|cuban|puerto rican|argentinian|bolivian|swedish|norwegian|danish|finnish|dutch"
-        "|german|french|italian|spanish|polish|russian|ukrainian|irish|scottish|british|english|greek|icelandic"
+        "|german|french|italian|spanish|polish|russian|ukrainian|irish|scottish|british|english|greek"
+        "|icelandic"
         "|australian|viking"
     ),
     "age": (
@@ -78,7 +86,8 @@ _IMPLIED = {
 _MANY = (
     "people|persons|men|women|crowds?|group|team|family|families|couple|twins|friends|pair"
     " of|audience|class of"
-    "|students|children|kids|several|many|two|three|four|five|six|seven|eight|nine|ten|dozen|everyone|everybody"
+    "|students|children|kids|several|many|two|three|four|five|six|seven|eight|nine|ten|dozen|everyone"
+    "|everybody"
     "|colleagues|workers|choir|orchestra|band|army|staff|crew|panel of"
 )
 _NOBODY = (

@@ -17,7 +17,7 @@
     const z = 1.96,
       p = k / n,
       middle = (p + (z * z) / (2 * n)) / (1 + (z * z) / n),
-      half = ((z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n))) || 0;
+      half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n)) || 0;
     return [Math.max(0, middle - half), Math.min(1, middle + half)];
   }
   // Whole walls that stand, each with its method's name.
@@ -49,8 +49,9 @@
     );
     $("#arena .field").replaceChildren(...sides);
     const vote = (winner) => {
-      const told = { prompt, a: pair[0].name, b: pair[1].name, winner: winner === null ? "" : pair[winner].name };
-      localStorage.setItem(KEY, JSON.stringify([...votes(), { ...told, when: new Date().toISOString() }]));
+      const told = { prompt, a: pair[0].name, b: pair[1].name, when: new Date().toISOString() };
+      told.winner = winner === null ? "" : pair[winner].name;
+      localStorage.setItem(KEY, JSON.stringify([...votes(), told]));
       sides.forEach((side, i) => ($("h3", side).textContent = pair[i].name));
       $("#arena .vote").replaceChildren(
         make("p", { textContent: `A: ${pair[0].name}. B: ${pair[1].name}.` }),
@@ -84,12 +85,15 @@
       const [low, high] = n ? wilson(first, n) : [0, 1],
         percent = (share) => `${Math.round(100 * share)} %`;
       const told = `${one} ${first} : ${n - first} ${other} (${percent(low)} – ${percent(high)})`;
-      return make("li", { textContent: neither ? `${told}, ${text.arena_neither.toLowerCase()} ${neither}` : told });
+      const none = neither ? `, ${text.arena_neither.toLowerCase()} ${neither}` : "";
+      return make("li", { textContent: told + none });
     });
-    const tools = lines.length
-      ? [button(text.arena_csv, save), button(text.arena_clear, () => (localStorage.removeItem(KEY), score()))]
-      : [];
+    const tools = lines.length ? [button(text.arena_csv, save), button(text.arena_clear, forget)] : [];
     $("#arena .score").replaceChildren(make("ul", {}, ...lines), ...tools);
+  }
+  function forget() {
+    localStorage.removeItem(KEY);
+    score();
   }
   function save() {
     const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`,
@@ -111,6 +115,8 @@
     seen = now;
     arena.hidden = walls.length < 2;
     if (arena.hidden) return;
+    const text = words();
+    $("h2", arena).replaceChildren(text.arena, " ", make("small", { textContent: text.arena_what }));
     $("#arena .field").replaceChildren();
     $("#arena .vote").replaceChildren(button(words().arena_begin, ask, true));
     score();

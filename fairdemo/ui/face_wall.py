@@ -102,11 +102,10 @@ def wall(
     language: str,
     why: Mapping[int, str],
     held: Mapping[str, Any],
-    title: str = "",
 ) -> str:
     """All tiles of one side in the order of their slots; images still to come are empty tiles, so that
-    nothing moves while they arrive. `why` has a sentence for slots, `held` the wall's token and revision;
-    without a title of its own a wall is called by its side."""
+    nothing moves while they arrive. `why` has a sentence for slots, `held` the wall's token and revision,
+    or a title, without which a wall is called by its side."""
     tiles: list[Tile | None] = [None] * n
     for pair in comparison.pairs if comparison else ():
         if pair.slot < n:
@@ -116,6 +115,4 @@ def wall(
     columns = COLUMNS if n <= COLUMNS**2 else COLUMNS + 1
     shape = {"columns": columns, "lines": min(-(-n // columns), columns)}
     coming = side == "debiased" and bool(comparison and comparison.pairs)
-    return render(
-        "wall.html", language, side=side, tiles=tiles, held=held, coming=coming, title=title, **shape
-    )
+    return render("wall.html", language, side=side, tiles=tiles, held=held, coming=coming, **shape)

@@ -31,7 +31,8 @@ PAGE_WORDS = (
     *("previous_pair", "next_pair", "roll", "settings", "present", "pairs", "method", "pool"),
     *(f"class_{c.replace(' ', '_')}" for classes in TARGET_CLASSES.values() for c in classes),
     *(f"tour_{i}" for i in range(1, 5)),
-    *(f"arena_{what}" for what in ("begin", "next", "question", "neither", "csv", "clear")),
+    "arena",
+    *(f"arena_{what}" for what in ("what", "begin", "next", "question", "neither", "csv", "clear")),
 )
 
 

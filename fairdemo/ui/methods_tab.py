@@ -28,7 +28,7 @@ from fairdemo.ui.why import reasons
 MOST = 3  # methods beside the baseline
 PAIRS, MOST_PAIRS = 8, 16
 FIRST = (MIX, "words", "fair diffusion")
-CONTROLS = ("prompt", "profile", "methods", "preset", "n", "seed")
+CONTROLS: tuple[str, ...] = ("prompt", "profile", "methods", "preset", "n", "seed")
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Drawing:
         for side, place in (("baseline", "0"), ("debiased", str(k + 1))):
             if side == "debiased" or k == 0:
                 why = reasons(plan, self.language) if side == "debiased" else {}
-                title = plan.request.method if side == "debiased" else ""
-                shown[place] = wall(c, side, n, self.language, why, {}, title)
+                held = {"title": plan.request.method} if side == "debiased" else {}
+                shown[place] = wall(c, side, n, self.language, why, held)
         return shown
 
     def run(self) -> Iterator[tuple[dict[str, str], dict[str, str], str]]:
@@ -118,11 +118,9 @@ class Drawing:
         """Walls whose images are still to come; no more than there are methods."""
         n = self.plans[0].request.n
         shown = {"0": wall(None, "baseline", n, self.language, {}, {})}
-        for k in range(MOST):
-            has = k < len(self.plans)
-            title = self.plans[k].request.method if has else ""
-            shown[str(k + 1)] = wall(None, "debiased", n, self.language, {}, {}, title) if has else ""
-        return shown
+        for k, plan in enumerate(self.plans):
+            shown[str(k + 1)] = wall(None, "debiased", n, self.language, {}, {"title": plan.request.method})
+        return {str(k): shown.get(str(k), "") for k in range(MOST + 1)}
 
     def cards(self, k: int, plan: Plan) -> dict[str, str]:
         """What came of a plan's walls."""
@@ -159,43 +157,50 @@ def offered_methods(profile: str) -> gr.Dropdown:
     return gr.Dropdown(choices=names, value=[m for m in FIRST if m in names] or names[:1])
 
 
-def methods_tab() -> None:
-    """Builds the tab inside a `gr.Blocks`."""
+@dataclass(frozen=True)
+class Screen:
+    """The tab's components; walls and cards by place, the baseline's first."""
+
+    controls: dict[str, Any]
+    draw: gr.Button
+    stop: gr.Button
+    status: gr.Markdown
+    walls: dict[str, gr.HTML]
+    cards: dict[str, gr.HTML]
+
+
+def screen() -> Screen:
+    """Builds the components inside a `gr.Blocks`."""
     names = studio(default()).methods
+    small: dict[str, Any] = {"precision": 0, "scale": 1, "min_width": 76}
+    many: dict[str, Any] = {"multiselect": True, "max_choices": MOST, "elem_id": "methods-chosen"}
     with gr.Row(elem_id="methods-ask"):
         prompt = gr.Textbox(EXAMPLE, label=label("prompt"), scale=4, max_lines=1, elem_id="methods-prompt")
-        profile = gr.Dropdown(
-            [(described(p), p) for p in offered()], value=default(), label=label("profile"), scale=2
-        )
-        chosen = gr.Dropdown(
-            names,
-            value=[m for m in FIRST if m in names],
-            label=label("methods"),
-            multiselect=True,
-            max_choices=MOST,
-            scale=5,
-            elem_id="methods-chosen",
-        )
-        preset = gr.Dropdown(
-            [(label(preset_key(p)), p) for p in targets.PRESETS],
-            value=UNIFORM,
-            label=label("wanted"),
-            scale=2,
-        )
-        n = gr.Number(PAIRS, label=label("pairs"), precision=0, scale=1, min_width=76)
-        seed = gr.Number(7, label=label("seed"), precision=0, scale=1, min_width=76)
+        models = [(described(p), p) for p in offered()]
+        profile = gr.Dropdown(models, value=default(), label=label("profile"), scale=2)
+        value = [m for m in FIRST if m in names]
+        chosen = gr.Dropdown(names, value=value, label=label("methods"), scale=5, **many)
+        presets = [(label(preset_key(p)), p) for p in targets.PRESETS]
+        preset = gr.Dropdown(presets, value=UNIFORM, label=label("wanted"), scale=2)
+        n = gr.Number(PAIRS, label=label("pairs"), **small)
+        seed = gr.Number(7, label=label("seed"), **small)
     with gr.Row(elem_id="methods-go"):
         draw = gr.Button(label("draw"), variant="primary", scale=0, elem_id="methods-draw")
         stop = gr.Button(label("stop"), scale=0, elem_id="methods-stop")
         status = gr.Markdown(label("methods_info"), elem_id="methods-status")
+    walls, cards = {}, {}
     with gr.Row(elem_id="methods-walls", equal_height=False):
-        walls, cards = {}, {}
         for k in range(MOST + 1):
             with gr.Column(min_width=0, elem_classes="method-column"):
-                walls[str(k)] = gr.HTML("", **PLAIN)
-                cards[str(k)] = gr.HTML("", **PLAIN)
-    gr.HTML(render("arena.html"), elem_id="arena", **PLAIN)
-    controls = dict(zip(CONTROLS, (prompt, profile, chosen, preset, n, seed)))
+                walls[str(k)], cards[str(k)] = gr.HTML("", **PLAIN), gr.HTML("", **PLAIN)
+    controls: dict[str, Any] = dict(zip(CONTROLS, (prompt, profile, chosen, preset, n, seed)))
+    return Screen(controls, draw, stop, status, walls, cards)
+
+
+def methods_tab() -> None:
+    """Builds the tab inside a `gr.Blocks`, and ties it to what happens."""
+    tab = screen()
+    arena()
 
     def drawn(values: Values, request: gr.Request, progress=gr.Progress()) -> Iterator[Values]:
         """Draws all walls, one method after the other."""
@@ -203,11 +208,11 @@ def methods_tab() -> None:
         RUNNING[session] = threading.Event()
         try:
             with told(request):
-                plans = planned({name: values[c] for name, c in controls.items()})
+                plans = planned({name: values[c] for name, c in tab.controls.items()})
             run = Drawing(plans, language_of(request), progress, RUNNING[session])
             for now, counted, said in run.run():
-                shown: Values = {walls[k]: html for k, html in now.items()}
-                yield {**shown, **{cards[k]: html for k, html in counted.items()}, status: said}
+                shown: Values = {tab.walls[k]: html for k, html in now.items()}
+                yield {**shown, **{tab.cards[k]: html for k, html in counted.items()}, tab.status: said}
         finally:
             RUNNING.pop(session, None)
 
@@ -216,17 +221,16 @@ def methods_tab() -> None:
         if running := RUNNING.get(f"{request.session_hash} methods"):
             running.set()
 
-    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    outputs = [*walls.values(), *cards.values(), status]
+    outputs = [*tab.walls.values(), *tab.cards.values(), tab.status]
     one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
-    gr.on(
-        [draw.click, prompt.submit],
-        drawn,
-        set(controls.values()),
-        outputs,
-        show_progress="full",
-        show_progress_on=status,
-        **one,
-    )
-    stop.click(stopped, None, None, queue=False, api_visibility="private")
-    profile.input(offered_methods, profile, chosen, **hidden)
+    begins = [tab.draw.click, tab.controls["prompt"].submit]
+    shown: dict[str, Any] = {"show_progress": "full", "show_progress_on": tab.status}
+    gr.on(begins, drawn, set(tab.controls.values()), outputs, **shown, **one)
+    tab.stop.click(stopped, None, None, queue=False, api_visibility="private")
+    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    tab.controls["profile"].input(offered_methods, tab.controls["profile"], tab.controls["methods"], **hidden)
+
+
+def arena() -> None:
+    """The place of blind pairs; `arena.js` fills it."""
+    gr.HTML(render("arena.html"), elem_id="arena", **PLAIN)

@@ -77,9 +77,11 @@
   function open(slot, wall) {
     const own = `.tile[data-slot="${slot}"]`,
       tab = wall.closest(".tabitem") ?? document;
-    const after = wall.querySelector(`${own}[data-side="debiased"]`) ?? $(`${own}[data-side="debiased"]`, tab);
+    const other = `${own}[data-side="debiased"]`,
+      after = $(other, wall) ?? $(other, tab);
     const pair = [$(`${own}[data-side="baseline"]`, tab), after];
     if (pair.some((t) => !t)) return;
+    const shown = after.closest(".wall").dataset.title || words().debiased;
     const about = pair.map((t) => JSON.parse(t.dataset.about)),
       text = words();
     const images = pair.map((t, i) =>
@@ -103,7 +105,7 @@
       make(
         "section",
         {},
-        make("h4", { textContent: i ? after.closest(".wall").dataset.title || text.debiased : text.baseline }),
+        make("h4", { textContent: i ? shown : text.baseline }),
         make("p", { textContent: [a.adapter, a.read, a.several].filter(Boolean).join("; ") }),
         probabilities(a),
       ),
