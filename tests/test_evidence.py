@@ -73,6 +73,13 @@ def test_every_method_is_told_by_both_judges():
         # Two races at one half, four at none: 8 of 15 pairs differ by 1/2; the maximum is 1/3.
         assert told[judge]["bias"]["race"]["of_maximum"] == pytest.approx(8 / 15 / 2 * 3, abs=1e-4)
     assert found["agreement"]["gender"]["kappa"] == 1
+    lines = evidence.side_by_side(found).splitlines()
+    assert lines[3].startswith("| m | 0.00 ± 0.00 | 0.27 ± 0.00 (80%) | 0.15 ± 0.00 (91%) | 0.0% | 100.0% |")
+    assert (
+        "| published: debias gender x race | 0.16 ± 0.13 | 0.09 ± 0.04 (18%) | 0.06 ± 0.02 (24%) |"
+        in lines[8]
+    )
+    assert {line.count("|") for line in lines} == {7}
 
 
 def test_prompts_are_drawn_once_and_a_stopped_run_goes_on(live, tmp_path, monkeypatch):

@@ -233,3 +233,51 @@ def evidence(tables: Sequence[pd.DataFrame], n: int) -> dict[str, Any]:
         "control": {m: kept(control[control.method == m]) for m in dict.fromkeys(control.method)},
         "agreement": agreed(table),
     }
+
+
+# arXiv 2311.07604, its Tables 1 and 5: Stable Diffusion 1.5, mean and deviation of bias(P) over 50 test
+# occupations, races in four classes; shares from 40 years.
+PUBLISHED: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float], str]] = {
+    "Stable Diffusion 1.5": ((0.67, 0.29), (0.42, 0.06), (0.21, 0.03), "20.2 %"),
+    "debias gender": ((0.23, 0.16), (0.44, 0.06), (0.20, 0.03), ""),
+    "debias race": ((0.74, 0.27), (0.12, 0.05), (0.14, 0.03), ""),
+    "debias gender x race": ((0.16, 0.13), (0.09, 0.04), (0.06, 0.02), "14.7 %"),
+    "and age 75/25": ((0.15, 0.12), (0.09, 0.04), (0.06, 0.02), "24.8 %"),
+}
+PUBLISHED_NUMBER = {"gender": 2, "race": 4, "race x gender": 8}
+HEAD = ("method", "gender", "race", "race x gender", "from 40 years", "profession shown")
+
+
+def cell(mean: float, deviation: float, number: int) -> str:
+    """A bias(P) with its deviation over prompts and its share of the maximum, 2 / K."""
+    share = f" ({mean * number / 2:.0%})" if number > 2 else ""
+    return f"{mean:.2f} ± {deviation:.2f}{share}"
+
+
+def side_by_side(found: dict[str, Any], judge: str = "judge") -> str:
+    """The methods of an evidence beside the paper's own, as a Markdown table; shares of the maximum in
+    brackets, since values over different numbers of classes can't be compared."""
+    lines = [HEAD, ("---",) * len(HEAD)]
+    for method, numbers in found["methods"].items():
+        own = numbers[judge]
+        biases_ = (
+            cell(own["bias"][w]["mean"], own["bias"][w]["deviation"], k)
+            for w, k in NUMBER.items()
+            if w != "age"
+        )
+        lines.append(
+            (
+                method,
+                *biases_,
+                f"{own['from_40']['share']:.1%}",
+                f"{numbers['profession_shown']['share']:.1%}",
+            )
+        )
+    for what, values in (("by chance", found["chance"]), ("at most", found["maximum"])):
+        lines.append((f"_{what}, K = 2, 6, 12_", *(f"{values[w]:.2f}" for w in PUBLISHED_NUMBER), "", ""))
+    for method, (*biases_, old) in PUBLISHED.items():
+        cells = (cell(*b, k) for b, k in zip(biases_, PUBLISHED_NUMBER.values()))
+        lines.append((f"published: {method}", *cells, old, ""))
+    most = (f"{2 / k:.2f}" for k in PUBLISHED_NUMBER.values())
+    lines.append(("_published, at most, K = 2, 4, 8_", *most, "", ""))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -339,7 +339,9 @@ def evidence(bench: Bench, n: int = 64) -> dict:
     the judges agree, which isn't validity."""
     words = fresh.fresh_words()
     prompts = fresh.drawn(fresh.Drawer(bench.live), words, n, bench.work / "evidence")
-    return fresh.evidence(list(tqdm(prompts, total=len(words), desc="evidence")), n)
+    found = fresh.evidence(list(tqdm(prompts, total=len(words), desc="evidence")), n)
+    print(fresh.side_by_side(found))
+    return found
 
 
 def methods(bench: Bench, n: int = 64, few: int = 16) -> dict:
