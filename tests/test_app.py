@@ -206,6 +206,9 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     shows(page, before)
     page.keyboard.press("Control+Shift+Z")
     shows(page, after)
+    # The page shows a known wall at once; address and download follow.
+    there = "/Female=0[.](6[5-9]|7)/.test(decodeURIComponent(location.search))"
+    page.wait_for_function(there, timeout=60_000)
 
     page.locator("#wall-debiased .tile").nth(2).click()
     dialog = page.locator("dialog.pair[open]")

@@ -41,9 +41,14 @@ def test_nothing_serious_in_any_tab(address, scheme, width, height):
         found["settings"] = violations(page)
         page.keyboard.press("Escape")
         if width > 860:
-            for place, tab in ((1, "saved"), (2, "about")):
+            for place, tab in ((1, "methods"), (2, "saved"), (3, "about")):
                 page.locator("[role=tab]").nth(place).click()
                 page.wait_for_timeout(500)
+                if tab == "methods":
+                    page.locator("#methods-ask input[type=number]").first.fill("2")
+                    page.click("#methods-draw")
+                    page.wait_for_selector("#methods-status >> text=3 methods in", timeout=120_000)
+                    page.click("#arena button.primary")
                 found[tab] = violations(page)
         else:
             page.click("#handle .grip")

@@ -15,80 +15,69 @@ ORDER = ("age", "race", "gender")  # of adjectives: "an old Indian female doctor
 
 # Nouns for one person, beside the professions of our list; what says nothing of race, gender or age.
 _PEOPLE = (
-    "person|human|human"
-    " being|individual|adult|citizen|worker|employee|boss|manager|leader|expert|professional"
-    "|architect|athlete|astronaut|author|banker|barber|barista|bartender|biologist|blacksmith|boxer|builder"
-    "|bus driver|butcher|carpenter|cashier|chemist|cleaner|clerk|coach|comedian|composer|conductor|consultant"
-    "|cook|counselor|courier|cyclist|dancer|delivery"
-    " driver|designer|detective|developer|diplomat|director|diver"
-    "|driver|economist|editor|entrepreneur|executive|factory worker|fashion designer|fisher|florist|guard"
-    "|guitarist|historian|hiker|investor|janitor|journalist|lecturer|machinist|magician|mathematician"
-    "|mechanic"
-    "|midwife|miner|model|musician|neighbor|neighbour|novelist|official|officer|painter|paramedic|passenger"
-    "|patient|philosopher|photographer|physicist|physiotherapist|pianist|plumber|poet|postal worker|president"
-    "|prisoner|producer|programmer|psychologist|real estate agent|receptionist|refugee|reporter|researcher"
-    "|rider|runner|sailor|salesperson|secretary|security guard|server|shopkeeper|skater|social worker|speaker"
-    "|statistician|stockbroker|street vendor|student|surfer|surgeon|surveyor|swimmer|tailor|taxi"
-    " driver|teller"
-    "|tennis player|therapist|thief|tourist|trader|translator|traveler|traveller|truck driver|tutor|vendor"
-    "|veterinarian|victim|violinist|visitor|volunteer|welder|winner|writer|zookeeper|CEO|CFO|CTO"
+    "person|human|human being|mayor|criminal|clown|cheerleader|skier|individual|adult|citizen|worker"
+    "|employee|boss|manager|leader|expert|professional|architect|athlete|astronaut|author|banker|barber"
+    "|barista|bartender|biologist|blacksmith|boxer|builder|bus driver|butcher|carpenter|cashier|chemist"
+    "|cleaner|clerk|coach|comedian|composer|conductor|consultant|cook|counselor|courier|cyclist|dancer"
+    "|delivery driver|designer|detective|developer|diplomat|director|diver|driver|economist|editor"
+    "|entrepreneur|executive|factory worker|fashion designer|fisher|florist|guard|guitarist|historian|hiker"
+    "|investor|janitor|journalist|lecturer|machinist|magician|mathematician|mechanic|midwife|miner|model"
+    "|musician|neighbor|neighbour|novelist|official|officer|painter|paramedic|passenger|patient|philosopher"
+    "|photographer|physicist|physiotherapist|pianist|plumber|poet|postal worker|president|prisoner|producer"
+    "|programmer|psychologist|real estate agent|receptionist|refugee|reporter|researcher|rider|runner"
+    "|sailor|salesperson|secretary|security guard|server|shopkeeper|skater|social worker|speaker"
+    "|statistician|stockbroker|street vendor|student|surfer|surgeon|surveyor|swimmer|tailor|taxi driver"
+    "|teller|tennis player|therapist|thief|tourist|trader|translator|traveler|traveller|truck driver|tutor"
+    "|vendor|veterinarian|victim|violinist|visitor|volunteer|welder|winner|writer|zookeeper|CEO|CFO|CTO"
 )
 # Nouns for one person that say a gender or an age themselves.
 _KIN = (
-    "man|woman|lady|gentleman|girl|boy|child|kid|toddler|baby|teenager|bride|groom|mother|father|mom"
-    "|dad|aunt|uncle"
-    "|grandmother|grandfather|grandma|grandpa|sister|brother|daughter|son|wife|husband|widow|widower|actor"
-    "|actress|waitress|hostess|seamstress|nun|monk|priest|ballerina|maid|businesswoman|businessman"
-    "|policewoman"
-    "|policeman|fireman|mailman|chairwoman|chairman|congresswoman|congressman|saleswoman|salesman|craftsman"
-    "|fisherman|pensioner|retiree|veteran|youth|adolescent|newlywed"
+    "man|woman|lady|gentleman|girl|boy|child|kid|toddler|baby|teenager|bride|groom|mother|father|mom|dad"
+    "|aunt|uncle|grandmother|grandfather|grandma|grandpa|sister|brother|daughter|son|wife|husband|widow"
+    "|widower|actor|actress|waitress|hostess|seamstress|nun|monk|priest|ballerina|maid|businesswoman"
+    "|businessman|policewoman|policeman|fireman|mailman|chairwoman|chairman|congresswoman|congressman"
+    "|saleswoman|salesman|craftsman|fisherman|pensioner|retiree|veteran|youth|adolescent|newlywed"
 )
 # Professions' nouns that are no person here: "a doctor's office", "a nurse uniform", "a model train".
 _THINGS = (
-    "airplane|apron|bag|bench|book|boots?|building|car|chair|clothes|coat|costume|desk|drone|equipment"
-    "|gear|hat"
-    "|helmet|hotel|house|kit|knife|light|office|outfit|plane|room|school|shoes?|station|store|tools?"
-    "|toy|train"
-    "|truck|uniform|union|van|whites"
+    "airplane|apron|bag|bench|book|boots?|building|car|chair|clothes|coat|costume|desk|drone|equipment|gear"
+    "|hat|helmet|hotel|house|kit|knife|light|office|outfit|plane|room|school|shoes?|station|store|tools?"
+    "|toy|train|truck|uniform|union|van|whites"
 )
 # Words that imply a class without naming it.
 _IMPLIED = {
     "gender": (
-        "bride|queen|princess|duchess|empress|goddess|mother|mom|mum|grandmother|grandma|aunt|sister|daughter"
-        "|latinas?|filipina|chicana|wife|widow|girlfriend|actress|waitress|hostess|stewardess"
-        "|seamstress|nun|ballerina|maid|mermaid|witch"
-        "|girls?|ladies|businesswom[ae]n|policewom[ae]n|chairwoman|congresswoman|saleswoman|pregnant|lipstick"
-        "|latinos?|filipino|chicano|groom|king|prince|duke|father|dad|grandfather|grandpa|uncle|brother"
-        "|son|husband|widower|boyfriend"
-        "|actor and"
-        " actress|monk|priest|bishop|wizard|boys?|guys?|businessm[ae]n|policem[ae]n|firem[ae]n|mailm[ae]n"
-        "|chairman|congressman|salesman|craftsman|fisherman|beards?|bearded|moustache|mustache|cowboy"
+        "bride|queen|princess|duchess|empress|goddess|mother|mom|mum|grandmother|grandma|aunt|sister"
+        "|daughter|latinas?|filipina|chicana|wife|widow|girlfriend|actress|waitress|hostess|stewardess"
+        "|seamstress|nun|ballerina|maid|mermaid|witch|girls?|ladies|businesswom[ae]n|policewom[ae]n"
+        "|chairwoman|congresswoman|saleswoman|pregnant|lipstick|latinos?|filipino|chicano|groom|king|prince"
+        "|duke|father|dad|grandfather|grandpa|uncle|brother|son|husband|widower|boyfriend|actor and actress"
+        "|monk|priest|bishop|wizard|boys?|guys?|businessm[ae]n|policem[ae]n|firem[ae]n|mailm[ae]n|chairman"
+        "|congressman|salesman|craftsman|fisherman|beards?|bearded|moustache|mustache|cowboy"
     ),
     "race": (
         "kimono|hijab|sari|saree|turban|sombrero|dashiki|hanbok|cheongsam|qipao|keffiyeh|niqab|burqa|thobe"
         "|afro|dreadlocks|blond|blonde|redhead|red-haired|freckle[sd]?|pale|dark-skinned|light-skinned"
         "|dark skin|light skin|brown skin|maasai|zulu|yoruba|igbo|hausa|inuit|maori|sami|navajo|cherokee"
-        "|aboriginal|indigenous|native"
-        " american|nigerian|ghanaian|kenyan|ethiopian|somali|congolese|senegalese"
-        "|jamaican|haitian|egyptian|moroccan|iranian|iraqi|syrian|lebanese|saudi|israeli|afghan|punjabi|tamil"
-        "|bengali|nepali|thai|filipino|filipina|indonesian|malaysian|mongolian|tibetan|taiwanese|brazilian"
-        "|colombian|peruvian|cuban|puerto rican|argentinian|bolivian|swedish|norwegian|danish|finnish|dutch"
-        "|german|french|italian|spanish|polish|russian|ukrainian|irish|scottish|british|english|greek"
-        "|icelandic"
-        "|australian|viking"
+        "|aboriginal|indigenous|native american|nigerian|ghanaian|kenyan|ethiopian|somali|congolese"
+        "|senegalese|jamaican|haitian|egyptian|moroccan|iranian|iraqi|syrian|lebanese|saudi|israeli|afghan"
+        "|punjabi|tamil|bengali|nepali|thai|filipino|filipina|indonesian|malaysian|mongolian|tibetan"
+        "|taiwanese|brazilian|colombian|peruvian|cuban|puerto rican|argentinian|bolivian|swedish|norwegian"
+        "|danish|finnish|dutch|german|french|italian|spanish|polish|russian|ukrainian|irish|scottish"
+        "|british|english|greek|icelandic|australian|viking"
     ),
     "age": (
         "bab(?:y|ies)|infants?|newborn|toddlers?|kids?|child|children|teenagers?|teenage|teens?|schoolchild"
-        "|grandmother|grandfather|grandma|grandpa|pensioner|retired|retiree|wrinkled|grey-haired|gray-haired"
-        "|white-haired|\\d+[- ]years?[- ]old|centenarian|veteran"
+        "|grandmother|grandfather|grandma|grandpa|pensioner|retired|retiree|wrinkled|grey-haired"
+        r"|gray-haired|white-haired|\d+[- ]years?[- ]old|centenarian|veteran"
     ),
 }
+# "a Dutch oil painting", "Japanese style" say nothing of a person.
+_NO_STYLE = r"(?!\s+(?:oil|paintings?|style|watercolou?r|poster|film|comic|woodcut|still life)\b)"
 _MANY = (
-    "people|persons|men|women|crowds?|group|team|family|families|couple|twins|friends|pair"
-    " of|audience|class of"
-    "|students|children|kids|several|many|two|three|four|five|six|seven|eight|nine|ten|dozen|everyone"
-    "|everybody"
-    "|colleagues|workers|choir|orchestra|band|army|staff|crew|panel of"
+    "people|persons|parents|men|women|crowds?|group|team|family|families|couple|twins|friends|pair of"
+    "|audience|class of|students|children|kids|several|many|two|three|four|five|six|seven|eight|nine|ten"
+    "|dozen|everyone|everybody|colleagues|workers|choir|orchestra|band|army|staff|crew|panel of"
 )
 _NOBODY = (
     r"\b(?:no (?:people|person|one|humans?)|nobody|without (?:any )?(?:people|a person|anyone|humans?))\b"
@@ -100,10 +89,13 @@ _BEFORE = r"\b(?:an?|the|one|this|that|my|our|your|his|her|their)\s+(?P<between>
 _PERSON = re.compile(
     rf"{_BEFORE}(?P<noun>(?:{_NOUNS}))\b(?!['’]s?\b)(?!-\w)(?!\s+(?:{_THINGS})\b)", re.IGNORECASE
 )
+_MADE = re.compile(rf"\b(?:robot|android|cyborg|toy|lego|cardboard)\s+(?:{_NOUNS})\b", re.IGNORECASE)
+_BOTH = re.compile(rf"\b(?:{_NOUNS})\s+(?:and|&)\s+(?:{_NOUNS})\b", re.IGNORECASE)  # "a bride and groom"
 NOUN = re.compile(rf"(?:{_NOUNS})\b", re.IGNORECASE)  # of one person, where it begins
 # An adjective's place can't be behind these: "a bag of a doctor".
 _APART = re.compile(
-    r"\b(?:of|in|at|on|with|and|or|for|by|from|to|as|like|near|behind|beside|a|an|the)\b", re.IGNORECASE
+    r"(?<![\w-])(?:of|in|at|on|with|and|or|for|by|from|to|as|like|near|behind|beside|a|an|the)(?![\w-])",
+    re.IGNORECASE,
 )
 
 
@@ -121,7 +113,9 @@ def said(prompt: str) -> frozenset[str]:
     """The attributes that a prompt names or implies: "a bride" has a gender, "in a kimono" a race."""
     patterns = [(a, words) for a, words in _IMPLIED.items()]
     patterns += [(a, words) for a, classes in CLASS_WORDS.items() for words in classes.values()]
-    return frozenset(a for a, words in patterns if re.search(rf"\b(?:{words})\b", prompt, re.IGNORECASE))
+    return frozenset(
+        a for a, words in patterns if re.search(rf"\b(?:{words})\b{_NO_STYLE}", prompt, re.IGNORECASE)
+    )
 
 
 def read(prompt: str) -> Read:
@@ -129,10 +123,10 @@ def read(prompt: str) -> Read:
     known = said(prompt)
     if who := particular(prompt):
         return Read(None, f"“{who}” reads as a particular person, time or place", known)
-    if re.search(_NOBODY, prompt, re.IGNORECASE):
+    if re.search(_NOBODY, prompt, re.IGNORECASE) or _MADE.search(prompt):
         return Read(None, "it asks for nobody", known)
     people = list(_people(prompt))
-    if len(people) > 1 or re.search(rf"\b(?:{_MANY})\b", prompt, re.IGNORECASE):
+    if len(people) > 1 or _BOTH.search(prompt) or re.search(rf"\b(?:{_MANY})\b", prompt, re.IGNORECASE):
         return Read(None, "it is about several people", known)
     if not people:
         return Read(None, "no person was found in it whom words could describe", known)
