@@ -77,7 +77,7 @@ def test_every_method_is_told_by_both_judges():
     assert lines[3].startswith("| m | 0.00 ± 0.00 | 0.27 ± 0.00 (80%) | 0.15 ± 0.00 (91%) | 0.0% | 100.0% |")
     assert (
         "| published: debias gender x race | 0.16 ± 0.13 | 0.09 ± 0.04 (18%) | 0.06 ± 0.02 (24%) |"
-        in lines[8]
+        in lines[9]
     )
     assert {line.count("|") for line in lines} == {7}
 
