@@ -46,7 +46,7 @@ from fairdemo.ui.offered import (
 from fairdemo.ui.sliding import reassigned
 from fairdemo.ui.studio_view import FIRST, SURPRISE, UNIFORM, Screen, Shown, methods
 from fairdemo.ui.templates import render
-from fairdemo.ui.visits import GAVE_WAY, RUNNING, Visit, title
+from fairdemo.ui.visits import RUNNING, Visit, title
 
 Values = dict[Any, Any]  # by component
 FIELDS = (
@@ -288,8 +288,6 @@ class Events:
         in line for that."""
         visit, language, foreseen = values[self.screen.visit], language_of(request), self.screen.wish.foreseen
         if not visit or visit.plan is None or request.session_hash in RUNNING:
-            if visit and visit.plan:
-                GAVE_WAY.add(request.session_hash or "")
             return {foreseen: self.look_ahead(values, request)}
         try:
             plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
@@ -309,14 +307,13 @@ class Events:
         if not visit or visit.plan is None or request.session_hash in RUNNING:
             yield gr.skip()  # a generator that yields nothing would empty every output
             return
-        gave_way = request.session_hash in GAVE_WAY
-        GAVE_WAY.discard(request.session_hash or "")
         try:
             with told(request):
                 plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
                 if plan.left:
                     yield from Run(self, values, request, progress).of(plan, "redrawn")
-                elif gave_way:  # to a drawing that has ended since
+                elif plan.comparison.target != visit.plan.comparison.target:
+                    # `settle` gave way to a drawing that has ended since, or an earlier wish overtook it.
                     yield self.reassigned(visit.keep(plan), values, language_of(request))
                 else:
                     yield gr.skip()

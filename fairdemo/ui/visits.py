@@ -10,8 +10,6 @@ from fairdemo.studio.studio import Plan
 
 HISTORY = 6  # comparisons that a visit keeps
 RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session that draws or waits in line
-# Browser sessions whose moved wish gave way to a drawing and is still to be shown.
-GAVE_WAY: set[str] = set()
 
 
 @dataclass(eq=False)
