@@ -493,17 +493,19 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     drawing: dict[str, Any] = {"show_progress": "full", "show_progress_on": shown.status, **one}
     waited = gr.on([screen.draw.click, ask.prompt.submit], page.wait, None, None, queue=False, **hidden)
     drawn = waited.then(page.draw, known, results, **drawing)
-    released = wanted.mixer.release(page.own, None, [*wishes, screen.slots], **hidden)
+    # A wish that moves while the last one is on its way isn't dropped.
+    last: dict[str, Any] = {"trigger_mode": "always_last"}
+    released = wanted.mixer.release(page.own, None, [*wishes, screen.slots], **last, **hidden)
     ends = [drawn]
     for moved in (released, preset):
-        settled = moved.then(page.settle, known, [*results, wanted.foreseen], **hidden)
-        ends.append(settled.then(page.move, known, results, trigger_mode="always_last", **drawing))
+        settled = moved.then(page.settle, known, [*results, wanted.foreseen], **last, **hidden)
+        ends.append(settled.then(page.move, known, results, **last, **drawing))
     kept = [shown.download, shown.history]
     for done in ends:
-        done.then(page.finished, known, kept, **hidden)
+        done.then(page.finished, known, kept, **last, **hidden)  # the download is the last wall's
     again = [*results, *fields, *wishes, screen.slots]
     recalled = shown.history.input(page.recall, known, again, **hidden)
-    recalled.then(page.finished, known, kept, **hidden)
+    recalled.then(page.finished, known, kept, **last, **hidden)
     open_charts = [shown.plotted, screen.visit, *shown.plots.values()]
     shown.charts.click(page.charted, known, open_charts, **hidden)
     shown.corrected.change(page.again, known, list(shown.plots.values()), **hidden)
