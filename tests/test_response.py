@@ -112,3 +112,35 @@ def test_the_science_pulls_in_no_torch(module):
         ).stdout.strip()
         == "[]"
     )
+
+
+def test_calibrating_goes_on_with_another_methods_sources(live, tmp_path, monkeypatch):
+    """What was counted for the mix stays, and a run that was stopped between two professions draws no image
+    twice."""
+    from fairdemo.experiments import calibrate
+    from fairdemo.methods.method import Method
+    from fairdemo.stats.prompts import PROFESSIONS
+
+    monkeypatch.setenv("FAIRDEMO_HOME", str(tmp_path))
+    few = [mix.BASELINE, mix.Source(writer="words", cell=("Black", "Female"))]
+    monkeypatch.setitem(live.registry, "words", Method("words", "", "", few))
+    asked = []
+
+    def classified(live, prompt, seed, sources):
+        asked.append((prompt, seed, [s.label for s in sources]))
+        return {s.label: [CELLS.index(("Black", "Female", "old"))] * 2 for s in dict.fromkeys(sources)}
+
+    monkeypatch.setattr(calibrate, "classified", classified)
+    runs = calibrate.calibrate(live, ["words"], 2, 2)
+    assert [next(runs) for _ in range(3)] == [(k, 32) for k in (1, 2, 3)]
+    runs.close()
+    assert list(calibrate.calibrate(live, ["words"], 2, 2))[-1] == (32, 32)
+    drawn = [prompt for prompt, _, labels in asked if labels]
+    assert len(drawn) == len(set(drawn)) == len(PROFESSIONS)
+    assert {label for *_, labels in asked for label in labels} == {"words: Black Female"}
+    counts = response.load(live.response_file)
+    shipped = live.counts
+    assert counts.sources["words: Black Female"].sum() == 64
+    assert all((counts.sources[s] == shipped.sources[s]).all() for s in shipped.sources)
+    with pytest.raises(ValueError, match="published random"):
+        next(calibrate.calibrate(live, ["published random"], 2, 2))

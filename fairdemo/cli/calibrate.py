@@ -21,6 +21,16 @@ def add(commands) -> None:
         default=24,
         help="images of the baseline for each profession (default 24)",
     )
+    p.add_argument(
+        "--method",
+        nargs="+",
+        default=["mix"],
+        metavar="NAME",
+        help=(
+            "whose sources are measured; more than the mix is only needed for sliders that drive others"
+            ' (default "mix")'
+        ),
+    )
     p.set_defaults(run=run)
 
 
@@ -36,9 +46,10 @@ def run(args: argparse.Namespace) -> None:
         )
     live = Live(args.profile)
     with tqdm(desc="calibrating, professions") as bar:
-        for done, of in calibrate(live, args.images, args.baseline_images):
+        for done, of in calibrate(live, args.method, args.images, args.baseline_images):
             following(bar)(done, of)
-    print("\n".join(response.report(response.load(live.response_file), live.sources, live.confusion)))
+    sources = dict.fromkeys(s for name in args.method for s in live.registry[name].sources)
+    print("\n".join(response.report(response.load(live.response_file), list(sources), live.confusion)))
     print(
         f"Counts are in {live.response_file}. As perceived by the classifier, on generated faces; corrected"
         " is an estimate."

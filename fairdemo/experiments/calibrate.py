@@ -1,12 +1,12 @@
 """Measures a profile's response: what the baseline and each source of the mix are classified as, over all
 professions.
 
-Resumable: the file is written after each profession, and a later run goes on with the missing ones, unless
-weights, sampler or default settings have changed."""
+Resumable: the file is written after each profession, and a later run goes on with what is missing, another
+method's sources for one, unless weights, sampler or default settings have changed."""
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -60,21 +60,27 @@ def fingerprint(live: Live) -> str:
     return response.fingerprint((digest for path in files for digest in digests(path)), *settings)
 
 
-def calibrate(live: Live, images: int, baseline_images: int) -> Iterator[tuple[int, int]]:
-    """Draws `images` with each source and `baseline_images` with the baseline for every profession; yields
-    (done, of) professions.
+def calibrate(
+    live: Live, methods: Sequence[str], images: int, baseline_images: int
+) -> Iterator[tuple[int, int]]:
+    """Draws `images` with each source of the methods and `baseline_images` with the baseline for every
+    profession; yields (done, of) professions. ValueError names a method that can't be mixed.
 
     Each image has a noise of its own, so that no two sources share theirs."""
+    allowed = [m.name for m in live.registry.values() if m.mixes]
+    if unknown := [name for name in methods if name not in allowed]:
+        raise ValueError(f"method is {unknown[0]!r}; those that can be calibrated: {', '.join(allowed)}")
     target, own = live.response_file, fingerprint(live)
     stored = [response.load(path) for path in (target, live.shipped_response) if path.is_file()]
     counts = next((c for c in stored if c.weights == own), response.Counts(own))
     for k, profession in enumerate(PROFESSIONS):
-        prompt = photo_of(profession)
-        if prompt not in counts.baseline:
-            sources = [s for s in live.sources for _ in range(baseline_images if s.is_baseline else images)]
-            for label, cells in classified(live, prompt, SEED + k, sources).items():
-                counts.add(prompt, label, cells)
-            counts.save(target)
+        for name in methods:
+            seed = SEED + 100 * allowed.index(name) + k
+            todo = [s for s in live.registry[name].sources if counts.done.get(s.label, 0) <= k]
+            every = [s for s in todo for _ in range(baseline_images if s.is_baseline else images)]
+            for label, cells in classified(live, photo_of(profession), seed, every).items():
+                counts.add(photo_of(profession), label, cells)
+        counts.save(target)
         yield k + 1, len(PROFESSIONS)
 
 

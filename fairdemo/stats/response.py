@@ -27,13 +27,14 @@ def fingerprint(digests: Iterable[str], *settings: object) -> str:
 @dataclass
 class Counts:
     """Counted cells: `sources[label]` (36,) over all prompts, `baseline[prompt]` (36,) for the baseline
-    prompt by prompt; faces that weren't found in `no_face[label]`. `weights` is the fingerprint of what
-    drew and read them."""
+    prompt by prompt; faces that weren't found in `no_face[label]`, prompts that were counted in
+    `done[label]`. `weights` is the fingerprint of what drew and read them."""
 
     weights: str
     sources: dict[str, np.ndarray] = field(default_factory=dict)
     baseline: dict[str, np.ndarray] = field(default_factory=dict)
     no_face: dict[str, int] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
 
     def add(self, prompt: str, label: str, cells: list[int | None]) -> None:
         """Counts the cells (indices into `CELLS`, None for no face) of images that a source drew for a
@@ -41,6 +42,7 @@ class Counts:
         row = np.bincount([c for c in cells if c is not None], minlength=len(CELLS))
         self.sources[label] = self.sources.get(label, np.zeros(len(CELLS), int)) + row
         self.no_face[label] = self.no_face.get(label, 0) + cells.count(None)
+        self.done[label] = self.done.get(label, 0) + 1
         if label == "baseline":
             self.baseline[prompt] = row
 
@@ -49,8 +51,9 @@ class Counts:
         rows = {
             k: {name: v.tolist() for name, v in getattr(self, k).items()} for k in ("sources", "baseline")
         }
+        cells = [" ".join(c) for c in CELLS]
         text = json.dumps(
-            {"weights": self.weights, "cells": [" ".join(c) for c in CELLS], **rows, "no_face": self.no_face}
+            {"weights": self.weights, "cells": cells, **rows, "no_face": self.no_face, "done": self.done}
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
@@ -67,7 +70,8 @@ def load(path: Path) -> Counts:
         sources, of_baseline = (
             {k: np.array(v, int) for k, v in data[name].items()} for name in ("sources", "baseline")
         )
-        return Counts(data["weights"], sources, of_baseline, data["no_face"])
+        done = data.get("done", dict.fromkeys(sources, len(of_baseline)))  # earlier files counted all alike
+        return Counts(data["weights"], sources, of_baseline, data["no_face"], done)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"response file {path.name} is damaged ({error}); make it again with: python -m fairdemo"
