@@ -26,6 +26,8 @@ JUDGES = ("teacher", "judge")
 BASELINE = "baseline"
 AGAIN = "again"  # the baseline from another noise, which likeness to the twin is compared with
 FAMILIES = ("occupations", "attributes", "styles")
+# Earlier stages of what is measured; they are in docs/experiments.md.
+STAGES = ("aligned: gender, professions alone", "soft tokens: gender, professions alone")
 # What is counted: gender, race, both together, and ages in three bands.
 COUNTED = {"gender": ("gender",), "race": ("race",), "race x gender": ("race", "gender"), "age": ("age",)}
 NUMBER = {"gender": 2, "race": 6, "race x gender": 12, "age": 3}  # of classes
@@ -62,7 +64,7 @@ class Drawer:
         alone = {
             m.name: m.sources[0]
             for m in live.registry.values()
-            if "training" in m.needs and not m.follows and len(m.sources) == 1
+            if "training" in m.needs and not m.follows and len(m.sources) == 1 and m.name not in STAGES
         }
         self.methods: dict[str, Source] = {BASELINE: Source(), AGAIN: Source()} | alone
 
