@@ -4,9 +4,21 @@ import argparse
 import sys
 
 import fairdemo
-from fairdemo.cli import adapters, bench, calibrate, compare, evaluate, methods, pack, train, validate, world
+from fairdemo.cli import (
+    adapters,
+    audit,
+    bench,
+    calibrate,
+    compare,
+    evaluate,
+    methods,
+    pack,
+    train,
+    validate,
+    world,
+)
 
-COMMANDS = (compare, methods, calibrate, validate, world, train, evaluate, adapters, pack, bench)
+COMMANDS = (compare, methods, calibrate, validate, world, train, evaluate, adapters, pack, audit, bench)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -109,6 +109,8 @@ def drawn(drawer: Drawer, words: Sequence[Asked], n: int, folder: Path) -> Itera
     for asked in words:
         by_method = {}
         for method in drawer.methods:
+            if method == AGAIN and asked.family != "control":
+                continue
             path = folder / f"{asked.seed}_{n}_{drawer.name(method)}.parquet"
             if not path.is_file():
                 part = path.with_suffix(".part")

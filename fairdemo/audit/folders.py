@@ -1,0 +1,58 @@
+"""Folders of images that were made elsewhere, with the prompt of each: `metadata.csv`, `.jsonl` or
+`.parquet` with file_name and prompt, as `datasets` has image folders. They are untrusted."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from fairdemo.pairs import MAX_PIXELS
+
+TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@lru_cache(8)
+def prompts(folder: str) -> dict[str, list[Path]]:
+    """A folder's images by prompt, in the order of its table; ValueError says what is wrong with it."""
+    root = Path(folder)
+    table = next((root / name for name in TABLES if (root / name).is_file()), None)
+    if table is None:
+        raise ValueError(f"folder {folder!r} has no table of prompts; expected {' or '.join(TABLES)}")
+    try:
+        read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(table.suffix)
+        found = read(table) if read else pd.read_json(table, lines=True)
+    except Exception as error:  # pandas' readers raise many kinds
+        raise ValueError(f"{str(table)!r} can't be read: {type(error).__name__}: {error}") from None
+    if lacking := [c for c in ("file_name", "prompt") if c not in found.columns]:
+        raise ValueError(f"{str(table)!r} lacks the column {lacking[0]!r}; needed are file_name and prompt")
+    result: dict[str, list[Path]] = {}
+    for name, prompt in zip(found["file_name"].astype(str), found["prompt"].astype(str)):
+        path = (root / name).resolve()
+        if not path.is_relative_to(root.resolve()) or path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{str(table)!r} names {name!r}; expected an image inside the folder")
+        if not path.is_file():
+            raise ValueError(f"{str(table)!r} names {name!r}, which isn't there")
+        result.setdefault(prompt.strip(), []).append(path)
+    if not result:
+        raise ValueError(f"{str(table)!r} has no images")
+    return result
+
+
+def fingerprint(folder: str) -> str:
+    """A hash of a folder's prompts, file names and sizes."""
+    files = [(p, f.name, f.stat().st_size) for p, own in prompts(folder).items() for f in own]
+    return hashlib.sha256(repr(files).encode()).hexdigest()
+
+
+def opened(path: Path) -> Image.Image:
+    """An image; ValueError names it if it is damaged or too large."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed")
+            return image.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"image {path.name!r} can't be opened: {error}") from None

@@ -1,0 +1,257 @@
+"""Runs a study on Ray: actors paint shards, one in hand each, and this process writes what they bring. So a
+kill at any moment loses what was in the actors' hands, and nothing else."""
+
+import os
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from fairdemo.audit import folders, painter, rows
+from fairdemo.audit.study import Asked, Origin, Shard, Study, shards
+from fairdemo.stats.stopping import looks, narrow
+
+TRIES = 3
+GIB_EACH = 2.0  # that an actor on a processor needs
+STUDY = "study.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an audit is drawn."""
+
+    actors: int | None = None  # None: as many as devices and memory allow
+    address: str | None = None  # of a cluster; None: this machine
+
+
+@dataclass
+class Result:
+    """What became of a run."""
+
+    drawn: int = 0  # images, this time
+    failed: dict[str, str] = field(default_factory=dict)  # why shards were given up, by prompt and origin
+    stopped: bool = False  # by its limit
+
+
+@dataclass
+class Series:
+    """One prompt from one origin: its shards by look, named, and the look that it is at."""
+
+    origin: Origin
+    asked: Asked
+    parts: list[list[tuple[str, Shard]]]
+    at: int = 0
+
+    def images(self, parts: slice) -> int:
+        """How many images some looks add."""
+        return sum(shard.end - shard.first for part in self.parts[parts] for _, shard in part)
+
+    def names(self) -> list[str]:
+        """The shards up to the look that it is at."""
+        return [name for part in self.parts[: self.at + 1] for name, _ in part]
+
+
+def series(study: Study) -> list[Series]:
+    """All that a study asks for, in an order that changes models seldom; ValueError names what can't be."""
+    painter.checked(study)
+    found = []
+    for origin in study.origins:
+        decided = painter.decided(study, origin)
+        for asked in asked_of(study, origin):
+            parts = [[(rows.digest(s, decided), s) for s in part] for part in shards(study, origin, asked)]
+            found.append(Series(origin, asked, parts))
+    return found
+
+
+def asked_of(study: Study, origin: Origin) -> list[Asked]:
+    """The prompts that an origin has images for, and how many at most."""
+    if origin.folder:
+        return [Asked(p, "", 0, len(files)) for p, files in folders.prompts(origin.folder).items()]
+    if study.half_width:
+        most = looks(study.half_width)[-1].n
+        return [Asked(a.prompt, a.listed, a.seed, most) for a in study.asked]
+    return study.asked
+
+
+@contextmanager
+def opened(study: Study, out: Path) -> Iterator[None]:
+    """The folder of a study, locked against other runs; ValueError if it is another study's or in use."""
+    (out / rows.FOLDER).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0.5)
+    except Timeout:
+        raise ValueError(f"{str(out)!r} is in use: another run writes into it") from None
+    try:
+        path, own = out / STUDY, study.model_dump_json(indent=1)
+        if path.is_file() and Study.model_validate_json(path.read_text()) != study:
+            raise ValueError(f"{str(out)!r} holds another study; name a new folder")
+        path.write_text(own)
+        for part in (out / rows.FOLDER).glob("*.part"):
+            part.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def run(
+    study: Study, out: Path, place: Place, told: Callable[[int, int], None], limit: int | None = None
+) -> Result:
+    """Draws what is missing of a study into the folder `out`; `told` hears of images that are there and
+    images that are planned at most. `limit` ends it after as many shards."""
+    with opened(study, out):
+        waiting = series(study)
+        return Driver(study, out, told, limit).run(waiting, place)
+
+
+class Driver:
+    """Hands shards to actors and writes what they bring."""
+
+    def __init__(self, study: Study, out: Path, told: Callable[[int, int], None], limit: int | None):
+        self.study, self.out, self.told, self.limit = study, out, told, limit
+        self.there = rows.finished(out)
+        self.queue: deque[tuple[str, Shard]] = deque()
+        self.of: dict[str, Series] = {}
+        self.tries: Counter[str] = Counter()
+        self.result = Result()
+        self.done = self.planned = self.begun = 0
+
+    def run(self, waiting: list[Series], place: Place) -> Result:
+        """Everything, from the first shard to the last."""
+        self.planned = sum(one.images(slice(None)) for one in waiting)
+        for one in waiting:
+            self.of |= {name: one for part in one.parts for name, _ in part}
+            self.advance(one)
+        self.told(self.done, self.planned)
+        if self.queue:
+            self.paint(place)
+        return self.result
+
+    def advance(self, one: Series) -> None:
+        """Queues what a series' look lacks; where it lacks nothing, goes on to the next unless enough is
+        known."""
+        while one.at < len(one.parts):
+            missing = [(name, shard) for name, shard in one.parts[one.at] if name not in self.there]
+            if missing:
+                self.queue.extend(missing)
+                return
+            self.done += one.images(slice(one.at, one.at + 1))
+            if self.known(one):
+                self.planned -= one.images(slice(one.at + 1, None))
+                one.at = len(one.parts)
+            one.at += 1
+
+    def known(self, one: Series) -> bool:
+        """Whether the share of women is known as narrowly as the study wishes."""
+        if not self.study.half_width or one.at + 1 == len(one.parts):
+            return False
+        genders = rows.read(self.out, one.names(), ["gender"]).gender.dropna()
+        look, women = looks(self.study.half_width)[one.at], int((genders == "Female").sum())
+        return narrow(women, len(genders), look.miss, self.study.half_width)
+
+    def next(self) -> tuple[str, Shard] | None:
+        """The next shard to be drawn, if any may be."""
+        if self.limit is not None and self.begun >= self.limit:
+            self.result.stopped = bool(self.queue)
+            return None
+        if not self.queue:
+            return None
+        self.begun += 1
+        return self.queue.popleft()
+
+    def paint(self, place: Place) -> None:
+        """Keeps actors at work until nothing is left; one that dies is followed by another."""
+        import ray
+
+        with cluster(place):
+            number = place.actors or fitting()
+            idle = [actor(self.study) for _ in range(number)]
+            hand: dict[Any, tuple[Any, str, Shard]] = {}
+            while True:
+                while idle and (task := self.next()):
+                    one = idle.pop()
+                    hand[one.paint.remote(task[1], task[0])] = (one, *task)
+                if not hand:
+                    return
+                ready, _ = ray.wait(list(hand), num_returns=1)
+                one, name, shard = hand.pop(ready[0])
+                try:
+                    self.finish(name, shard, ray.get(ready[0]))
+                    idle.append(one)
+                except ray.exceptions.RayTaskError as error:  # its work failed, it lives
+                    self.again(name, shard, last_line(error))
+                    idle.append(one)
+                except ray.exceptions.RayError as error:  # it was killed, or had too little memory
+                    self.again(name, shard, last_line(error))
+                    idle.append(actor(self.study))
+
+    def finish(self, name: str, shard: Shard, content: bytes) -> None:
+        """Writes a shard, and queues what its series lacks then. OSError where the disk is full: what is
+        written stays, and a later run goes on."""
+        rows.write(self.out, name, content)
+        self.there.add(name)
+        self.result.drawn += shard.end - shard.first
+        one = self.of[name]
+        if all(other in self.there for other, _ in one.parts[one.at]):
+            self.advance(one)
+        self.told(self.done, self.planned)
+
+    def again(self, name: str, shard: Shard, why: str) -> None:
+        """Puts a shard that failed back in the queue, or gives it up."""
+        self.tries[name] += 1
+        if self.tries[name] < TRIES:
+            self.queue.append((name, shard))
+            self.begun -= 1
+        else:
+            self.result.failed[f"{shard.asked.prompt} ({shard.origin.name}, from {shard.first})"] = why
+
+
+@contextmanager
+def cluster(place: Place) -> Iterator[None]:
+    """Ray while it is needed: this machine's, or a cluster's."""
+    import ray
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if place.address:
+        ray.init(place.address, **settings)
+    else:
+        # One processor an actor, however many actors are asked for.
+        processors = max(place.actors or 1, psutil.cpu_count() or 1)
+        environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}}
+        ray.init(include_dashboard=False, num_cpus=processors, runtime_env=environment, **settings)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def actor(study: Study) -> Any:
+    """A painter on Ray, with a device of its own where there are devices."""
+    import ray
+
+    devices = 1 if ray.cluster_resources().get("GPU") else 0
+    return ray.remote(painter.Painter).options(num_cpus=1, num_gpus=devices).remote(study)
+
+
+def fitting() -> int:
+    """How many actors fit: one a device, else one a processor as far as memory allows."""
+    import ray
+
+    resources = ray.cluster_resources()
+    if devices := int(resources.get("GPU", 0)):
+        return devices
+    memory = int(resources.get("memory", 0) / 2**30 // GIB_EACH)
+    return max(1, min(int(resources.get("CPU", 1)), memory))
+
+
+def last_line(error: Exception) -> str:
+    """What an error says at its end, without where it was raised."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,70 @@
+"""`fairdemo audit`: plan, run, check and report the audit of a whole model."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+def add(commands) -> None:
+    """Describes the command."""
+    p = commands.add_parser("audit", help="audit a whole model: many prompts, methods, images; resumable")
+    what = p.add_subparsers(dest="what", required=True, metavar="WHAT")
+    plan = what.add_parser("plan", help="say images, time and disk of a study before anything is drawn")
+    plan.add_argument("study", type=Path, help="a TOML file (docs/audit.md)")
+    plan.set_defaults(run=planned)
+    run = what.add_parser("run", help="draw a study; killed at any moment, the same command goes on")
+    run.add_argument("study", type=Path, help="a TOML file (docs/audit.md)")
+    run.add_argument("--out", type=Path, required=True, help="the study's folder")
+    run.add_argument("--actors", type=int, help="models at work at once (default: as many as fit)")
+    run.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster (default: this machine)")
+    run.add_argument("--limit", type=int, help="for a taste: end after as many shards of up to 32 images")
+    run.set_defaults(run=drawn)
+    check = what.add_parser("check", help="verify the rows of a study's folder")
+    check.add_argument("folder", type=Path)
+    check.set_defaults(run=checked)
+
+
+def planned(args: argparse.Namespace) -> None:
+    """Says what a study comes to."""
+    from fairdemo.audit import plan, study
+
+    print(plan.told(plan.of(study.read(args.study))))
+
+
+def drawn(args: argparse.Namespace) -> None:
+    """Draws what is missing of a study."""
+    from fairdemo.audit import study
+    from fairdemo.audit.run import Place, run
+
+    for name in ("actors", "limit"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; 1 or more is needed")
+    asked, start = study.read(args.study), time.monotonic()
+    with tqdm(desc="images", unit="", file=sys.stderr) as bar:
+
+        def told(done: int, of: int) -> None:
+            bar.total = of
+            bar.initial = bar.initial or done
+            bar.update(done - bar.n)
+            bar.refresh()
+
+        result = run(asked, args.out, Place(args.actors, args.ray), told, args.limit)
+    spent = time.monotonic() - start
+    print(f"{result.drawn:,} images in {spent:.0f} s; the rest was there. Rows are in {args.out}.")
+    if result.stopped:
+        print("It ended at its limit; the same command without --limit goes on.")
+    for what, why in result.failed.items():
+        print(f"Given up after three tries: {what}: {why}", file=sys.stderr)
+    if result.failed:
+        raise ValueError(f"{len(result.failed)} shards failed; the same command tries them again")
+
+
+def checked(args: argparse.Namespace) -> None:
+    """Verifies the rows of a folder."""
+    from fairdemo.audit import check
+
+    print("\n".join(check.told(args.folder)))
