@@ -25,6 +25,9 @@ def add(commands) -> None:
     check = what.add_parser("check", help="verify the rows of a study's folder")
     check.add_argument("folder", type=Path)
     check.set_defaults(run=checked)
+    report = what.add_parser("report", help="write report.html and findings.csv into a study's folder")
+    report.add_argument("folder", type=Path)
+    report.set_defaults(run=reported)
 
 
 def planned(args: argparse.Namespace) -> None:
@@ -68,3 +71,11 @@ def checked(args: argparse.Namespace) -> None:
     from fairdemo.audit import check
 
     print("\n".join(check.told(args.folder)))
+
+
+def reported(args: argparse.Namespace) -> None:
+    """Writes a folder's report."""
+    from fairdemo.audit import report
+
+    for path in report.write(args.folder):
+        print(path)

@@ -1,0 +1,369 @@
+"""The audit: studies, stopping, runs on a real Ray that is killed, checks, findings and their page."""
+
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zlib
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from fairdemo.audit import findings, folders, rows, run, study
+from fairdemo.audit.study import Asked, Origin, Study
+from fairdemo.cli import main
+from fairdemo.models.generating import Sample, Setting
+from fairdemo.places import SHIPPED
+from fairdemo.stats import measure, stopping
+from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
+
+TOML = 'prompts = ["a photo of a doctor"]\nimages = 4\n'
+
+
+def write(folder, text=TOML):
+    path = folder / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def test_lists_are_as_long_as_they_say_and_each_prompt_keeps_its_noise():
+    lists = study.named_lists()
+    assert {k: sum(map(len, v.values())) for k, v in lists.items()} == {
+        "professions": 40,
+        "person": 1,
+        "context": 60,
+        "control": 40,
+    }
+    assert all(len(set(texts)) == len(texts) for entry in lists.values() for texts in entry.values())
+    whole = Study(lists=("professions", "control"), seed=3)
+    one = Study(prompts=("a photo of a doctor",), seed=3)
+    assert len(whole.asked) == 80 and one.asked[0].seed in [a.seed for a in whole.asked]
+    assert one.asked[0].seed != Study(prompts=("a photo of a doctor",), seed=4).asked[0].seed
+    styled = Study(
+        lists=("person",), templates=("a photo of {}", "an oil painting of {}"), styles=("", ", smiling")
+    )
+    assert [a.prompt for a in styled.asked][1] == "a photo of a person, smiling" and len(styled.asked) == 4
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("images = 4", "asks for nothing; it needs prompts, lists"),
+        ('lists = ["jobs"]', "list 'jobs' isn't known; known are professions, person, context, control"),
+        (TOML + "colour = 1", "has an unknown key 'colour'; known are prompts, lists"),
+        (TOML.replace("4", "0"), "images is 0; 1 to 100000 are allowed|expected a whole number"),
+        (TOML + 'templates = ["a photo"]', "template 'a photo' needs one {}"),
+        (TOML + "half_width = 0.01", "half_width is 0.01"),
+        (TOML + 'target = "nobody"', "nobody"),
+        (TOML + 'methods = ["magic"]', "method is 'magic'; allowed are mix, "),
+        (TOML + 'profiles = ["sdxx"]', "sdxx"),
+        (TOML + 'folders = ["nowhere"]', "folder 'nowhere' has no table of prompts"),
+        ("prompts = [", "study .*study.toml.* can't be read"),
+    ],
+)
+def test_bad_studies_are_told_in_a_line(tmp_path, capsys, text, message):
+    assert main(["audit", "plan", str(write(tmp_path, text))]) == 2
+    said = capsys.readouterr().err.strip()
+    assert re.search(message, said) and said.count("\n") == 0
+
+
+def test_looks_end_narrow_and_cover_and_save_images():
+    """For 10 points 32, 64 and 108 images. Over 2,000 simulated prompts the interval at the end covers, and a
+    quarter of the images is saved on shares as skewed as professions' are."""
+    plan = stopping.looks(0.1)
+    assert [look.n for look in plan] == [32, 64, 108]
+    assert sum(look.miss for look in plan) == pytest.approx(measure.MISS)
+    random, covered, seen = np.random.default_rng(5), 0, []
+    for p in random.beta(0.15, 0.15, 2000):
+        women = np.cumsum(random.random(108) < p)
+        look = next(
+            one
+            for one in plan
+            if one is plan[-1] or stopping.narrow(int(women[one.n - 1]), one.n, one.miss, 0.1)
+        )
+        low, high = measure.interval(int(women[look.n - 1]), look.n, look.miss)
+        assert (high - low) / 2 <= 0.1 + 1e-9
+        covered += low <= p <= high
+        seen.append(look.n)
+    assert covered / 2000 >= 0.94
+    fixed = 96  # images for ± 10 points at one half
+    assert np.mean(seen) <= 0.75 * fixed and max(seen) == 108
+
+
+def test_a_confidence_sequence_covers_at_every_number_at_once():
+    """Known by hand: of 10 of 10 the lower end solves p^10 = 0.05 / 11."""
+    assert stopping.confidence_sequence(10, 10)[0] == pytest.approx((0.05 / 11) ** 0.1, abs=1e-6)
+    assert stopping.confidence_sequence(0, 0) == (0, 1)
+    random, always = np.random.default_rng(6), 0
+    for p in (0.05, 0.5, 0.8):
+        for _ in range(100):
+            counts = np.cumsum(random.random(150) < p)
+            ends = [stopping.confidence_sequence(int(counts[n - 1]), n) for n in range(1, 151, 3)]
+            always += all(low <= p <= high for low, high in ends)
+    assert always >= 0.94 * 300
+    with pytest.raises(ValueError, match="count must lie in 0 to n, got 3 of 2"):
+        stopping.confidence_sequence(3, 2)
+
+
+def test_shards_never_span_a_look():
+    parts = study.shards(Study(prompts=("a",), half_width=0.1), Origin("embedded"), Asked("a", "", 0, 108))
+    assert [[(s.first, s.end) for s in part] for part in parts] == [
+        [(0, 32)],
+        [(32, 64)],
+        [(64, 96), (96, 108)],
+    ]
+
+
+def drawn_rows(asked, origin, women, n=96, like=0.0, listed="professions", twins=None):
+    """Rows of one prompt as a shard has them: a share of women, races alike, faces at random."""
+    random = np.random.default_rng(zlib.crc32(f"{asked} {origin}".encode()))
+    method = origin.split(", ")[1]
+    found = []
+    for k in range(n):
+        gender = GENDERS[int(random.random() >= women)]
+        race, age = RACES[int(random.integers(6))], AGES[int(random.integers(1, 6))]
+        if twins is not None and method != "baseline":
+            gender, race = twins[k]["gender"], twins[k]["race"]
+        base = np.ones(32) * like + random.normal(size=32)
+        sure = {a: [float(c == v) for c in CLASSES[a]] for a, v in zip(CLASSES, (race, gender, age))}
+        found.append(
+            {
+                "id": f"{asked}{origin}-{k:03d}",
+                "listed": listed,
+                "prompt": asked,
+                "seen": asked,
+                "origin": origin,
+                "method": method,
+                "seed": 1,
+                "slot": k,
+                "source": method,
+                "faces": 1 if k else 0,
+                "subject": asked.removeprefix("a photo of a "),
+                "seconds": 0.1,
+                "race": race if k else None,
+                "gender": gender if k else None,
+                "age": age if k else None,
+                **{f"p_{a}": sure[a] for a in CLASSES},
+                "embedding": (base / np.linalg.norm(base)).astype(np.float32).tolist(),
+            }
+        )
+    return found
+
+
+def table(*parts):
+    return pa.Table.from_pylist([row for part in parts for row in part], rows.SCHEMA).to_pandas()
+
+
+JOBS = ("doctor", "nurse", "chef", "judge", "librarian", "pilot")
+
+
+def study_table():
+    """Six professions, the baseline skewed and a method even; one control prompt that a method changes, one
+    that it leaves."""
+    shares = (0.1, 0.95, 0.1, 0.2, 0.9, 0.05)
+    base = [drawn_rows(f"a photo of a {j}", "embedded, baseline", s) for j, s in zip(JOBS, shares)]
+    even = [drawn_rows(f"a photo of a {j}", "embedded, mix", 0.5, like=0.5) for j in JOBS]
+    control = []
+    for prompt, keeps in (("a portrait of Marie Curie", True), ("a photo of a woman", False)):
+        own = drawn_rows(prompt, "embedded, baseline", 1.0, listed="control")
+        control += [
+            own,
+            drawn_rows(prompt, "embedded, mix", 0.3, listed="control", twins=own if keeps else None),
+        ]
+    return table(*base, *even, *control)
+
+
+STUDY = Study(lists=("professions", "control"), methods=("baseline", "mix"), images=96)
+
+
+def test_findings_by_hand():
+    found = findings.of(study_table(), STUDY, {})
+    assert found.images == 16 * 96 and found.no_face == 16
+    by = {(c.origin, c.prompt): c for c in found.cells}
+    nurse = by["embedded, baseline", "a photo of a nurse"]
+    assert nurse.women.n == 95 and nurse.no_face == 1 and nurse.women.share > 0.85
+    assert nurse.bias["gender"] == pytest.approx(abs(2 * nurse.women.share - 1))
+    assert sum(r.count for r in nurse.races.values()) == 95
+    assert {o for o, _ in found.discoveries} == {"embedded, baseline"} and len(found.discoveries) == 6
+    base, mix = found.by_origin
+    assert base.change is None and mix.change is not None and mix.change.interval[1] < -0.4
+    assert mix.bias["gender"].value < 0.2 < base.bias["gender"].value
+    assert mix.likeness.value > base.likeness.value + 0.1, "the method makes everybody alike"
+    kept, changed = found.control
+    assert (kept.changed.count, kept.p) == (0, 1.0) and changed.p < 0.001 and changed.changed.share > 0.5
+    steep, flat = found.work
+    assert (
+        steep.slope.n == 6
+        and steep.slope.value > 0.5
+        and steep.slope.interval[0] > 0
+        and flat.slope.interval[0] < 0 < flat.slope.interval[1]
+    )
+    assert findings.discovered([0.01, 0.04, 0.03, 0.5]) == [True, False, False, False]
+    assert findings.anytime(findings.Share(5, 10, (0, 1))) == 1.0
+    assert findings.anytime(findings.Share(10, 10, (0, 1))) == pytest.approx(11 / 1024)
+
+
+def saved(folder, found=None):
+    """A study's folder with rows in it, one shard a prompt and origin."""
+    (folder / rows.FOLDER).mkdir(parents=True)
+    (folder / run.STUDY).write_text(STUDY.model_dump_json())
+    table_ = study_table() if found is None else found
+    for k, (_, own) in enumerate(table_.groupby(["origin", "prompt"])):
+        name = f"{k:024d}"
+        own = own.assign(id=[f"{name}-{i:03d}" for i in range(len(own))])
+        pq.write_table(
+            pa.Table.from_pandas(own, rows.SCHEMA, preserve_index=False),
+            folder / rows.FOLDER / f"{name}.parquet",
+        )
+    return folder
+
+
+def test_the_report_says_only_what_the_rows_carry(tmp_path, capsys):
+    folder = saved(tmp_path / "one")
+    assert main(["audit", "report", str(folder)]) == 0
+    page = (folder / "report.html").read_text()
+    assert "http" not in page.replace("arXiv", "") and "as perceived by the classifier" in page
+    assert "In 6 of 6 prompts of embedded, baseline women and men aren&#39;t equally likely" in page
+    assert "most: “a photo of a nurse”" in page and "The most even method is embedded, mix" in page
+    assert "No face was found in 16 of 1,536 images" in page
+    assert "“a photo of a woman”" not in page and "1 of\n2." in page, "one of two control prompts changed"
+    lines = (folder / "findings.csv").read_text().splitlines()
+    assert len(lines) == 1 + 16 * 8 and lines[0].startswith("list,prompt,origin,group,count")
+
+
+def test_a_check_names_what_is_wrong(tmp_path, capsys):
+    folder = saved(tmp_path / "one")
+    assert main(["audit", "check", str(folder)]) == 0
+    assert "1,536 images, all whole" in capsys.readouterr().out
+    first, second, third = sorted((folder / rows.FOLDER).glob("*.parquet"))[:3]
+    first.write_bytes(first.read_bytes()[:-20])
+    second.rename(second.with_name("f" * 24 + ".parquet"))
+    third.with_name("e" * 24 + ".parquet").write_bytes(third.read_bytes())
+    assert main(["audit", "check", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert f"{first.name} is damaged" in said and "holds rows of another shard" in said
+    assert "has an image that" in said
+    assert main(["audit", "check", str(tmp_path)]) == 2 and "holds no study" in capsys.readouterr().err
+    assert main(["audit", "report", str(folder)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+WALLS = SHIPPED / "assets" / "walls" / "embedded" / "data"
+
+
+def some(folder, n=176):
+    """A folder of generated images with their prompts, those of the shipped walls."""
+    table = pd.read_parquet(WALLS / "metadata.parquet").head(n)
+    (folder / "images").mkdir(parents=True)
+    for name in table.file_name:
+        shutil.copy(WALLS / name, folder / name)
+    table[["file_name", "prompt"]].to_csv(folder / "metadata.csv", index=False)
+    return folder
+
+
+def running(path, out, *more):
+    """A run of its own process, at the usual priority."""
+    command = [
+        sys.executable,
+        "-m",
+        "fairdemo",
+        "audit",
+        "run",
+        str(path),
+        "--out",
+        str(out),
+        "--actors=1",
+        *more,
+    ]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "RAY_worker_niceness": "0"},
+    )
+
+
+def until(condition, seconds=240.0):
+    """Waits for something to be true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+def actors_of(driver):
+    return [
+        p
+        for p in psutil.Process(driver.pid).children(recursive=True)
+        if "Painter" in p.name() + "".join(p.cmdline()[:1])
+    ]
+
+
+def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path):
+    """Images from a folder, on a real Ray: the driver is killed, then an actor; the rows are those of a run
+    that nothing ended, none is there twice, and at most the shard in hand is read again."""
+    images = some(tmp_path / "images")
+    path = write(tmp_path, f'folders = ["{images}"]\n')
+    out = tmp_path / "killed"
+    first = running(path, out)
+    until(lambda: len(rows.finished(out)) >= 2)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    before = {f: f.stat().st_mtime_ns for f in (out / rows.FOLDER).glob("*.parquet")}
+    assert len(before) >= 2
+    second = running(path, out)
+    until(lambda: len(rows.finished(out)) >= len(before) + 1)
+    (actor,) = actors_of(second)
+    actor.kill()
+    said, _ = second.communicate(timeout=300)
+    assert second.returncode == 0 and "images in" in said
+    assert all(f.stat().st_mtime_ns == then for f, then in before.items()), "nothing is read again"
+    assert main(["audit", "check", str(out)]) == 0
+    found, wanted = rows.read(out), folders.prompts(str(images))
+    assert len(found) == sum(map(len, wanted.values())) and found.id.is_unique
+    whole = running(path, tmp_path / "whole")
+    whole.communicate(timeout=300)
+    other = rows.read(tmp_path / "whole")
+    columns = ["prompt", "slot", "faces", *CLASSES, "subject"]
+    pd.testing.assert_frame_equal(found[columns], other[columns])
+    assert (
+        running(write(tmp_path, f'folders = ["{images}"]\nseed = 1\n'), out)
+        .communicate()[1]
+        .strip()
+        .endswith(f"{str(out)!r} holds another study; name a new folder")
+    )
+
+
+def test_a_study_is_drawn_with_twins_from_the_same_noise(tmp_path, live):
+    """Three images of the baseline and three with words in the prompt; what is drawn is what a wall has."""
+    text = 'prompts = ["a photo of a doctor"]\nmethods = ["baseline", "words"]\nimages = 3\nkeep = true\n'
+    process = running(write(tmp_path, text + 'target = "gender:Female=1"\n'), tmp_path / "out", "--limit=2")
+    said, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    found = rows.read(tmp_path / "out").set_index(["method", "slot"]).sort_index()
+    assert len(found) == 6 and (found.faces == 1).all() and (found.subject == "doctor").all()
+    assert set(found.loc["words"].seen) == {"a photo of a doctor"} | set(found.loc["words"].seen)
+    assert (
+        "female doctor" in " ".join(found.loc["words"].seen) and found.loc["words"].gender.eq("Female").all()
+    )
+    setting = Setting(
+        "a photo of a doctor",
+        study.seed_of(0, "a photo of a doctor"),
+        live.profile.steps,
+        live.profile.guidance,
+    )
+    live.load()
+    (own,) = live.fresh(setting, [Sample(1)])
+    kept = Image.open(io.BytesIO(found.loc["baseline", 1].image)).convert("RGB")
+    assert np.abs(np.asarray(kept, int) - np.asarray(own.image.convert("RGB"), int)).mean() < 4
