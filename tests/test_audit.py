@@ -263,8 +263,8 @@ WALLS = SHIPPED / "assets" / "walls" / "embedded" / "data"
 def some(folder, n=176):
     """A folder of generated images with their prompts, those of the shipped walls."""
     table = pd.read_parquet(WALLS / "metadata.parquet").head(n)
-    (folder / "images").mkdir(parents=True)
     for name in table.file_name:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(WALLS / name, folder / name)
     table[["file_name", "prompt"]].to_csv(folder / "metadata.csv", index=False)
     return folder
@@ -353,7 +353,6 @@ def test_a_study_is_drawn_with_twins_from_the_same_noise(tmp_path, live):
     assert process.returncode == 0, told
     found = rows.read(tmp_path / "out").set_index(["method", "slot"]).sort_index()
     assert len(found) == 6 and (found.faces == 1).all() and (found.subject == "doctor").all()
-    assert set(found.loc["words"].seen) == {"a photo of a doctor"} | set(found.loc["words"].seen)
     assert (
         "female doctor" in " ".join(found.loc["words"].seen) and found.loc["words"].gender.eq("Female").all()
     )

@@ -123,6 +123,12 @@ def sentences(study: Study, found: Findings) -> list[str]:
     for w in found.work:
         if is_baseline(w.origin):
             low, high = w.slope.interval
+            if low <= 0 <= high:
+                said.append(
+                    "Professions with more women in the US workforce don't show clearly more women, or fewer"
+                    f" (slope {estimate(w.slope)}, {w.slope.n} professions)."
+                )
+                continue
             kind = "exaggerated" if low > 1 else "softened" if high < 1 else "about as large as there"
             said.append(
                 f"Beside the US workforce, differences between professions are {kind}: a profession with ten"
