@@ -83,8 +83,9 @@ def test_the_shipped_response_belongs_to_the_shipped_weights(live):
     from fairdemo.experiments.calibrate import fingerprint
 
     assert live.counts is not None and live.counts.weights == fingerprint(live)
-    labels = {s.label for s in live.sources}
+    labels = {s.label for name in ("mix", "words") for s in live.registry[name].sources}
     assert set(live.counts.sources) == labels and len(live.counts.baseline) == 32
+    assert set(live.counts.done.values()) == {32}
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,8 @@ def test_calibrating_goes_on_with_another_methods_sources(live, tmp_path, monkey
     from fairdemo.stats.prompts import PROFESSIONS
 
     monkeypatch.setenv("FAIRDEMO_HOME", str(tmp_path))
-    few = [mix.BASELINE, mix.Source(writer="words", cell=("Black", "Female"))]
-    monkeypatch.setitem(live.registry, "words", Method("words", "", "", few))
+    few = [mix.BASELINE, mix.Source(guide="fair diffusion", cell=("Black", "Female"))]
+    monkeypatch.setitem(live.registry, "other", Method("other", "", "", few))
     asked = []
 
     def classified(live, prompt, seed, sources):
@@ -131,16 +132,16 @@ def test_calibrating_goes_on_with_another_methods_sources(live, tmp_path, monkey
         return {s.label: [CELLS.index(("Black", "Female", "old"))] * 2 for s in dict.fromkeys(sources)}
 
     monkeypatch.setattr(calibrate, "classified", classified)
-    runs = calibrate.calibrate(live, ["words"], 2, 2)
+    runs = calibrate.calibrate(live, ["other"], 2, 2)
     assert [next(runs) for _ in range(3)] == [(k, 32) for k in (1, 2, 3)]
     runs.close()
-    assert list(calibrate.calibrate(live, ["words"], 2, 2))[-1] == (32, 32)
+    assert list(calibrate.calibrate(live, ["other"], 2, 2))[-1] == (32, 32)
     drawn = [prompt for prompt, _, labels in asked if labels]
     assert len(drawn) == len(set(drawn)) == len(PROFESSIONS)
-    assert {label for *_, labels in asked for label in labels} == {"words: Black Female"}
+    assert {label for *_, labels in asked for label in labels} == {"fair diffusion: Black Female"}
     counts = response.load(live.response_file)
     shipped = live.counts
-    assert counts.sources["words: Black Female"].sum() == 64
+    assert counts.sources["fair diffusion: Black Female"].sum() == 64
     assert all((counts.sources[s] == shipped.sources[s]).all() for s in shipped.sources)
     with pytest.raises(ValueError, match="published random"):
         next(calibrate.calibrate(live, ["published random"], 2, 2))
