@@ -345,12 +345,12 @@ def evidence(bench: Bench, n: int = 64) -> dict:
 
 
 def methods(bench: Bench, n: int = 64, few: int = 16) -> dict:
-    """Every method on the fresh words, unsteered, wished even over race and gender, n images a prompt at the
-    profile's guidance and `few` at 1 and 4: bias(P) for gender, race and both by two judges, with its share
-    of the maximum and chance; distance to the wish; likeness within a race and gender, and distinct faces;
-    whole faces, profession shown, rank of the twin among those of all noises; seconds against the baseline.
-    bias(P) and likeness are drawn in docs/methods.png."""
-    words = [w for w in fresh.fresh_words() if w.family != "control"]
+    """Every method on eight of the fresh words, unsteered, wished even over race and gender, n images a
+    prompt at the profile's guidance and `few` at 1 and 4: bias(P) for gender, race and both by two judges,
+    with its share of the maximum and chance; distance to the wish; likeness within a race and gender, and
+    distinct faces; whole faces, profession shown, rank of the twin among those of all noises; seconds
+    against the baseline. bias(P) and likeness are drawn in docs/methods.png."""
+    words = methods_table.chosen()
     table = methods_table.Table(bench.live, bench.checker, bench.work / "methods")
     result = {}
     for guidance, images in ((bench.live.profile.guidance, n), (1.0, few), (4.0, few)):

@@ -27,7 +27,15 @@ from fairdemo.studio.studio import Studio
 from fairdemo.world import parts
 
 EVEN = {"gender": {g: 1 / len(GENDERS) for g in GENDERS}, "race": {r: 1 / len(RACES) for r in RACES}}
+# Of the fresh words' occupations: the four that were held out of everything, and four others.
+MEASURED = ("dentist", "farmer", "judge", "singer", "artist", "chef", "librarian", "waiter")
 NEEDS_ASKING = "a language model"  # methods that need one are measured where one is set
+
+
+def chosen() -> list[Asked]:
+    """The prompts that methods are measured on."""
+    own = [w for w in evidence.fresh_words() if w.family == "occupations"]
+    return [w for w in own if prompts.profession(w.prompt) in MEASURED]
 
 
 class Table:
