@@ -1,6 +1,7 @@
 """Profiles, loaders and routing for both model families: small models of the real classes, in the real
 layout."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fairdemo.cli import main
 from fairdemo.experiments import bench
 from fairdemo.models import catalog, hub, pipelines, profiles, routing
 from fairdemo.models.generating import PairedGenerator, Sample, Setting, fitting, through
@@ -258,6 +260,43 @@ def test_kohya_files_with_alphas_open_too(made, tmp_path):
     for layer, (down, up) in layers.items():
         a, b = read[f"unet.{layer}"]
         assert torch.allclose(b @ a, 0.5 * up @ down, atol=1e-6), "alpha 2 at rank 4 halves it"
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet"])
+def test_the_aligned_adapters_of_their_authors_open_as_anybodys_file(tmp_path, capsys, part):
+    """Rank 4 in the layout of their exported checkpoints, which don't say what part of the model they are of;
+    the .pth itself is refused, with how to make it safe."""
+    path = save_profile(tmp_path, "sd15")
+    profile = profiles.profile(str(path))
+    pipe = pipelines.load_pipeline(profile, "cpu")
+    state = {}
+    if part == "text_encoder":
+        layers = lora(pipe.text_encoder, r"(q_proj|k_proj|v_proj|out_proj|fc1|fc2)$", 1)
+        names = {
+            layer: f"text_model.{layer.removeprefix('text_model.')}.lora_linear_layer" for layer in layers
+        }
+    else:
+        layers = lora(pipe.unet, ATTENTION, 1)
+        names = {layer: re.sub(r"\.to_(\w+)(\.0)?$", r".processor.to_\1_lora", layer) for layer in layers}
+    for layer, (down, up) in layers.items():
+        state |= {
+            f"{names[layer]}.down.weight": down.contiguous(),
+            f"{names[layer]}.up.weight": up.contiguous(),
+        }
+    save_file(state, tmp_path / f"{part}_lora_EMA.safetensors")
+    read = routing.read_factors(pipe, tmp_path / f"{part}_lora_EMA.safetensors")
+    assert set(read) == {f"{part}.{layer}" for layer in layers}
+    for layer, (down, up) in layers.items():
+        a, b = read[f"{part}.{layer}"]
+        assert torch.allclose(b @ a, up @ down, atol=1e-6)
+    torch.save(state, tmp_path / f"{part}_lora_EMA.pth")
+    own = tmp_path / "mine.toml"
+    command = ["adapters", "add", str(tmp_path / f"{part}_lora_EMA.safetensors"), "--base", str(path)]
+    command += ["--name", "published", "--method", "published: gender", "--catalog", str(own)]
+    assert main(command) == 0, capsys.readouterr().err
+    assert 'method = "published: gender"' in own.read_text()
+    assert main([*command[:2], str(tmp_path / f"{part}_lora_EMA.pth"), *command[3:]]) == 2
+    assert "pickle files can run code and are never loaded" in capsys.readouterr().err
 
 
 def test_adapters_for_another_base_are_refused_and_leave_nothing_behind(tmp_path):

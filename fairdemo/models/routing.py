@@ -27,6 +27,8 @@ Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
 Layer = nn.Linear | nn.Conv2d  # that a router adds to
 PARTS = ("unet", "text_encoder", "text_encoder_2")  # what adapters may change
 # Names in a file of soft tokens -> of a pipeline.
+# How the names of a file begin that holds one part alone.
+OF_ONE_PART = {"text_encoder": ("text_model.",), "unet": ("down_blocks.", "mid_block.", "up_blocks.")}
 ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
 
 
@@ -164,19 +166,25 @@ def _quiet() -> Iterator[None]:
             logging.set_verbosity(level)
 
 
+def of_one_part(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file that doesn't say which part of a model they are for, as the authors of arXiv
+    2311.07604 save a text encoder's LoRA or a U-Net's, under names that do; empty for other files."""
+    state = load_file(path)
+    for part, first in OF_ONE_PART.items():
+        if state and all(key.startswith(first) for key in state):
+            return {f"{part}.{key}": value for key, value in state.items()}
+    return {}
+
+
 def read_factors(pipeline: DiffusionPipeline, path: Path) -> Factors:
     """The factors of a LoRA file in any layout that `load_lora_weights` opens, scales folded into B;
     ValueError if it is damaged or was made for another base model. The pipeline is left as it was."""
     factors: Factors = {}
     try:
         with _quiet():
-            pipeline.load_lora_weights(
-                path.parent,
-                weight_name=path.name,
-                adapter_name="read",
-                local_files_only=True,
-                use_safetensors=True,
-            )
+            whole = {"weight_name": path.name, "local_files_only": True, "use_safetensors": True}
+            state = of_one_part(path)
+            pipeline.load_lora_weights(state or path.parent, adapter_name="read", **({} if state else whole))
         for part, module in routable(pipeline).items():
             for name, layer in module.named_modules():
                 if isinstance(layer, LoraLayer) and "read" in layer.lora_A:
