@@ -1,14 +1,17 @@
 """The audit: studies, stopping, runs on a real Ray that is killed, checks, findings and their page."""
 
 import io
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -18,13 +21,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fairdemo.audit import findings, folders, rows, run, study
-from fairdemo.audit.study import Asked, Origin, Study
+from fairdemo.audit import elsewhere, findings, folders, rows, run, study
+from fairdemo.audit.painter import Painter
+from fairdemo.audit.study import Asked, Origin, Shard, Study
 from fairdemo.cli import main
 from fairdemo.models.generating import Sample, Setting
 from fairdemo.places import SHIPPED
 from fairdemo.stats import measure, stopping
 from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
+from tests import small_models
 
 TOML = 'prompts = ["a photo of a doctor"]\nimages = 4\n'
 
@@ -115,7 +120,9 @@ def test_a_confidence_sequence_covers_at_every_number_at_once():
 
 
 def test_shards_never_span_a_look():
-    parts = study.shards(Study(prompts=("a",), half_width=0.1), Origin("embedded"), Asked("a", "", 0, 108))
+    parts = study.shards(
+        Study(prompts=("a",), half_width=0.1), Origin(study.PROFILE, "embedded"), Asked("a", "", 0, 108)
+    )
     assert [[(s.first, s.end) for s in part] for part in parts] == [
         [(0, 32)],
         [(32, 64)],
@@ -366,3 +373,65 @@ def test_a_study_is_drawn_with_twins_from_the_same_noise(tmp_path, live):
     (own,) = live.fresh(setting, [Sample(1)])
     kept = Image.open(io.BytesIO(found.loc["baseline", 1].image)).convert("RGB")
     assert np.abs(np.asarray(kept, int) - np.asarray(own.image.convert("RGB"), int)).mean() < 4
+
+
+def test_a_pipeline_that_no_profile_knows_is_drawn_with_words(tmp_path):
+    """A tiny Stable Diffusion of the real class from its folder: each image from its own seed, whichever
+    batch it is in, and with words for the wanted cell."""
+    small_models.pipeline("sd15").save_pretrained(tmp_path / "tiny")
+    asked = Study(
+        prompts=("a photo of a doctor",),
+        profiles=(),
+        pipelines=(str(tmp_path / "tiny"),),
+        methods=("baseline", "words"),
+        images=6,
+        target="gender:Female=0.5",
+    )
+    made = [
+        pd.read_parquet(io.BytesIO(Painter(asked).paint(Shard(o, asked.asked[0], 0, 6), "x" * 24)))
+        for o in asked.origins
+    ]
+    plain, worded = made
+    assert set(plain.seen) == {"a photo of a doctor"}
+    assert sorted(worded.seen) == ["a photo of a female doctor"] * 3 + ["a photo of a male doctor"] * 3
+    assert worded.wanted_gender.value_counts().to_dict() == {"Female": 3, "Male": 3}
+    name, seed = str(tmp_path / "tiny"), asked.asked[0].seed
+    (alone,) = elsewhere.piped(name, ["a photo of a doctor"], [seed + 4], None)
+    batch = elsewhere.piped(name, ["a photo of a doctor"] * 6, [seed + k for k in range(6)], None)
+    assert np.abs(np.asarray(alone, int) - np.asarray(batch[4], int)).max() <= 2
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="pipeline '.*none'"):
+        elsewhere.pipeline(str(tmp_path / "none"))
+
+
+def test_an_images_api_is_asked_with_prompt_and_seed(tmp_path, monkeypatch):
+    """A local stand-in: good images, then an error, which is that shard's."""
+    sent, wall = [], next((WALLS / "images").rglob("*.webp")).read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            body = wall if len(sent) <= 3 else b"busy"
+            self.send_response(200 if len(sent) <= 3 else 503)
+            self.send_header("Content-Type", "image/webp")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}/models/x"
+    asked = Study(prompts=("a photo of a doctor",), profiles=(), apis=(address,), images=3)
+    (origin,) = asked.origins
+    found = pd.read_parquet(io.BytesIO(Painter(asked).paint(Shard(origin, asked.asked[0], 0, 3), "y" * 24)))
+    assert len(found) == 3 and (found.faces == 1).all()
+    seed = asked.asked[0].seed
+    assert [(s["inputs"], s["parameters"]["seed"]) for s in sent] == [
+        ("a photo of a doctor", (seed + k) % 2**31) for k in range(3)
+    ]
+    with pytest.raises(Exception, match="503"):
+        Painter(asked).paint(Shard(origin, asked.asked[0], 0, 3), "y" * 24)
+    server.shutdown()

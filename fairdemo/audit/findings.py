@@ -111,10 +111,10 @@ def of(
     """The findings of a study's rows. `confusion` is how each origin's classifier reads faces of known
     class, empty where that isn't known."""
     asked: Any = table[table.listed != CONTROL]
-    cells = [
-        cell(rows, str(prompt), str(origin), study)
-        for (origin, prompt), rows in table.groupby(["origin", "prompt"], sort=False)
-    ]
+    cells = []
+    for key, rows in table.groupby(["origin", "prompt"], sort=False):
+        origin, prompt = map(str, key)  # type: ignore[call-overload]
+        cells.append(cell(rows, prompt, origin, study))
     tested = [c for c in cells if c.listed != CONTROL and c.women.n]
     kept = discovered([c.p for c in tested])
     return Findings(

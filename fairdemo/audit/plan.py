@@ -1,11 +1,12 @@
 """What a study comes to before anything is drawn: images, time and disk."""
 
+import math
 import time
 from dataclasses import dataclass
 
 from fairdemo.audit import painter
 from fairdemo.audit.run import asked_of
-from fairdemo.audit.study import BASELINE, Origin, Study
+from fairdemo.audit.study import BASELINE, PROFILE, Origin, Study
 from fairdemo.stats.stopping import looks
 from fairdemo.studio.studio import Studio
 
@@ -20,7 +21,7 @@ class Part:
     origin: Origin
     prompts: int
     images: int
-    seconds: float  # an image, on one device of this machine
+    seconds: float  # an image, on one device of this machine; nan: nobody knows
     side: int  # px
 
 
@@ -39,8 +40,8 @@ class Planned:
 
     @property
     def seconds(self) -> float:
-        """On one device of this machine."""
-        return sum(part.images * part.seconds for part in self.parts)
+        """On one device of this machine, of what is known."""
+        return sum(part.images * part.seconds for part in self.parts if not math.isnan(part.seconds))
 
     @property
     def bytes(self) -> float:
@@ -58,11 +59,11 @@ def of(study: Study) -> Planned:
     parts, speed = [], {}
     for origin in study.origins:
         asked = asked_of(study, origin)
-        key = (origin.profile, origin.guidance)
+        key, mine = (origin.model, origin.guidance), origin.kind == PROFILE
         if key not in speed:
-            speed[key] = 0.0 if origin.folder else seconds(origin)
-        own = painter.live(origin.profile or study.reader)
-        calls = 1.0 if origin.folder else called(origin)
+            speed[key] = seconds(origin) if mine else math.nan
+        own = painter.live(origin.model if mine else study.reader)
+        calls = called(origin) if mine else 1.0
         images = sum(a.images for a in asked)
         parts.append(Part(origin, len(asked), images, calls * speed[key], own.profile.shown))
     plan = tuple(look.n for look in looks(study.half_width)) if study.half_width else ()
@@ -73,12 +74,12 @@ def called(origin: Origin) -> float:
     """How many calls of the U-Net an origin's images cost against the baseline's."""
     if origin.method == BASELINE:
         return 1.0
-    return max(m.calls for m in Studio(painter.live(origin.profile)).asked(origin.method))
+    return max(m.calls for m in Studio(painter.live(origin.model)).asked(origin.method))
 
 
 def seconds(origin: Origin) -> float:
     """About how long an image takes, from a few in two steps."""
-    own = painter.live(origin.profile)
+    own = painter.live(origin.model)
     own.load()
     own.warm("a photo of a person")
     start = time.perf_counter()
@@ -91,7 +92,8 @@ def told(planned: Planned) -> str:
     """A plan in lines."""
     lines = [f"{'origin':44}{'prompts':>9}{'images':>10}{'seconds each':>14}"]
     for p in planned.parts:
-        lines.append(f"{p.origin.name:44}{p.prompts:>9,}{p.images:>10,}{p.seconds:>14.2g}")
+        each = "?" if math.isnan(p.seconds) else f"{p.seconds:.2g}"
+        lines.append(f"{p.origin.name:44}{p.prompts:>9,}{p.images:>10,}{each:>14}")
     most = "at most " if planned.looks else ""
     lines.append(
         f"In all {most}{planned.images:,} images: about {most}{lasting(planned.seconds)} on one device,"

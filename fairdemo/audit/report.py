@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from fairdemo.audit import check, painter, rows
 from fairdemo.audit.findings import CONTROL, Cell, Findings, Share, Work, of
 from fairdemo.audit.published import PUBLISHED
-from fairdemo.audit.study import BASELINE, Study
+from fairdemo.audit.study import BASELINE, PROFILE, Study
 from fairdemo.measures import Confusion
 from fairdemo.stats.attributes import RACES
 from fairdemo.stats.measure import Estimate
@@ -30,7 +30,7 @@ def findings(folder: Path) -> tuple[Study, Findings]:
     if not len(table):
         raise ValueError(f"{str(folder)!r} has no rows yet; run the study first")
     confusion: dict[str, Confusion] = {
-        o.name: painter.live(o.profile or study.reader).confusion for o in study.origins
+        o.name: painter.live(o.model if o.kind == PROFILE else study.reader).confusion for o in study.origins
     }
     return study, of(table, study, confusion)
 
@@ -135,12 +135,12 @@ def sentences(study: Study, found: Findings) -> list[str]:
                 f" points more women shows {10 * w.slope.value:.0f} points more ({10 * low:.0f} to"
                 f" {10 * high:.0f}; {w.slope.n} professions)."
             )
-    changed = [b for b in found.by_origin if b.change is not None]
+    changed = [(b, b.change) for b in found.by_origin if b.change is not None]
     if changed:
-        best = min(changed, key=lambda b: b.bias["gender"].value)
+        best, change = min(changed, key=lambda one: one[0].bias["gender"].value)
         said.append(
             f"The most even method is {best.origin}: bias(P) for gender {estimate(best.bias['gender'])} over"
-            f" {best.prompts} prompts, {estimate(best.change)} against the baseline; the profession is shown"
+            f" {best.prompts} prompts, {estimate(change)} against the baseline; the profession is shown"
             f" in {percent(best.shown)}."
         )
     if found.no_face:

@@ -14,7 +14,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from fairdemo.audit import folders, painter, rows
-from fairdemo.audit.study import Asked, Origin, Shard, Study, shards
+from fairdemo.audit.study import FOLDER, Asked, Origin, Shard, Study, shards
 from fairdemo.stats.stopping import looks, narrow
 
 TRIES = 3
@@ -71,8 +71,8 @@ def series(study: Study) -> list[Series]:
 
 def asked_of(study: Study, origin: Origin) -> list[Asked]:
     """The prompts that an origin has images for, and how many at most."""
-    if origin.folder:
-        return [Asked(p, "", 0, len(files)) for p, files in folders.prompts(origin.folder).items()]
+    if origin.kind == FOLDER:
+        return [Asked(p, "", 0, len(files)) for p, files in folders.prompts(origin.model).items()]
     if study.half_width:
         most = looks(study.half_width)[-1].n
         return [Asked(a.prompt, a.listed, a.seed, most) for a in study.asked]
@@ -168,6 +168,7 @@ class Driver:
     def paint(self, place: Place) -> None:
         """Keeps actors at work until nothing is left; one that dies is followed by another."""
         import ray
+        from ray.exceptions import RayError, RayTaskError
 
         with cluster(place):
             number = place.actors or fitting()
@@ -184,10 +185,10 @@ class Driver:
                 try:
                     self.finish(name, shard, ray.get(ready[0]))
                     idle.append(one)
-                except ray.exceptions.RayTaskError as error:  # its work failed, it lives
+                except RayTaskError as error:  # its work failed, it lives
                     self.again(name, shard, last_line(error))
                     idle.append(one)
-                except ray.exceptions.RayError as error:  # it was killed, or had too little memory
+                except RayError as error:  # it was killed, or had too little memory
                     self.again(name, shard, last_line(error))
                     idle.append(actor(self.study))
 

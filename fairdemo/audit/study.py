@@ -25,6 +25,7 @@ from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, article
 from fairdemo.stats.stopping import looks
 
 BASELINE = "baseline"  # the method that is none
+PROFILE, PIPELINE, API, FOLDER = "profile", "pipeline", "api", "folder"  # kinds of origins
 AT_ONCE = 32  # images of a shard
 SEEDS = 2**31
 
@@ -41,8 +42,10 @@ class Study(BaseModel):
     profiles: tuple[str, ...] = ("embedded",)  # our profiles
     methods: tuple[str, ...] = (BASELINE,)  # of each profile
     guidance: tuple[Annotated[Real, Field(ge=1, le=20)], ...] = ()  # none: each profile's own
+    pipelines: tuple[str, ...] = ()  # other models: diffusers pipelines, folders or of the Hub
+    apis: tuple[str, ...] = ()  # other models: of the Hub's inference providers, or addresses
     folders: tuple[str, ...] = ()  # images that were made elsewhere, with their prompts
-    reader: str = "embedded"  # the profile whose classifiers read folders
+    reader: str = "embedded"  # the profile whose classifiers read what no profile has drawn
     # Images of a prompt, and of each list's prompts by the list's name.
     images: Annotated[Whole, Field(ge=1, le=100_000)] = 32
     images_of: dict[str, Annotated[Whole, Field(ge=1, le=100_000)]] = {}
@@ -73,8 +76,8 @@ class Study(BaseModel):
             )
         for prompt in self.prompts:
             prompts.read(prompt)
-        if not (self.profiles or self.folders):
-            raise ValueError("study has no profiles and no folders: nothing to take images from")
+        if not (self.profiles or self.pipelines or self.apis or self.folders):
+            raise ValueError("study has no profiles, pipelines, apis or folders: nothing to take images from")
         return self
 
     @cached_property
@@ -100,8 +103,15 @@ class Study(BaseModel):
     def origins(self) -> list["Origin"]:
         """Where images come from, in order."""
         values = self.guidance or (None,)
-        drawn = [Origin(p, m, g) for p in self.profiles for m in self.methods for g in values]
-        return [*(drawn if self.asked else ()), *(Origin(folder=f) for f in self.folders)]
+        kinds = {PROFILE: self.profiles, PIPELINE: self.pipelines, API: self.apis}
+        drawn = [
+            Origin(kind, name, m, g)
+            for kind, names in kinds.items()
+            for name in names
+            for m in self.methods
+            for g in values
+        ]
+        return [*(drawn if self.asked else ()), *(Origin(FOLDER, f) for f in self.folders)]
 
 
 @dataclass(frozen=True)
@@ -116,19 +126,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where images come from: a profile's model through a method, or a folder of them."""
+    """Where images come from: a model through a method, or a folder of them."""
 
-    profile: str = ""
+    kind: str  # PROFILE, PIPELINE, API or FOLDER
+    model: str  # its name; of a folder its path
     method: str = BASELINE
-    guidance: float | None = None  # None: the profile's own
-    folder: str = ""
+    guidance: float | None = None  # None: the model's own
 
     @property
     def name(self) -> str:
         """Its name in tables: the model, then the method, then the guidance where it isn't the usual one."""
-        if self.folder:
-            return Path(self.folder).name
-        return f"{self.profile}, {self.method}" + (f", guidance {self.guidance:g}" if self.guidance else "")
+        if self.kind == FOLDER:
+            return Path(self.model).name
+        return f"{self.model}, {self.method}" + (f", guidance {self.guidance:g}" if self.guidance else "")
 
 
 @dataclass(frozen=True)
