@@ -18,6 +18,7 @@ from fairdemo.models import hub, pipelines
 from fairdemo.pairs import MAX_PIXELS
 from fairdemo.request import Request
 from fairdemo.stats import mix, response, targets
+from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.stats.mix import BASELINE as AS_IS
 from fairdemo.stats.mix import Source
 
@@ -90,7 +91,7 @@ def slots(method: str, asked: Asked, target: str) -> list[Source]:
         return [AS_IS] * asked.images
     request = Request.checked(prompt=asked.prompt, target=target, n=1)
     wished = {a: s for a, s in request.target.items() if a not in request.prompt.named}
-    cells = itertools.product(*(shares for shares in wished.values()))
+    cells = itertools.product(*(TARGET_CLASSES[a] for a in wished))
     choice = [Source(writer=words.NAME, cell=cell) for cell in cells] if wished else [AS_IS]
     reference = response.baseline(None, request.prompt)
     wanted = targets.joint(wished, reference.reshape(mix.SHAPE), request.dependence)
