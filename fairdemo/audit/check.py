@@ -55,7 +55,9 @@ def told(folder: Path) -> list[str]:
     if wrong := faults(folder):
         raise ValueError("\n".join(wrong))
     table = rows.read(folder, columns=["origin", "prompt", "faces"])
-    lines = [f"{len(study.asked)} prompts, {len(study.origins)} origins; {len(table):,} images, all whole."]
+    lines = [
+        f"{table.prompt.nunique()} prompts, {len(study.origins)} origins; {len(table):,} images, all whole."
+    ]
     for origin, own in table.groupby("origin"):
         none = int((own.faces == 0).sum())
         lines.append(

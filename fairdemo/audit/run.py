@@ -120,15 +120,18 @@ class Driver:
         self.of: dict[str, Series] = {}
         self.tries: Counter[str] = Counter()
         self.result = Result()
-        self.done = self.planned = self.begun = 0
+        self.before = 0  # images that were there
+        self.planned = self.begun = 0  # images of all shards that may come; shards that were handed out
 
     def run(self, waiting: list[Series], place: Place) -> Result:
         """Everything, from the first shard to the last."""
         self.planned = sum(one.images(slice(None)) for one in waiting)
+        shards_ = [task for one in waiting for part in one.parts for task in part]
+        self.before = sum(shard.end - shard.first for name, shard in shards_ if name in self.there)
         for one in waiting:
             self.of |= {name: one for part in one.parts for name, _ in part}
             self.advance(one)
-        self.told(self.done, self.planned)
+        self.told(self.before, self.planned)
         if self.queue:
             self.paint(place)
         return self.result
@@ -141,7 +144,6 @@ class Driver:
             if missing:
                 self.queue.extend(missing)
                 return
-            self.done += one.images(slice(one.at, one.at + 1))
             if self.known(one):
                 self.planned -= one.images(slice(one.at + 1, None))
                 one.at = len(one.parts)
@@ -195,13 +197,17 @@ class Driver:
     def finish(self, name: str, shard: Shard, content: bytes) -> None:
         """Writes a shard, and queues what its series lacks then. OSError where the disk is full: what is
         written stays, and a later run goes on."""
-        rows.write(self.out, name, content)
+        try:
+            rows.write(self.out, name, content)
+        except OSError as error:
+            why = f"{error.strerror or error}; what is written stays, and the same command goes on"
+            raise OSError(f"{str(self.out)!r} can't be written to: {why}") from error
         self.there.add(name)
         self.result.drawn += shard.end - shard.first
         one = self.of[name]
         if all(other in self.there for other, _ in one.parts[one.at]):
             self.advance(one)
-        self.told(self.done, self.planned)
+        self.told(self.before + self.result.drawn, self.planned)
 
     def again(self, name: str, shard: Shard, why: str) -> None:
         """Puts a shard that failed back in the queue, or gives it up."""
