@@ -13,15 +13,17 @@ import time
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import datasets
 import numpy as np
 import pandas as pd
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import HfApi
 from PIL import Image
 
-from fairdemo.audit import elsewhere, findings, folders, rows, run, study
+from fairdemo.audit import dataset, elsewhere, findings, folders, rows, run, study
 from fairdemo.audit.painter import Painter
 from fairdemo.audit.study import Asked, Origin, Shard, Study
 from fairdemo.cli import main
@@ -435,3 +437,34 @@ def test_an_images_api_is_asked_with_prompt_and_seed(tmp_path, monkeypatch):
     with pytest.raises(Exception, match="503"):
         Painter(asked).paint(Shard(origin, asked.asked[0], 0, 3), "y" * 24)
     server.shutdown()
+
+
+def test_a_dataset_opens_anywhere_and_gives_the_same_findings(tmp_path, monkeypatch, capsys):
+    """`datasets` opens it with class labels and images; the findings are those of the rows."""
+    table = study_table()
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8), "teal").save(image, "WEBP")
+    table["image"] = image.getvalue()
+    folder = saved(tmp_path / "one", table)
+    made = dataset.write(folder, tmp_path / "made")
+    found = datasets.load_dataset(str(made), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(found) == len(table) and found.features["gender"].names == list(GENDERS)
+    assert found[1]["image"].size == (8, 8) and found.features["race"].int2str(found[1]["race"]) in RACES
+    parquet = pq.ParquetFile(next((made / "data").glob("*.parquet")))
+    assert parquet.metadata.row_group(0).num_rows == 100
+    again = findings.of(dataset.opened(made), dataset.study(made), {})
+    assert again == findings.of(rows.read(folder), STUDY, {})
+    assert "as perceived by a classifier" in (made / "README.md").read_text()
+    with pytest.raises(ValueError, match="exists already"):
+        dataset.write(folder, made)
+    sent = []
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **more: sent.append(name))
+    monkeypatch.setattr(
+        HfApi,
+        "upload_folder",
+        lambda self, **more: sent.append(sorted(p.name for p in more["folder_path"].iterdir())),
+    )
+    assert main(["audit", "push", str(folder), "somebody/audit"]) == 0
+    assert sent == ["somebody/audit", ["README.md", "data", "study.json"]]
+    monkeypatch.undo()
+    assert "Dataset somebody/audit has the rows" in capsys.readouterr().out

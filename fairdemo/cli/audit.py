@@ -28,6 +28,10 @@ def add(commands) -> None:
     report = what.add_parser("report", help="write report.html and findings.csv into a study's folder")
     report.add_argument("folder", type=Path)
     report.set_defaults(run=reported)
+    push = what.add_parser("push", help="upload a study's rows as a dataset of the Hub")
+    push.add_argument("folder", type=Path)
+    push.add_argument("repository", help="owner/name")
+    push.set_defaults(run=pushed)
 
 
 def planned(args: argparse.Namespace) -> None:
@@ -79,3 +83,11 @@ def reported(args: argparse.Namespace) -> None:
 
     for path in report.write(args.folder):
         print(path)
+
+
+def pushed(args: argparse.Namespace) -> None:
+    """Uploads a folder's rows."""
+    from fairdemo.audit import dataset
+
+    dataset.push(args.folder, args.repository)
+    print(f"Dataset {args.repository} has the rows of {args.folder}.")
