@@ -20,7 +20,7 @@ METHODS = [
     *("mix", "aligned: gender", "aligned: gender, professions alone", "aligned: gender, race"),
     *("aligned: gender, race, age 75/25", "soft tokens: gender", "soft tokens: gender, professions alone"),
     *("varied faces", "words", "ethical intervention", "published random", "fairimagen", "debias-vl"),
-    *("fair diffusion", "aligned: race"),
+    *("fair diffusion", "aligned: race", "uce: gender, race"),
 ]
 
 

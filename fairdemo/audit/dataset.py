@@ -32,12 +32,13 @@ configs:
 
 {images:,} generated images of {prompts} prompts: {origins}. Nobody in them is a real person.
 
-Race, gender and age are **as perceived by a classifier**, which errs; a face doesn't say who somebody is, and
-two genders and six races leave people out. An image without a face has no labels; it is kept, and counts nowhere.
+Race, gender and age are **as perceived by a classifier**, which errs; a face doesn't say who somebody is,
+and two genders and six races leave people out. An image without a face has no labels; it is kept, and counts
+nowhere.
 
 Each row is an image: what it was asked with (`prompt`, and `seen`, as changed for it), what drew it
-(`origin`, `source`), its noise (`seed`, `slot`: equal ones are twins), what was read (`race`, `gender`, `age` with
-probabilities, `box`, `embedding`, `subject`).{kept}
+(`origin`, `source`), its noise (`seed`, `slot`: equal ones are twins), what was read
+(`race`, `gender`, `age` with probabilities, `box`, `embedding`, `subject`).{kept}
 
 ```python
 from pathlib import Path

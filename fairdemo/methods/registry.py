@@ -11,7 +11,7 @@ from fairdemo.stats.mix import Source
 
 OFFLINE = (words.METHOD, intervention.METHOD)  # what any profile can do
 RANDOM = "published random"
-EDITED = "fairdemo train uce"  # what an adapter's entry says that is an edit
+EDITED = "fairdemo train uce"  # how the origin of an edit begins, in its entry
 
 
 def of(adapters: Sequence[Adapter]) -> list[Method]:
@@ -19,12 +19,21 @@ def of(adapters: Sequence[Adapter]) -> list[Method]:
     which links count sources: new ones come last."""
     mixed = [a for a in adapters if not a.method]
     groups = [Source((a.name,), a.cell) for a in mixed if len(a.cell) == 2]
-    names = dict.fromkeys(a.method for a in adapters if a.method)
-    catalogued = [adapted(name, [a for a in adapters if a.method == name]) for name in names]
+    named: dict[str, list[Adapter]] = {}
+    for a in adapters:
+        if a.method:
+            named.setdefault(a.method, []).append(a)
+    trained = [adapted(name, own) for name, own in named.items() if not edited(own)]
     return [
-        *(mix_of(mixed), *catalogued, *OFFLINE, *([at_random(groups)] if groups else [])),
+        *(mix_of(mixed), *trained, *OFFLINE, *([at_random(groups)] if groups else [])),
         *(fairimagen.METHOD, debias_vl.METHOD, llm.METHOD, fair_diffusion.METHOD),
+        *(adapted(name, own) for name, own in named.items() if edited(own)),
     ]
+
+
+def edited(adapters: Sequence[Adapter]) -> bool:
+    """Whether a method's adapters are edits in closed form, which nothing trained."""
+    return adapters[0].source.startswith(EDITED)
 
 
 def mix_of(adapters: Sequence[Adapter]) -> Method:
@@ -66,7 +75,7 @@ def adapted(name: str, adapters: Sequence[Adapter]) -> Method:
             " Which race is wished decides which adapter."
         )
         return Method(name, what, "arXiv 2402.01002, SDXL-Div", sources, ("adapters", "training"))
-    if adapters[0].source == EDITED:
+    if edited(adapters):
         what = (
             "What the model reads in a concept's words is edited in closed form, until its images are as even"
             " as wished; the edit is one adapter. The target was fixed then, so sliders don't move it."
