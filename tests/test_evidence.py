@@ -117,6 +117,13 @@ def test_methods_are_measured_on_the_same_noise(live, tmp_path, monkeypatch):
         assert gender[0] > gender[1]
     monkeypatch.setattr(methods_table.Table, "rows", lambda *args: pytest.fail("it was drawn already"))
     pd.testing.assert_frame_equal(list(made.drawn(words[:1], 6, 2.0))[0], tables[0])
+    told = methods_table.as_markdown(methods_table.measured(tables, 6)).splitlines()
+    assert [line.split(" | ")[0] for line in told[2:]] == [
+        "| baseline",
+        "| words",
+        "| _an even model, by chance_",
+    ]
+    assert len({line.count("|") for line in told}) == 1
     assert len(methods_table.picture({"methods": found}).axes[0].lines) >= 3
 
 

@@ -356,7 +356,8 @@ def methods(bench: Bench, n: int = 64, few: int = 16) -> dict:
     for guidance, images in ((bench.live.profile.guidance, n), (1.0, few), (4.0, few)):
         drawn = table.drawn(words, images, guidance)
         bar = tqdm(drawn, total=len(words), desc=f"methods, guidance {guidance:g}")
-        result[f"guidance {guidance:g}"] = methods_table.measured(list(bar), images)
+        result[f"guidance {guidance:g}"] = measured = methods_table.measured(list(bar), images)
+        print(methods_table.as_markdown(measured))
     found = result[f"guidance {bench.live.profile.guidance:g}"]
     methods_table.picture(found).savefig(made() / "docs" / "methods.png", dpi=110)
     return result

@@ -181,6 +181,32 @@ def measured(tables: Sequence[pd.DataFrame], n: int) -> dict[str, Any]:
     return result
 
 
+HEAD = ("method", "bias(P) gender", "race", "race x gender", "profession shown", "parts whole")
+HEAD += ("alike within a group", "distinct faces", "rank of the twin", "time")
+
+
+def as_markdown(found: dict[str, Any], judge: str = "judge") -> str:
+    """The methods of a measurement as a Markdown table: means over prompts with intervals, biases for race
+    with their share of the maximum."""
+    lines = [HEAD, ("---",) * len(HEAD)]
+    for method, numbers in found["methods"].items():
+        bias, cells = numbers[judge]["bias"], []
+        for what in ("gender", "race", "race x gender"):
+            low, high = bias[what]["interval"]
+            share = "" if what == "gender" else f", {bias[what]['of_maximum']:.0%}"
+            cells.append(f"{bias[what]['mean']:.2f} ({low:.2f} to {high:.2f}{share})")
+        for what in ("profession_shown", "whole"):
+            low, high = numbers[what]["interval"]
+            cells.append(f"{numbers[what]['share']:.1%} ({low:.0%} to {high:.0%})")
+        for what, digits in (("within_group_likeness", 2), ("distinct_faces", 1)):
+            low, high = numbers[what]["interval"]
+            cells.append(f"{numbers[what]['mean']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})")
+        lines.append((method, *cells, f"{numbers['twin_rank']:.1f}", f"x {numbers['slower']:.2f}"))
+    chance = (f"{found['chance'][what]:.2f}" for what in ("gender", "race", "race x gender"))
+    lines.append(("_an even model, by chance_", *chance, *[""] * (len(HEAD) - 4)))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def picture(found: dict[str, Any]) -> Figure:
     """Bias for race and gender by the judge against likeness within groups: a point a method with bars, and
     the front of those that no other method beats in both."""
