@@ -87,16 +87,22 @@ def test_prompts_are_drawn_once_and_a_stopped_run_goes_on(live, tmp_path, monkey
     drawer = Drawer(live)
     drawer.methods = {m: drawer.methods[m] for m in ("baseline", "again", "aligned: gender")}
     words = [Asked("occupations", "a photo of a wealthy chef", 5), Asked("control", "a photo of a woman", 6)]
-    first = list(drawn(drawer, words[:1], 2, tmp_path))[0]
+    first = list(drawn(drawer, words[1:], 2, tmp_path))[0]
     assert list(first.method) == [way for way in drawer.methods for _ in range(2)]
     assert (first.twin_rank[:2] == 1).all() and first.like_twin[:2].to_numpy() == pytest.approx(1, abs=1e-5)
     assert first.like_twin[2:4].max() < 0.999 and first.judge_gender.notna().mean() > 0.8
     next(tmp_path.glob("*aligned_gender*")).unlink()
     real, asked = Drawer.rows, []
     monkeypatch.setattr(Drawer, "rows", lambda self, *args: asked.append(args[1]) or real(self, *args))
-    again = list(drawn(drawer, words[:1], 2, tmp_path))[0]
+    again = list(drawn(drawer, words[1:], 2, tmp_path))[0]
     pd.testing.assert_frame_equal(first, again)
     assert asked == ["aligned: gender"]
+    asked.clear()
+    monkeypatch.setattr(
+        Drawer, "rows", lambda self, *args: asked.append(args[1]) or first[:2].assign(look=[[1.0]] * 2)
+    )
+    list(drawn(drawer, words[:1], 2, tmp_path))
+    assert asked == ["baseline", "aligned: gender"], "another noise is only drawn for control prompts"
 
 
 def test_methods_are_measured_on_the_same_noise(live, tmp_path, monkeypatch):
@@ -111,7 +117,7 @@ def test_methods_are_measured_on_the_same_noise(live, tmp_path, monkeypatch):
     found = methods_table.measured(tables, 6)["methods"]
     assert set(found) == {"baseline", "words"} and found["baseline"]["twin_rank"] == 1
     assert found["baseline"]["slower"] == 1 and found["words"]["images"] == 12
-    assert {len(set(t[t.method == "words"].source)) for t in tables} == {6}, "six cells of twelve, none twice"
+    assert min(len(set(t[t.method == "words"].source)) for t in tables) >= 5, "five or six cells of twelve"
     for judge in evidence.JUDGES:
         gender = [found[m][judge]["distance"]["gender"]["mean"] for m in ("baseline", "words")]
         assert gender[0] > gender[1]
