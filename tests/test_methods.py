@@ -279,7 +279,7 @@ def test_an_edit_finds_its_shares_and_opens_as_an_adapter(tmp_path, capsys):
     assert "Unified concept editing" in (out / "card.md").read_text()
     assert [float(line.split(",")[1]) for line in (out / "log.csv").read_text().splitlines()[1:]][0] <= 0.5
     (adapter,) = catalog.catalog("embedded", out / "catalog.toml")
-    method = registry.of([adapter])[1]
+    method = registry.of([adapter])[-1]
     assert method.paper.startswith("Gandikota") and not method.follows
     (tmp_path / "bad.toml").write_text('prompts = ["a cat"]\n[target.gender]\nFemale = 1.0\nMale = 0.0\n')
     assert main(["train", "uce", "--config", str(tmp_path / "bad.toml"), "--out", str(tmp_path / "no")]) == 2
