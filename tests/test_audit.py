@@ -195,7 +195,7 @@ STUDY = Study(lists=("professions", "control"), methods=("baseline", "mix"), ima
 
 
 def test_findings_by_hand():
-    found = findings.of(study_table(), STUDY, {})
+    found = findings.of(findings.seen(study_table()), STUDY, {})
     assert found.images == 16 * 96 and found.no_face == 16
     by = {(c.origin, c.prompt): c for c in found.cells}
     nurse = by["embedded, baseline", "a photo of a nurse"]
@@ -452,8 +452,8 @@ def test_a_dataset_opens_anywhere_and_gives_the_same_findings(tmp_path, monkeypa
     assert found[1]["image"].size == (8, 8) and found.features["race"].int2str(found[1]["race"]) in RACES
     parquet = pq.ParquetFile(next((made / "data").glob("*.parquet")))
     assert parquet.metadata.row_group(0).num_rows == 100
-    again = findings.of(dataset.opened(made), dataset.study(made), {})
-    assert again == findings.of(rows.read(folder), STUDY, {})
+    again = findings.of(findings.seen(dataset.opened(made)), dataset.study(made), {})
+    assert again == findings.of(findings.seen(rows.read(folder)), STUDY, {})
     assert "as perceived by a classifier" in (made / "README.md").read_text()
     with pytest.raises(ValueError, match="exists already"):
         dataset.write(folder, made)

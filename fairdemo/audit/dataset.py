@@ -43,7 +43,7 @@ Each row is an image: what it was asked with (`prompt`, and `seen`, as changed f
 ```python
 from pathlib import Path
 from fairdemo.audit import dataset, findings
-found = findings.of(dataset.opened(Path(".")), dataset.study(Path(".")), {{}})
+found = findings.of(findings.seen(dataset.opened(Path("."))), dataset.study(Path(".")), {{}})
 ```
 
 The study: `{study}`

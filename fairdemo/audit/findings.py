@@ -105,11 +105,46 @@ class Findings:
     corrected: dict[str, dict[str, measure.Corrected]] = field(default_factory=dict)  # by origin, attribute
 
 
-def of(
-    table: pd.DataFrame, study: Study, confusion: dict[str, dict[str, dict[str, dict[str, int]]]]
-) -> Findings:
+@dataclass(frozen=True)
+class Seen:
+    """What findings are made of: a study's rows, and how alike their faces are, which needs no embeddings
+    any more (`alike`)."""
+
+    rows: pd.DataFrame
+    alike: pd.DataFrame
+
+
+def seen(table: pd.DataFrame) -> Seen:
+    """Rows with embeddings and probabilities, summed up: what stays of each face is how it was read, finer
+    than its label (`measure.reading`)."""
+    kept = table.drop(columns=["embedding", *(f"p_{a}" for a in CLASSES)])
+    for a in ("gender", "race"):
+        kept[f"reading_{a}"] = [
+            None if p is None else measure.reading(dict(zip(CLASSES[a], map(float, p))))
+            for p in table[f"p_{a}"]
+        ]
+    return Seen(kept, alike(table))
+
+
+def alike(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each origin, prompt and race with two faces and more: the mean likeness of its faces; and one
+    without a race for each origin and prompt: the effective number of distinct faces."""
+    found = []
+    for key, faces in table[table.faces > 0].groupby(["origin", "prompt"], sort=False):
+        origin, prompt = map(str, key)  # type: ignore[call-overload]
+        distinct = measure.distinct_faces(np.stack(list(faces.embedding)))
+        found.append({"origin": origin, "prompt": prompt, "race": None, "value": distinct})
+        for race, group in faces.groupby("race"):
+            if len(group) > 1:
+                likeness = similar(np.stack(list(group.embedding)))
+                found.append({"origin": origin, "prompt": prompt, "race": race, "value": likeness})
+    return pd.DataFrame(found, columns=["origin", "prompt", "race", "value"])
+
+
+def of(seen: Seen, study: Study, confusion: dict[str, dict[str, dict[str, dict[str, int]]]]) -> Findings:
     """The findings of a study's rows. `confusion` is how each origin's classifier reads faces of known
     class, empty where that isn't known."""
+    table = seen.rows
     asked: Any = table[table.listed != CONTROL]
     cells = []
     for key, rows in table.groupby(["origin", "prompt"], sort=False):
@@ -121,7 +156,7 @@ def of(
         len(table),
         int((table.faces == 0).sum()),
         cells,
-        [before(asked, str(origin)) for origin in dict.fromkeys(asked.origin)],
+        [before(asked, seen.alike, str(origin)) for origin in dict.fromkeys(asked.origin)],
         touched(table),
         [w for origin in dict.fromkeys(asked.origin) if (w := work(cells, str(origin)))],
         {(c.origin, c.prompt) for c, found in zip(tested, kept) if found},
@@ -195,7 +230,7 @@ def discovered(p: Sequence[float]) -> list[bool]:
     return [bool(q <= LEVEL) for q in false_discovery_control(np.array(p))] if len(p) else []
 
 
-def before(table: pd.DataFrame, origin: str) -> Before:
+def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
     """An origin's measures over its prompts, beside its model's baseline where that is another origin."""
     own: Any = table[table.origin == origin]
     by = {a: biases(own, a, classes) for a, classes in biased()}
@@ -205,12 +240,7 @@ def before(table: pd.DataFrame, origin: str) -> Before:
         then = biases(base, "gender", GENDERS)
         both = [p for p in by["gender"] if p in then]
         change = measure.mean([by["gender"][p] - then[p] for p in both])
-    faces: Any = own[own.faces > 0]
-    alike, distinct = [], []
-    for _, found in faces.groupby("prompt"):
-        distinct.append(measure.distinct_faces(np.stack(list(found.embedding))))
-        groups = [np.stack(list(g.embedding)) for _, g in found.groupby("race") if len(g) > 1]
-        alike += [similar(g) for g in groups]
+    values: Any = alike[(alike.origin == origin) & alike.prompt.isin(own.prompt)]
     named: Any = own[[prompts.profession(p) is not None for p in own.prompt]]
     right = [prompts.profession(p) == s for p, s in zip(named.prompt, named.subject)]
     return Before(
@@ -219,8 +249,8 @@ def before(table: pd.DataFrame, origin: str) -> Before:
         {a: measure.mean(list(values.values())) for a, values in by.items()},
         change,
         share(np.array(right, bool)),
-        measure.mean(alike),
-        measure.mean(distinct),
+        measure.mean(list(values[values.race.notna()].value)),
+        measure.mean(list(values[values.race.isna()].value)),
         float(own.seconds.median()),
     )
 
@@ -296,6 +326,5 @@ def corrected(rows: pd.DataFrame, confusion: dict[str, Any]) -> dict[str, measur
     found = {}
     for a in ("gender", "race"):
         if a in confusion and len(faces):
-            read = [measure.reading(dict(zip(CLASSES[a], map(float, values)))) for values in faces[f"p_{a}"]]
-            found[a] = measure.correct(Counter(read), confusion[a])
+            found[a] = measure.correct(Counter(faces[f"reading_{a}"]), confusion[a])
     return found

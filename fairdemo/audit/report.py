@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 
 from fairdemo.audit import check, painter, rows
-from fairdemo.audit.findings import CONTROL, Cell, Findings, Share, Work, of
+from fairdemo.audit.findings import CONTROL, Cell, Findings, Share, Work, of, seen
 from fairdemo.audit.published import PUBLISHED
 from fairdemo.audit.study import BASELINE, PROFILE, Study
 from fairdemo.measures import Confusion
@@ -32,7 +32,7 @@ def findings(folder: Path) -> tuple[Study, Findings]:
     confusion: dict[str, Confusion] = {
         o.name: painter.live(o.model if o.kind == PROFILE else study.reader).confusion for o in study.origins
     }
-    return study, of(table, study, confusion)
+    return study, of(seen(table), study, confusion)
 
 
 def write(folder: Path) -> list[Path]:
