@@ -23,8 +23,8 @@ import pytest
 from huggingface_hub import HfApi
 from PIL import Image
 
-from fairdemo.audit import dataset, elsewhere, findings, folders, rows, run, study
-from fairdemo.audit.painter import Painter
+from fairdemo.audit import dataset, elsewhere, findings, folders, report, rows, run, study
+from fairdemo.audit.painter import Painter, decided
 from fairdemo.audit.study import Asked, Origin, Shard, Study
 from fairdemo.cli import main
 from fairdemo.models.generating import Sample, Setting
@@ -71,9 +71,14 @@ def test_lists_are_as_long_as_they_say_and_each_prompt_keeps_its_noise():
         (TOML + 'templates = ["a photo"]', "template 'a photo' needs one {}"),
         (TOML + "half_width = 0.01", "half_width is 0.01"),
         (TOML + 'target = "nobody"', "nobody"),
+        (TOML.replace("doctor", "soldier") + 'methods = ["mix"]\ntarget = "workforce"', "soldier"),
+        (TOML + f'styles = [", {"very " * 250}old"]', "prompt has 1,2.. characters"),
+        (TOML + 'methods = ["llm"]', "method 'llm' needs a language model"),
+        (TOML + 'folders = ["a/b", "c/b"]\nreader = "embedded"', "two origins are called 'b'"),
         (TOML + 'methods = ["magic"]', "method is 'magic'; allowed are mix, "),
         (TOML + 'profiles = ["sdxx"]', "sdxx"),
-        (TOML + 'folders = ["nowhere"]', "folder 'nowhere' has no table of prompts"),
+        (TOML + 'folders = ["nowhere"]', "lacks 'reader': the profile whose classifiers read them"),
+        (TOML + 'folders = ["nowhere"]\nreader = "embedded"', "folder 'nowhere' has no table of prompts"),
         ("prompts = [", "study .*study.toml.* can't be read"),
     ],
 )
@@ -195,7 +200,7 @@ STUDY = Study(lists=("professions", "control"), methods=("baseline", "mix"), ima
 
 
 def test_findings_by_hand():
-    found = findings.of(findings.seen(study_table()), STUDY, {})
+    found = findings.of(findings.seen(study_table(), STUDY), STUDY, {})
     assert found.images == 16 * 96 and found.no_face == 16
     by = {(c.origin, c.prompt): c for c in found.cells}
     nurse = by["embedded, baseline", "a photo of a nurse"]
@@ -222,17 +227,18 @@ def test_findings_by_hand():
 
 
 def saved(folder, found=None):
-    """A study's folder with rows in it, one shard a prompt and origin."""
+    """A study's folder with rows in its shards' files."""
     (folder / rows.FOLDER).mkdir(parents=True)
-    (folder / run.STUDY).write_text(STUDY.model_dump_json())
+    run.keep(STUDY, folder)
     table_ = study_table() if found is None else found
-    for k, (_, own) in enumerate(table_.groupby(["origin", "prompt"])):
-        name = f"{k:024d}"
-        own = own.assign(id=[f"{name}-{i:03d}" for i in range(len(own))])
-        pq.write_table(
-            pa.Table.from_pandas(own, rows.SCHEMA, preserve_index=False),
-            folder / rows.FOLDER / f"{name}.parquet",
-        )
+    for one in run.series(STUDY):
+        own = table_[(table_.origin == one.origin.name) & (table_.prompt == one.asked.prompt)]
+        for name, shard in one.parts[0]:
+            part = own[(own.slot >= shard.first) & (own.slot < shard.end)]
+            if len(part):
+                part = part.assign(id=[f"{name}-{k:03d}" for k in range(len(part))])
+                path = folder / rows.FOLDER / f"{name}.parquet"
+                pq.write_table(pa.Table.from_pandas(part, rows.SCHEMA, preserve_index=False), path)
     return folder
 
 
@@ -252,7 +258,7 @@ def test_the_report_says_only_what_the_rows_carry(tmp_path, capsys):
 def test_a_check_names_what_is_wrong(tmp_path, capsys):
     folder = saved(tmp_path / "one")
     assert main(["audit", "check", str(folder)]) == 0
-    assert "1,536 images, all whole" in capsys.readouterr().out
+    assert "1,536 images of 15,360 at most, all whole" in capsys.readouterr().out
     first, second, third = sorted((folder / rows.FOLDER).glob("*.parquet"))[:3]
     first.write_bytes(first.read_bytes()[:-20])
     second.rename(second.with_name("f" * 24 + ".parquet"))
@@ -260,7 +266,7 @@ def test_a_check_names_what_is_wrong(tmp_path, capsys):
     assert main(["audit", "check", str(folder)]) == 2
     said = capsys.readouterr().err
     assert f"{first.name} is damaged" in said and "holds rows of another shard" in said
-    assert "has an image that" in said
+    assert "has an image that" in said and f"{'f' * 24}.parquet isn't of the study as it is now" in said
     assert main(["audit", "check", str(tmp_path)]) == 2 and "holds no study" in capsys.readouterr().err
     assert main(["audit", "report", str(folder)]) == 2
     assert "is damaged" in capsys.readouterr().err
@@ -323,7 +329,7 @@ def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path):
     """Images from a folder, on a real Ray: the driver is killed, then an actor; the rows are those of a run
     that nothing ended, none is there twice, and at most the shard in hand is read again."""
     images = some(tmp_path / "images")
-    path = write(tmp_path, f'folders = ["{images}"]\n')
+    path = write(tmp_path, f'folders = ["{images}"]\nreader = "embedded"\n')
     out = tmp_path / "killed"
     first = running(path, out)
     until(lambda: len(rows.finished(out)) >= 2)
@@ -347,7 +353,7 @@ def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path):
     columns = ["prompt", "slot", "faces", *CLASSES, "subject"]
     pd.testing.assert_frame_equal(found[columns], other[columns])
     assert (
-        running(write(tmp_path, f'folders = ["{images}"]\nseed = 1\n'), out)
+        running(write(tmp_path, f'folders = ["{images}"]\nreader = "embedded"\nseed = 1\n'), out)
         .communicate()[1]
         .strip()
         .endswith(f"{str(out)!r} holds another study; name a new folder")
@@ -377,6 +383,12 @@ def test_a_study_is_drawn_with_twins_from_the_same_noise(tmp_path, live):
     assert np.abs(np.asarray(kept, int) - np.asarray(own.image.convert("RGB"), int)).mean() < 4
 
 
+def painted(asked, origin, n):
+    """A shard's file as an actor makes it."""
+    shard = Shard(origin, asked.asked[0], 0, n)
+    return Painter(asked).paint(shard, rows.digest(shard, decided(asked, origin)))
+
+
 def test_a_pipeline_that_no_profile_knows_is_drawn_with_words(tmp_path):
     """A tiny Stable Diffusion of the real class from its folder: each image from its own seed, whichever
     batch it is in, and with words for the wanted cell."""
@@ -388,16 +400,16 @@ def test_a_pipeline_that_no_profile_knows_is_drawn_with_words(tmp_path):
         methods=("baseline", "words"),
         images=6,
         target="gender:Female=0.5",
+        reader="embedded",
     )
-    made = [
-        pd.read_parquet(io.BytesIO(Painter(asked).paint(Shard(o, asked.asked[0], 0, 6), "x" * 24)))
-        for o in asked.origins
-    ]
+    made = [pd.read_parquet(io.BytesIO(painted(asked, o, 6))) for o in asked.origins]
     plain, worded = made
     assert set(plain.seen) == {"a photo of a doctor"}
     assert sorted(worded.seen) == ["a photo of a female doctor"] * 3 + ["a photo of a male doctor"] * 3
     assert worded.wanted_gender.value_counts().to_dict() == {"Female": 3, "Male": 3}
     name, seed = str(tmp_path / "tiny"), asked.asked[0].seed
+    with pytest.raises(RuntimeError, match="are others here than when it began"):
+        Painter(asked).paint(Shard(asked.origins[0], asked.asked[0], 0, 6), "x" * 24)
     (alone,) = elsewhere.piped(name, ["a photo of a doctor"], [seed + 4], None)
     batch = elsewhere.piped(name, ["a photo of a doctor"] * 6, [seed + k for k in range(6)], None)
     assert np.abs(np.asarray(alone, int) - np.asarray(batch[4], int)).max() <= 2
@@ -426,16 +438,16 @@ def test_an_images_api_is_asked_with_prompt_and_seed(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}/models/x"
-    asked = Study(prompts=("a photo of a doctor",), profiles=(), apis=(address,), images=3)
+    asked = Study(prompts=("a photo of a doctor",), profiles=(), apis=(address,), images=3, reader="embedded")
     (origin,) = asked.origins
-    found = pd.read_parquet(io.BytesIO(Painter(asked).paint(Shard(origin, asked.asked[0], 0, 3), "y" * 24)))
+    found = pd.read_parquet(io.BytesIO(painted(asked, origin, 3)))
     assert len(found) == 3 and (found.faces == 1).all()
     seed = asked.asked[0].seed
     assert [(s["inputs"], s["parameters"]["seed"]) for s in sent] == [
         ("a photo of a doctor", (seed + k) % 2**31) for k in range(3)
     ]
     with pytest.raises(Exception, match="503"):
-        Painter(asked).paint(Shard(origin, asked.asked[0], 0, 3), "y" * 24)
+        painted(asked, origin, 3)
     server.shutdown()
 
 
@@ -452,8 +464,8 @@ def test_a_dataset_opens_anywhere_and_gives_the_same_findings(tmp_path, monkeypa
     assert found[1]["image"].size == (8, 8) and found.features["race"].int2str(found[1]["race"]) in RACES
     parquet = pq.ParquetFile(next((made / "data").glob("*.parquet")))
     assert parquet.metadata.row_group(0).num_rows == 100
-    again = findings.of(findings.seen(dataset.opened(made)), dataset.study(made), {})
-    assert again == findings.of(findings.seen(rows.read(folder)), STUDY, {})
+    again = findings.of(findings.seen(dataset.opened(made), STUDY), dataset.study(made), {})
+    assert again == findings.of(findings.seen(rows.read(folder), STUDY), STUDY, {})
     assert "as perceived by a classifier" in (made / "README.md").read_text()
     with pytest.raises(ValueError, match="exists already"):
         dataset.write(folder, made)
@@ -468,3 +480,63 @@ def test_a_dataset_opens_anywhere_and_gives_the_same_findings(tmp_path, monkeypa
     assert sent == ["somebody/audit", ["README.md", "data", "study.json"]]
     monkeypatch.undo()
     assert "Dataset somebody/audit has the rows" in capsys.readouterr().out
+
+
+def test_only_what_is_known_is_called_ended_early():
+    """Of a study that ends early: 32 images that are known, 32 that aren't, 108, and 20 of a stopped run."""
+    grows = Study(lists=("professions",), half_width=0.1)
+    parts = [
+        drawn_rows("a photo of a nurse", "embedded, baseline", 1.0, 32),
+        drawn_rows("a photo of a chef", "embedded, baseline", 0.5, 32),
+        drawn_rows("a photo of a judge", "embedded, baseline", 0.5, 108),
+        drawn_rows("a photo of a pilot", "embedded, baseline", 0.0, 20),
+    ]
+    found = findings.of(findings.seen(table(*parts), grows), grows, {})
+    ended = {c.prompt.rsplit(" ", 1)[1]: c.ended for c in found.cells}
+    assert ended["nurse"] == "early" and ended["chef"] == ended["pilot"] == "unfinished"
+    assert ended["judge"] in ("", "unfinished"), "one face wasn't found"
+    assert found.by_origin[0].prompts == 4 and 0.1 < found.chance["gender"] < 0.17, "compared on 32 images"
+
+
+def test_slopes_are_told_as_they_are():
+    def told(value, low, high):
+        w = findings.Work("m, baseline", [], measure.Estimate(value, (low, high), 9))
+        return report.beside_work(w)
+
+    assert "are reversed in m, baseline" in told(-1.1, -1.9, -0.4) and "-11 points (-19 to -4; 9" in told(
+        -1.1, -1.9, -0.4
+    )
+    assert (
+        "softened" in told(0.5, 0.2, 0.9)
+        and "exaggerated" in told(1.5, 1.1, 2)
+        and "about as large" in told(1, 0.5, 2)
+    )
+    assert "don't show clearly" in told(0.3, -0.1, 0.7)
+    x = np.array([0.1, 0.3, 0.5, 0.8, 0.9])
+    assert findings.slope(x, 0.5 + 0.5 * x).value == pytest.approx(0.5)
+
+
+def test_a_control_prompt_changes_where_people_come_into_it():
+    """No face before, a woman in each image after: what should have stayed didn't."""
+    before = drawn_rows("a bowl of fruit on a table", "embedded, baseline", 1.0, 24, listed="control")
+    after = drawn_rows("a bowl of fruit on a table", "embedded, mix", 1.0, 24, listed="control")
+    for row in before:
+        row.update(faces=0, race=None, gender=None, age=None)
+    (found,) = findings.of(findings.seen(table(before, after), STUDY), STUDY, {}).control
+    assert found.holds and found.changed.count == 23 and found.p < 0.001
+
+
+def test_repeats_are_drawn_once_and_old_rows_are_put_aside(tmp_path, capsys):
+    assert len(Study(prompts=("a",), methods=("baseline", "baseline"), guidance=(2.0, 2.0)).origins) == 1
+    folder = saved(tmp_path / "one")
+    names = rows.finished(folder)
+    run.aside(folder, names - {min(names)})
+    assert rows.finished(folder) == names - {min(names)}
+    assert (folder / rows.FOLDER / "stale" / f"{min(names)}.parquet").is_file()
+    assert main(["audit", "check", str(folder)]) == 0
+    (folder / run.STUDY).write_text("")
+    assert main(["audit", "report", str(folder)]) == 2
+    assert capsys.readouterr().err.strip().count("\n") == 0
+    with pytest.raises(ValueError, match="can't be reached"):
+        run.reachable("127.0.0.1:1")
+    assert report.harmless("=1+1") == "'=1+1" and report.harmless("a photo") == "a photo"

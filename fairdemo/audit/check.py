@@ -7,19 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fairdemo.audit import rows
-from fairdemo.audit.run import STUDY
-from fairdemo.audit.study import Study
-
-
-def study_of(folder: Path) -> Study:
-    """The study that a folder holds; ValueError if it holds none."""
-    path = folder / STUDY
-    if not path.is_file():
-        raise ValueError(f"{str(folder)!r} holds no study; expected a folder that `audit run` made")
-    try:
-        return Study.model_validate_json(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is damaged: {str(error).splitlines()[0]}") from None
+from fairdemo.audit.run import series, study_in
 
 
 def faults(folder: Path) -> list[str]:
@@ -51,12 +39,18 @@ def faults(folder: Path) -> list[str]:
 
 def told(folder: Path) -> list[str]:
     """What a folder holds, in lines; ValueError with everything that is wrong."""
-    study = study_of(folder)
-    if wrong := faults(folder):
+    study = study_in(folder)
+    wrong, there = faults(folder), rows.finished(folder)
+    wanted = series(study)
+    names = {name for one in wanted for part in one.parts for name, _ in part}
+    wrong += [f"{name}.parquet isn't of the study as it is now" for name in sorted(there - names)]
+    if wrong:
         raise ValueError("\n".join(wrong))
     table = rows.read(folder, columns=["origin", "prompt", "faces"])
+    most = sum(one.images(slice(None)) for one in wanted)
     lines = [
-        f"{table.prompt.nunique()} prompts, {len(study.origins)} origins; {len(table):,} images, all whole."
+        f"{table.prompt.nunique()} prompts, {table.origin.nunique()} origins; {len(table):,} images of"
+        f" {most:,} at most, all whole."
     ]
     for origin, own in table.groupby("origin"):
         none = int((own.faces == 0).sum())

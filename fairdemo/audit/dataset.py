@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, List, Value
 
 from fairdemo.audit import check, rows
-from fairdemo.audit.study import Study
+from fairdemo.audit.run import study_in
+from fairdemo.audit.study import FOLDER, Study
 from fairdemo.models import hub
 from fairdemo.stats.attributes import CLASSES, TARGET_CLASSES
 
@@ -30,20 +31,22 @@ configs:
 
 # An audit of text-to-image models
 
-{images:,} generated images of {prompts} prompts: {origins}. Nobody in them is a real person.
+{images:,} images of {prompts} prompts: {origins}. {people}
 
 Race, gender and age are **as perceived by a classifier**, which errs; a face doesn't say who somebody is,
 and two genders and six races leave people out. An image without a face has no labels; it is kept, and counts
 nowhere.
 
 Each row is an image: what it was asked with (`prompt`, and `seen`, as changed for it), what drew it
-(`origin`, `source`), its noise (`seed`, `slot`: equal ones are twins), what was read
+(`origin`, `source`), its noise (`seed`, `slot`: equal ones of one model are
+twins), what was read
 (`race`, `gender`, `age` with probabilities, `box`, `embedding`, `subject`).{kept}
 
 ```python
 from pathlib import Path
 from fairdemo.audit import dataset, findings
-found = findings.of(findings.seen(dataset.opened(Path("."))), dataset.study(Path(".")), {{}})
+study = dataset.study(Path("."))
+found = findings.of(findings.seen(dataset.opened(Path(".")), study), study, {{}})
 ```
 
 The study: `{study}`
@@ -68,7 +71,7 @@ def features(images: bool) -> Features:
 def write(folder: Path, out: Path) -> Path:
     """A study's folder as a dataset in the new folder `out`; ValueError if it has no rows, or damaged
     ones."""
-    asked = check.study_of(folder)
+    asked = study_in(folder)
     if wrong := check.faults(folder):
         raise ValueError("\n".join(wrong))
     if out.exists():
@@ -82,7 +85,10 @@ def write(folder: Path, out: Path) -> Path:
         whole = pa.Table.from_pylist(list(encoded(own, images)), features(images).arrow_schema)
         path = out / "data" / f"{k:03d}.parquet"
         pq.write_table(whole, path, row_group_size=GROUP, write_page_index=True, compression="zstd")
+    # Where folders lie here is nobody's business; their names stay.
+    asked = asked.model_copy(update={"folders": tuple(Path(f).name for f in asked.folders)})
     (out / "study.json").write_text(asked.model_dump_json(indent=1))
+    elsewhere = any(origin.kind == FOLDER for origin in asked.origins)
     kept = (
         " The image is in `image`."
         if images
@@ -94,6 +100,11 @@ def write(folder: Path, out: Path) -> Path:
             prompts=table.prompt.nunique(),
             origins="; ".join(dict.fromkeys(table.origin)),
             kept=kept,
+            people=(
+                "Images of folders are as their makers have them."
+                if elsewhere
+                else "Images are generated; a name in a prompt doesn't make one a picture of that person."
+            ),
             study=asked.model_dump_json(exclude_defaults=True),
         )
     )

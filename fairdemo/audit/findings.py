@@ -6,22 +6,23 @@ Labels are as perceived by the classifier, and people are generated, everywhere 
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fairdemo.audit.study import BASELINE, Study
+from fairdemo.audit.study import BASELINE, FOLDER, Study
 from fairdemo.stats import measure, prompts
 from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
 from fairdemo.stats.measure import Estimate, interval
-from fairdemo.stats.stopping import looks
+from fairdemo.stats.stopping import looks, narrow
 from fairdemo.stats.workforce import OCCUPATIONS
 
 OLD = AGES[3:]  # from 40 years
 LEVEL = 0.05  # of false discoveries
 CONTROL = "control"
+EARLY, UNFINISHED = "early", "unfinished"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Cell:
     bias: dict[str, float]  # bias(P), by attribute
     p: float  # of the test that women and men are equally likely; e-value's inverse where it stopped early
     shown: Share | None  # the prompt's profession, if it has one
-    stopped: int | None = None  # after how many images a prompt ended early
+    ended: str = ""  # EARLY, or UNFINISHED where neither all images nor enough are there; empty: as planned
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,14 @@ class Before:
 @dataclass(frozen=True)
 class Touched:
     """A control prompt under a method: how many of its images show another race or gender than their twins
-    from the baseline, and the p-value of the test that both have the same distribution."""
+    from the baseline, or a face where there was none; the p-value of the test that both have the same
+    distribution, and whether it holds among all that were made."""
 
     prompt: str
     origin: str
     changed: Share
     p: float
+    holds: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,9 @@ class Findings:
     control: list[Touched]
     work: list[Work]
     discoveries: set[tuple[str, str]] = field(default_factory=set)  # (origin, prompt) that aren't even
-    corrected: dict[str, dict[str, measure.Corrected]] = field(default_factory=dict)  # by origin, attribute
+    # Observed and corrected shares over all prompts, by origin and attribute.
+    corrected: dict[str, dict[str, tuple[dict[str, float], measure.Corrected]]] = field(default_factory=dict)
+    chance: dict[str, float] = field(default_factory=dict)  # bias(P) of an even model, by attribute
 
 
 @dataclass(frozen=True)
@@ -114,16 +119,16 @@ class Seen:
     alike: pd.DataFrame
 
 
-def seen(table: pd.DataFrame) -> Seen:
-    """Rows with embeddings and probabilities, summed up: what stays of each face is how it was read, finer
-    than its label (`measure.reading`)."""
+def seen(table: pd.DataFrame, study: Study) -> Seen:
+    """A study's rows with embeddings and probabilities, summed up: what stays of each face is how it was
+    read, finer than its label (`measure.reading`)."""
     kept = table.drop(columns=["embedding", *(f"p_{a}" for a in CLASSES)])
     for a in ("gender", "race"):
         kept[f"reading_{a}"] = [
             None if p is None else measure.reading(dict(zip(CLASSES[a], map(float, p))))
             for p in table[f"p_{a}"]
         ]
-    return Seen(kept, alike(table))
+    return Seen(kept, alike(compared(table, study)))
 
 
 def alike(table: pd.DataFrame) -> pd.DataFrame:
@@ -144,24 +149,49 @@ def alike(table: pd.DataFrame) -> pd.DataFrame:
 def of(seen: Seen, study: Study, confusion: dict[str, dict[str, dict[str, dict[str, int]]]]) -> Findings:
     """The findings of a study's rows. `confusion` is how each origin's classifier reads faces of known
     class, empty where that isn't known."""
-    table = seen.rows
+    table, origins = seen.rows, {origin.name: origin for origin in study.origins}
     asked: Any = table[table.listed != CONTROL]
+    order = [name for name in origins if name in set(table.origin)]
     cells = []
-    for key, rows in table.groupby(["origin", "prompt"], sort=False):
-        origin, prompt = map(str, key)  # type: ignore[call-overload]
-        cells.append(cell(rows, prompt, origin, study))
-    tested = [c for c in cells if c.listed != CONTROL and c.women.n]
-    kept = discovered([c.p for c in tested])
+    for name in order:
+        own: Any = table[table.origin == name]
+        for prompt, rows in own.groupby("prompt", sort=False):
+            grows = bool(study.half_width) and origins[name].kind != FOLDER
+            cells.append(cell(rows, str(prompt), name, study, grows))
+    beside = compared(asked, study)
     return Findings(
         len(table),
         int((table.faces == 0).sum()),
         cells,
-        [before(asked, seen.alike, str(origin)) for origin in dict.fromkeys(asked.origin)],
+        [before(beside, seen.alike, name) for name in order if name in set(asked.origin)],
         touched(table),
-        [w for origin in dict.fromkeys(asked.origin) if (w := work(cells, str(origin)))],
-        {(c.origin, c.prompt) for c, found in zip(tested, kept) if found},
-        {str(o): corrected(rows, confusion.get(str(o), {})) for o, rows in asked.groupby("origin")},
+        [w for name in order if (w := work(cells, name))],
+        {key for name in order for key in uneven([c for c in cells if c.origin == name])},
+        {name: corrected(beside[beside.origin == name], confusion.get(name, {})) for name in order},
+        chance(int(beside.groupby(["origin", "prompt"]).size().median())) if len(beside) else {},
     )
+
+
+def compared(table: pd.DataFrame, study: Study) -> Any:
+    """The rows on which origins are compared: where prompts end early those that all have, since few images
+    show a larger bias and fewer distinct faces by chance."""
+    return table[table.slot < looks(study.half_width)[0].n] if study.half_width else table
+
+
+def uneven(cells: Sequence[Cell]) -> set[tuple[str, str]]:
+    """The prompts of one origin whose women and men aren't equally likely, as (origin, prompt); at most
+    `LEVEL` of them are expected to be false."""
+    tried = [c for c in cells if c.listed != CONTROL and c.women.n]
+    return {(c.origin, c.prompt) for c, found in zip(tried, discovered([c.p for c in tried])) if found}
+
+
+def chance(n: int) -> dict[str, float]:
+    """The mean bias(P) that n faces a prompt show of an even model, by attribute."""
+    random, found = np.random.default_rng(0), {}
+    for a, classes in biased():
+        counts = random.multinomial(n, np.full(len(classes), 1 / len(classes)), 1000)
+        found[a] = float(np.mean([measure.bias(dict(enumerate(row))) for row in counts]))
+    return found
 
 
 def share(flags: Sequence[bool] | np.ndarray, miss: float = measure.MISS) -> Share:
@@ -170,21 +200,21 @@ def share(flags: Sequence[bool] | np.ndarray, miss: float = measure.MISS) -> Sha
     return Share(count, n, interval(count, n, miss))
 
 
-def cell(rows: pd.DataFrame, prompt: str, origin: str, study: Study) -> Cell:
-    """One prompt's images from one origin. Where the study stops early, the interval of women is that of the
-    look that ended it."""
+def cell(rows: pd.DataFrame, prompt: str, origin: str, study: Study, grows: bool) -> Cell:
+    """One prompt's images from one origin. Where it `grows` until enough is known, the interval of women is
+    that of the look that ended it."""
     rows = rows.sort_values("slot")
     faces: Any = rows[rows.faces > 0]
     counts = {a: Counter(faces[a]) for a in CLASSES}
     races = {r: counts["race"].get(r, 0) for r in RACES}
     women = share(faces.gender == "Female")
-    stopped, p = None, tested(women)
-    if study.half_width:
+    ended, p = "", tested(women)
+    if grows and study.half_width:
         plan = looks(study.half_width)
         look = next((one for one in plan if one.n >= len(rows)), plan[-1])
-        women = share(faces.gender == "Female", look.miss)
-        stopped = len(rows) if look is not plan[-1] else None
-        p = anytime(women)
+        women, p = share(faces.gender == "Female", look.miss), anytime(women)
+        known = len(rows) == look.n and narrow(women.count, women.n, look.miss, study.half_width)
+        ended = UNFINISHED if not known else EARLY if look is not plan[-1] else ""
     profession = prompts.profession(prompt)
     return Cell(
         prompt,
@@ -198,7 +228,7 @@ def cell(rows: pd.DataFrame, prompt: str, origin: str, study: Study) -> Cell:
         {a: measure.bias({c: counts[a].get(c, 0) for c in classes}) for a, classes in biased()},
         p,
         share(rows.subject == profession) if profession else None,
-        stopped,
+        ended,
     )
 
 
@@ -285,13 +315,17 @@ def touched(table: pd.DataFrame) -> list[Touched]:
         base: Any = control[same_model(control, origin) & (control.method == BASELINE)]
         pairs = control[control.origin == origin].merge(base, on=["prompt", "slot"], suffixes=("", "_twin"))
         for prompt, own in pairs.groupby("prompt", sort=False):
-            read = own[(own.faces > 0) & (own.faces_twin > 0)]
-            now = [f"{r} {g}" for r, g in zip(read.race, read.gender)]
-            then = [f"{r} {g}" for r, g in zip(read.race_twin, read.gender_twin)]
+            now, then = (
+                [
+                    f"{r} {g}" if n else "no face"
+                    for r, g, n in zip(own[f"race{of}"], own[f"gender{of}"], own[f"faces{of}"])
+                ]
+                for of in ("", "_twin")
+            )
             changed = share(np.array([a != b for a, b in zip(now, then)], bool))
-            p = measure.parity(then, now) if len(read) else 1.0
-            found.append(Touched(str(prompt), str(origin), changed, p))
-    return found
+            found.append(Touched(str(prompt), str(origin), changed, measure.parity(then, now)))
+    held = discovered([t.p for t in found])
+    return [replace(t, holds=holds) for t, holds in zip(found, held)]
 
 
 def work(cells: Sequence[Cell], origin: str) -> Work | None:
@@ -301,9 +335,12 @@ def work(cells: Sequence[Cell], origin: str) -> Work | None:
         name = prompts.profession(c.prompt)
         if c.origin == origin and c.women.n and name in OCCUPATIONS and c.listed != CONTROL:
             points.append((name, OCCUPATIONS[name].women / 100, c.women))
-    if len({name for name, _, _ in points}) < 5:
+    names = list(dict.fromkeys(name for name, _, _ in points))
+    if len(names) < 5:
         return None
-    x, y = np.array([x for _, x, _ in points]), np.array([s.share for _, _, s in points])
+    # A profession counts once, however many prompts name it.
+    x = np.array([OCCUPATIONS[name].women / 100 for name in names])
+    y = np.array([np.mean([s.share for own, _, s in points if own == name]) for name in names])
     return Work(origin, points, slope(x, y))
 
 
@@ -320,11 +357,15 @@ def slope(x: np.ndarray, y: np.ndarray, seed: int = 0) -> Estimate:
     return Estimate(float(steep(x, y)), (float(low), float(high)), len(x))
 
 
-def corrected(rows: pd.DataFrame, confusion: dict[str, Any]) -> dict[str, measure.Corrected]:
-    """An origin's shares over all its prompts with the classifier's known errors taken out."""
+def corrected(
+    rows: pd.DataFrame, confusion: dict[str, Any]
+) -> dict[str, tuple[dict[str, float], measure.Corrected]]:
+    """An origin's shares over all its prompts as observed, and with the classifier's known errors taken
+    out."""
     faces: Any = rows[rows.faces > 0]
     found = {}
     for a in ("gender", "race"):
         if a in confusion and len(faces):
-            found[a] = measure.correct(Counter(faces[f"reading_{a}"]), confusion[a])
+            observed = measure.proportions({c: int((faces[a] == c).sum()) for c in CLASSES[a]})
+            found[a] = observed, measure.correct(Counter(faces[f"reading_{a}"]), confusion[a])
     return found

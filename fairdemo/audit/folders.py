@@ -42,9 +42,13 @@ def prompts(folder: str) -> dict[str, list[Path]]:
 
 
 def fingerprint(folder: str) -> str:
-    """A hash of a folder's prompts, file names and sizes."""
-    files = [(p, f.name, f.stat().st_size) for p, own in prompts(folder).items() for f in own]
-    return hashlib.sha256(repr(files).encode()).hexdigest()
+    """A hash of a folder's prompts and its images' bytes."""
+    found = hashlib.sha256()
+    for prompt, own in prompts(folder).items():
+        for path in own:
+            found.update(f"{prompt} {path.relative_to(Path(folder).resolve())} ".encode())
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def opened(path: Path) -> Image.Image:

@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from PIL import Image
 
 from fairdemo.audit import elsewhere, folders, rows
 from fairdemo.audit.study import BASELINE, FOLDER, PIPELINE, PROFILE, SEEDS, Asked, Origin, Shard, Study
 from fairdemo.experiments.calibrate import digests, fingerprint
+from fairdemo.methods import llm
 from fairdemo.models.generating import Sample, Setting
 from fairdemo.pairs import Drawn
 from fairdemo.request import COMMAND_LINE, MIX, Request
@@ -31,33 +33,56 @@ def live(profile: str) -> Live:
 
 
 def checked(study: Study) -> None:
-    """ValueError names what of a study can't be drawn: profiles, methods, folders."""
+    """ValueError names what of a study can't be drawn: profiles, methods, folders, prompts."""
     for origin in study.origins:
         if origin.kind == FOLDER:
             folders.prompts(origin.model)
-        elif origin.kind != PROFILE:
+            continue
+        if origin.kind != PROFILE:
             elsewhere.known(origin.method)
-        elif origin.method != BASELINE:
-            Studio(live(origin.model)).asked(origin.method)
-        else:
-            live(origin.model)
+        own = Studio(live(origin.model)) if origin.kind == PROFILE else None
+        for asked in study.asked:
+            request = request_of(study, origin, asked)
+            if own and origin.method != BASELINE:
+                for method in own.asked(request.method):
+                    method.told(asked.prompt)
     if any(origin.kind != PROFILE for origin in study.origins):
         live(study.reader)
 
 
+def request_of(study: Study, origin: Origin, asked: Asked) -> Request:
+    """A prompt through a method as a request: nothing steers it, so that images don't depend on what was
+    drawn when. ValueError names what is wrong with it."""
+    plain = origin.method == BASELINE
+    return Request.checked(
+        prompt=asked.prompt,
+        profile=origin.model if origin.kind == PROFILE else study.reader,
+        n=min(MOST, asked.images),
+        seed=asked.seed,
+        target={} if plain else study.target,
+        method=MIX if plain else origin.method,
+        steering=False,
+        guidance=origin.guidance,
+    )
+
+
 def decided(study: Study, origin: Origin) -> str:
-    """A hash of all that decides an origin's images beside what is asked for. What another model's name
-    stands for is taken to stay."""
-    if origin.kind != PROFILE:
-        parts = [fingerprint(live(study.reader)), study.target]
-        parts += [folders.fingerprint(origin.model)] if origin.kind == FOLDER else []
-    else:
-        own = live(origin.model)
-        method = [] if origin.method == BASELINE else Studio(own).asked(origin.method)
-        names = {a for m in method for s in m.sources for a in s.adapters}
-        files = [a.home / a.file for a in own.adapters if a.name in names and not a.repo]
-        parts = [fingerprint(own), *(d for file in files for d in digests(file)), study.target]
-        if method and own.counts is not None:
+    """A hash of all that decides an origin's images beside what is asked for. What a name on the Hub or an
+    address stands for is taken to stay."""
+    own = live(origin.model if origin.kind == PROFILE else study.reader)
+    parts = [fingerprint(own), own.profile.model_dump_json(), study.target]
+    if origin.kind == FOLDER:
+        parts.append(folders.fingerprint(origin.model))
+    elif origin.kind == PIPELINE and Path(origin.model).is_dir():
+        parts += [d for f in sorted(Path(origin.model).rglob("*")) if f.is_file() for d in digests(f)]
+    elif origin.kind == PROFILE and origin.method != BASELINE:
+        methods = Studio(own).asked(origin.method)
+        used = {name for m in methods for s in m.sources for name in s.adapters}
+        adapters = [a for a in own.adapters if a.name in used]
+        parts += [a.model_dump_json(exclude={"home"}) for a in adapters]
+        parts += [d for a in adapters if not a.repo for d in digests(a.home / a.file)]
+        parts += [str(llm.endpoint())] if llm.NAME in origin.method.split(" + ") else []
+        if own.counts is not None:
             parts.append(json.dumps({k: v.tolist() for k, v in sorted(own.counts.sources.items())}))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -68,9 +93,13 @@ class Painter:
     def __init__(self, study: Study):
         self.study = study
         self.plan = lru_cache(4)(self._plan)
+        self.decided = lru_cache(16)(lambda origin: decided(study, origin))
 
     def paint(self, shard: Shard, name: str) -> bytes:
-        """A shard's file, named `name`."""
+        """A shard's file, named `name`; RuntimeError where this machine has other weights or files than the
+        one that named it."""
+        if rows.digest(shard, self.decided(shard.origin)) != name:
+            raise RuntimeError(f"weights or files of {shard.origin.name} are others here than when it began")
         start = time.perf_counter()
         found = self._drawn(shard) if shard.origin.kind == PROFILE else self._read(shard)
         spent = (time.perf_counter() - start) / max(1, len(found))
@@ -85,24 +114,16 @@ class Painter:
         artist = live(shard.origin.model)
         setting, slots = self.plan(shard.origin, shard.asked)
         wanted = [Sample(i, slots[i % MOST]) for i in range(shard.first, shard.end)]
+        prompt = shard.asked.prompt
+        seen = [artist.written(prompt, s.source) for s in wanted]
+        if why := llm.WRITER.failed.pop(prompt, None):  # rules aren't to stand in unnoticed
+            raise RuntimeError(f"the language model couldn't be used: {why}")
         artist.load()
-        drawn = artist.fresh(setting, wanted)
-        return [(d, s.source, artist.written(shard.asked.prompt, s.source)) for d, s in zip(drawn, wanted)]
+        return [(d, s.source, text) for d, s, text in zip(artist.fresh(setting, wanted), wanted, seen)]
 
     def _plan(self, origin: Origin, asked: Asked) -> tuple[Setting, Sequence[Source]]:
-        """The setting of a prompt's images, and what each slot is drawn with: nothing steers them, so that
-        they don't depend on what was drawn when."""
-        studio = Studio(live(origin.model))
-        request = Request.checked(
-            prompt=asked.prompt,
-            profile=origin.model,
-            n=min(MOST, asked.images),
-            seed=asked.seed,
-            target=self.study.target if origin.method != BASELINE else {},
-            method=MIX if origin.method == BASELINE else origin.method,
-            steering=False,
-            guidance=origin.guidance,
-        )
+        """The setting of a prompt's images, and what each slot is drawn with."""
+        studio, request = Studio(live(origin.model)), request_of(self.study, origin, asked)
         plan = studio.plan(request)
         return plan.setting, [AS_IS] * request.n if origin.method == BASELINE else plan.slots
 

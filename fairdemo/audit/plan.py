@@ -95,8 +95,10 @@ def told(planned: Planned) -> str:
         each = "?" if math.isnan(p.seconds) else f"{p.seconds:.2g}"
         lines.append(f"{p.origin.name:44}{p.prompts:>9,}{p.images:>10,}{each:>14}")
     most = "at most " if planned.looks else ""
+    open_ = any(math.isnan(p.seconds) for p in planned.parts)
     lines.append(
-        f"In all {most}{planned.images:,} images: about {most}{lasting(planned.seconds)} on one device,"
+        f"In all {most}{planned.images:,} images: about {most}{lasting(planned.seconds)} on one device"
+        f"{', and what other models and folders take' if open_ else ''},"
         f" {planned.bytes / 1e6:,.0f} MB" + ("." if planned.kept else "; images aren't kept.")
     )
     if planned.looks:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from fairdemo.audit import check, painter, rows
+from fairdemo.audit import painter, rows
 from fairdemo.audit.findings import CONTROL, Cell, Findings, Share, Work, of, seen
 from fairdemo.audit.published import PUBLISHED
+from fairdemo.audit.run import study_in
 from fairdemo.audit.study import BASELINE, PROFILE, Study
 from fairdemo.measures import Confusion
 from fairdemo.stats.attributes import RACES
@@ -25,14 +26,16 @@ COLUMNS = [c for c in rows.SCHEMA.names if c not in ("image", "box")]
 
 def findings(folder: Path) -> tuple[Study, Findings]:
     """What a study's folder says; ValueError if it holds none, or no rows."""
-    study = check.study_of(folder)
+    study = study_in(folder)
     table = rows.read(folder, columns=COLUMNS)
     if not len(table):
         raise ValueError(f"{str(folder)!r} has no rows yet; run the study first")
+    if table.duplicated(["origin", "prompt", "slot"]).any():
+        raise ValueError(f"{str(folder)!r} has images twice; python -m fairdemo audit check says which")
     confusion: dict[str, Confusion] = {
         o.name: painter.live(o.model if o.kind == PROFILE else study.reader).confusion for o in study.origins
     }
-    return study, of(seen(table), study, confusion)
+    return study, of(seen(table, study), study, confusion)
 
 
 def write(folder: Path) -> list[Path]:
@@ -52,10 +55,14 @@ def page(study: Study, found: Findings) -> str:
         sentences=sentences(study, found),
         maps=maps(found),
         groups=["women", *RACES, "from 40"],
+        races=[("race", r) for r in RACES],
         scatter=[(w, dots(w)) for w in found.work],
         front=front(found),
-        worst=worst(found),
-        changed=[t for t in found.control if t.p <= 0.05],
+        worst=worst(study, found),
+        changed=[t for t in found.control if t.holds],
+        prompts=len({c.prompt for c in found.cells}),
+        origins=len({c.origin for c in found.cells}),
+        readers=sorted({o.model if o.kind == PROFILE else study.reader for o in study.origins}),
         published=PUBLISHED,
         settings=study.model_dump_json(exclude_defaults=True),
     )
@@ -103,54 +110,56 @@ def women_first(c: Cell) -> float:
 
 def sentences(study: Study, found: Findings) -> list[str]:
     """At most five sentences that say what was found, each with its count and interval."""
-    said = []
-    base = [c for c in found.cells if c.listed != CONTROL and is_baseline(c.origin)] or [
-        c for c in found.cells if c.listed != CONTROL
-    ]
+    said, plain = [], {o.name for o in study.origins if o.method == BASELINE}
+    first = next(
+        (c.origin for c in found.cells if c.origin in plain and c.listed != CONTROL and c.women.n), ""
+    )
+    base = [c for c in found.cells if c.origin == first and c.listed != CONTROL and c.women.n]
     if base:
         uneven = [c for c in base if (c.origin, c.prompt) in found.discoveries]
         mostly = sum(c.women.share < 0.5 for c in uneven)
         said.append(
-            f"In {len(uneven)} of {len(base)} prompts of {base[0].origin} women and men aren't equally likely"
+            f"In {len(uneven)} of {len(base)} prompts of {first} women and men aren't equally likely"
             f" (at most 5 % of these are expected to be false): {mostly} show mostly men,"
             f" {len(uneven) - mostly} mostly women."
         )
-        least, most = (f(base, key=lambda c: c.women.share if c.women.n else 0.5) for f in (min, max))
+        least, most = (f(base, key=lambda c: c.women.share) for f in (min, max))
         said.append(
             f"Fewest women: “{least.prompt}”, {percent(least.women)}; most: “{most.prompt}”,"
             f" {percent(most.women)}."
         )
-    for w in found.work:
-        if is_baseline(w.origin):
-            low, high = w.slope.interval
-            if low <= 0 <= high:
-                said.append(
-                    "Professions with more women in the US workforce don't show clearly more women, or fewer"
-                    f" (slope {estimate(w.slope)}, {w.slope.n} professions)."
-                )
-                continue
-            kind = "exaggerated" if low > 1 else "softened" if high < 1 else "about as large as there"
-            said.append(
-                f"Beside the US workforce, differences between professions are {kind}: a profession with ten"
-                f" points more women shows {10 * w.slope.value:.0f} points more ({10 * low:.0f} to"
-                f" {10 * high:.0f}; {w.slope.n} professions)."
-            )
+    said += [beside_work(w) for w in found.work if w.origin == first]
     changed = [(b, b.change) for b in found.by_origin if b.change is not None]
     if changed:
         best, change = min(changed, key=lambda one: one[0].bias["gender"].value)
-        said.append(
-            f"The most even method is {best.origin}: bias(P) for gender {estimate(best.bias['gender'])} over"
-            f" {best.prompts} prompts, {estimate(change)} against the baseline; the profession is shown"
-            f" in {percent(best.shown)}."
-        )
+        if change.interval[1] < 0:
+            shown = f"; the profession is shown in {percent(best.shown)}" if best.shown.n else ""
+            said.append(
+                f"The most even method is {best.origin}: bias(P) for gender {estimate(best.bias['gender'])}"
+                f" over {best.prompts} prompts, {estimate(change)} against the baseline{shown}."
+            )
     if found.no_face:
-        said.append(f"No face was found in {found.no_face:,} of {found.images:,} images; they count nowhere.")
-    return said[:5]
+        said.append(
+            f"No face was found in {found.no_face:,} of {found.images:,} images; they are in no share of"
+            " faces."
+        )
+    return said
 
 
-def is_baseline(origin: str) -> bool:
-    """Whether an origin is a model as it is, or images from elsewhere."""
-    return ", " not in origin or origin.split(", ")[1] == BASELINE
+def beside_work(w: Work) -> str:
+    """How an origin's professions stand beside the workforce, in a sentence."""
+    low, high = w.slope.interval
+    if low <= 0 <= high:
+        return (
+            "Professions with more women in the US workforce don't show clearly more women, or fewer, in"
+            f" {w.origin} (slope {estimate(w.slope)}, {w.slope.n} professions)."
+        )
+    kind = "reversed" if high < 0 else "exaggerated" if low > 1 else "softened" if high < 1 else ""
+    return (
+        f"Beside the US workforce, differences between professions are {kind or 'about as large'} in"
+        f" {w.origin}: a profession with ten points more women shows {10 * w.slope.value:+.0f} points"
+        f" ({10 * low:+.0f} to {10 * high:+.0f}; {w.slope.n} professions)."
+    )
 
 
 @dataclass(frozen=True)
@@ -192,11 +201,17 @@ def front(found: Findings) -> set[str]:
     }
 
 
-def worst(found: Findings) -> list[Cell]:
+def worst(study: Study, found: Findings) -> list[Cell]:
     """The tenth of all prompts with the largest bias(P) for gender, of the methods."""
-    own = [c for c in found.cells if not is_baseline(c.origin) and c.listed != CONTROL and c.women.n]
+    methods = {o.name for o in study.origins if o.method != BASELINE}
+    own = [c for c in found.cells if c.origin in methods and c.listed != CONTROL and c.women.n]
     own.sort(key=lambda c: -c.bias["gender"])
     return own[: math.ceil(len(own) / 10)]
+
+
+def harmless(text: str) -> str:
+    """A cell's text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def as_csv(cells: Sequence[Cell]) -> str:
@@ -211,6 +226,18 @@ def as_csv(cells: Sequence[Cell]) -> str:
             low, high = one.interval
             share = "" if not one.n else round(one.share, 4)
             writer.writerow(
-                [c.listed, c.prompt, c.origin, name, one.count, one.n, share, low, high, c.images, c.no_face]
+                [
+                    c.listed,
+                    harmless(c.prompt),
+                    harmless(c.origin),
+                    name,
+                    one.count,
+                    one.n,
+                    share,
+                    low,
+                    high,
+                    c.images,
+                    c.no_face,
+                ]
             )
     return out.getvalue()

@@ -2,6 +2,7 @@
 kill at any moment loses what was in the actors' hands, and nothing else."""
 
 import os
+import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -14,11 +15,12 @@ import psutil
 from filelock import FileLock, Timeout
 
 from fairdemo.audit import folders, painter, rows
-from fairdemo.audit.study import FOLDER, Asked, Origin, Shard, Study, shards
+from fairdemo.audit.study import FOLDER, Asked, Origin, Shard, Study, named_lists, shards
+from fairdemo.models.profiles import DEFAULT
 from fairdemo.stats.stopping import looks, narrow
 
 TRIES = 3
-GIB_EACH = 2.0  # that an actor on a processor needs
+GIB_EACH = 2.0  # that an actor with the embedded model needs
 STUDY = "study.json"
 
 
@@ -72,7 +74,11 @@ def series(study: Study) -> list[Series]:
 def asked_of(study: Study, origin: Origin) -> list[Asked]:
     """The prompts that an origin has images for, and how many at most."""
     if origin.kind == FOLDER:
-        return [Asked(p, "", 0, len(files)) for p, files in folders.prompts(origin.model).items()]
+        own = named_lists()["control"]["prompts"]
+        return [
+            Asked(p, "control" if p in own else "", 0, len(files))
+            for p, files in folders.prompts(origin.model).items()
+        ]
     if study.half_width:
         most = looks(study.half_width)[-1].n
         return [Asked(a.prompt, a.listed, a.seed, most) for a in study.asked]
@@ -89,25 +95,55 @@ def opened(study: Study, out: Path) -> Iterator[None]:
     except Timeout:
         raise ValueError(f"{str(out)!r} is in use: another run writes into it") from None
     try:
-        path, own = out / STUDY, study.model_dump_json(indent=1)
-        if path.is_file() and Study.model_validate_json(path.read_text()) != study:
-            raise ValueError(f"{str(out)!r} holds another study; name a new folder")
-        path.write_text(own)
-        for part in (out / rows.FOLDER).glob("*.part"):
+        keep(study, out)
+        for part in out.rglob("*.part"):
             part.unlink()
         yield
     finally:
         lock.release()
 
 
+def keep(study: Study, out: Path) -> None:
+    """Writes what a folder is for, whole or not at all; ValueError if it is for another study."""
+    path = out / STUDY
+    if path.is_file():
+        if study_in(out) != study:
+            raise ValueError(f"{str(out)!r} holds another study; name a new folder")
+        return
+    part = path.with_suffix(".part")
+    part.write_text(study.model_dump_json(indent=1))
+    os.replace(part, path)
+
+
+def study_in(folder: Path) -> Study:
+    """The study that a folder holds; ValueError if it holds none."""
+    path = folder / STUDY
+    if not path.is_file():
+        raise ValueError(f"{str(folder)!r} holds no study; expected a folder that `audit run` made")
+    try:
+        return Study.model_validate_json(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is damaged: {str(error).splitlines()[0]}") from None
+
+
 def run(
     study: Study, out: Path, place: Place, told: Callable[[int, int], None], limit: int | None = None
 ) -> Result:
     """Draws what is missing of a study into the folder `out`; `told` hears of images that are there and
-    images that are planned at most. `limit` ends it after as many shards."""
+    images that are planned at most. `limit` ends it after as many shards. Rows of weights or files that have
+    changed since are put aside into rows/stale."""
+    waiting = series(study)
     with opened(study, out):
-        waiting = series(study)
+        aside(out, {name for one in waiting for part in one.parts for name, _ in part})
         return Driver(study, out, told, limit).run(waiting, place)
+
+
+def aside(out: Path, wanted: set[str]) -> None:
+    """Moves shards that a study doesn't name any more into rows/stale."""
+    for name in rows.finished(out) - wanted:
+        (out / rows.FOLDER / "stale").mkdir(exist_ok=True)
+        path = out / rows.FOLDER / f"{name}.parquet"
+        os.replace(path, path.parent / "stale" / path.name)
 
 
 class Driver:
@@ -173,7 +209,7 @@ class Driver:
         from ray.exceptions import RayError, RayTaskError
 
         with cluster(place):
-            number = place.actors or fitting()
+            number = min(place.actors or fitting(self.study), placeable())
             idle = [actor(self.study) for _ in range(number)]
             hand: dict[Any, tuple[Any, str, Shard]] = {}
             while True:
@@ -227,16 +263,32 @@ def cluster(place: Place) -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if place.address:
-        ray.init(place.address, **settings)
+        reachable(place.address)
+        try:
+            ray.init(place.address, **settings)
+        except Exception as error:  # Ray raises many kinds
+            raise ValueError(f"Ray cluster {place.address!r} can't be used: {last_line(error)}") from error
     else:
         # One processor an actor, however many actors are asked for.
         processors = max(place.actors or 1, psutil.cpu_count() or 1)
         environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}}
-        ray.init(include_dashboard=False, num_cpus=processors, runtime_env=environment, **settings)
+        settings |= {"include_dashboard": False, "num_cpus": processors, "runtime_env": environment}
+        ray.init("local", **settings)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def reachable(address: str) -> None:
+    """ValueError if nobody listens at a cluster's address."""
+    host, _, port = address.removeprefix("ray://").partition(":")
+    if address == "auto":
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"Ray cluster {address!r} can't be reached: {error}; expected host:port") from None
 
 
 def actor(study: Study) -> Any:
@@ -247,15 +299,26 @@ def actor(study: Study) -> Any:
     return ray.remote(painter.Painter).options(num_cpus=1, num_gpus=devices).remote(study)
 
 
-def fitting() -> int:
-    """How many actors fit: one a device, else one a processor as far as memory allows."""
+def fitting(study: Study) -> int:
+    """How many actors fit: one a device, else one a processor as far as memory allows, else one: of the
+    embedded model it is known how much it needs."""
     import ray
 
     resources = ray.cluster_resources()
     if devices := int(resources.get("GPU", 0)):
         return devices
-    memory = int(resources.get("memory", 0) / 2**30 // GIB_EACH)
-    return max(1, min(int(resources.get("CPU", 1)), memory))
+    if any(o.kind != FOLDER and o.model != DEFAULT for o in study.origins):
+        return 1
+    return max(1, int(resources.get("memory", 0) / 2**30 // GIB_EACH))
+
+
+def placeable() -> int:
+    """How many actors can be at work at once, each with a processor, and a device where there are some."""
+    import ray
+
+    resources = ray.cluster_resources()
+    kinds = [resources[kind] for kind in ("CPU", "GPU") if resources.get(kind)]
+    return max(1, int(min(kinds, default=1)))
 
 
 def last_line(error: Exception) -> str:

@@ -45,7 +45,7 @@ class Study(BaseModel):
     pipelines: tuple[str, ...] = ()  # other models: diffusers pipelines, folders or of the Hub
     apis: tuple[str, ...] = ()  # other models: of the Hub's inference providers, or addresses
     folders: tuple[str, ...] = ()  # images that were made elsewhere, with their prompts
-    reader: str = "embedded"  # the profile whose classifiers read what no profile has drawn
+    reader: str = ""  # the profile whose classifiers read what no profile has drawn
     # Images of a prompt, and of each list's prompts by the list's name.
     images: Annotated[Whole, Field(ge=1, le=100_000)] = 32
     images_of: dict[str, Annotated[Whole, Field(ge=1, le=100_000)]] = {}
@@ -74,10 +74,15 @@ class Study(BaseModel):
             raise ValueError(
                 'study asks for nothing; it needs prompts, lists (e.g. ["professions"]) or folders'
             )
-        for prompt in self.prompts:
-            prompts.read(prompt)
+        for asked in self.asked:
+            prompts.read(asked.prompt)
         if not (self.profiles or self.pipelines or self.apis or self.folders):
-            raise ValueError("study has no profiles, pipelines, apis or folders: nothing to take images from")
+            raise ValueError("has no profiles, pipelines, apis or folders: nothing to take images from")
+        if (self.pipelines or self.apis or self.folders) and not self.reader:
+            raise ValueError("study lacks 'reader': the profile whose classifiers read them, e.g. \"sdxl\"")
+        names = [origin.name for origin in self.origins]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two origins are called {twice[0]!r}; each needs a name of its own")
         return self
 
     @cached_property
@@ -96,7 +101,7 @@ class Study(BaseModel):
     def _texts(self, name: str) -> list[str]:
         """A list's prompts, its words in every template."""
         entry = named_lists()[name]
-        words = [template.format(w) for template in self.templates for w in entry.get("words", ())]
+        words = [template.replace("{}", w) for template in self.templates for w in entry.get("words", ())]
         return [*words, *entry.get("prompts", ())]
 
     @cached_property
@@ -111,7 +116,8 @@ class Study(BaseModel):
             for m in self.methods
             for g in values
         ]
-        return [*(drawn if self.asked else ()), *(Origin(FOLDER, f) for f in self.folders)]
+        every = [*(drawn if self.asked else ()), *(Origin(FOLDER, f) for f in self.folders)]
+        return list(dict.fromkeys(every))
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ class Origin:
     def name(self) -> str:
         """Its name in tables: the model, then the method, then the guidance where it isn't the usual one."""
         if self.kind == FOLDER:
-            return Path(self.model).name
+            return Path(self.model).resolve().name.replace(",", "")
         return f"{self.model}, {self.method}" + (f", guidance {self.guidance:g}" if self.guidance else "")
 
 
@@ -167,16 +173,23 @@ def seed_of(seed: int, prompt: str) -> int:
 
 def read(path: Path) -> Study:
     """A study from a TOML file; ValueError says in one line what is wrong with it."""
+    asked = read_toml(path, "study")
+    for key in ("folders", "pipelines"):  # so that actors find what a relative path means here
+        if isinstance(asked.get(key), list):
+            asked[key] = [str(Path(p).resolve()) if Path(str(p)).exists() else p for p in asked[key]]
     try:
-        return Study.model_validate(read_toml(path, "study"))
+        return Study.model_validate(asked)
     except ValidationError as error:
-        raise ValueError(f"study {path.name} {one_line(error, Study)}") from None
+        told = one_line(error, Study)
+        joint = " " if told.startswith(("has ", "lacks ", "asks ")) else ": "
+        raise ValueError(f"study {path.name}{joint}{told}") from None
 
 
 def shards(study: Study, origin: Origin, asked: Asked) -> list[list[Shard]]:
     """The shards of one prompt and origin up to each look, in order: one list for a fixed number of
     images."""
-    ends = [look.n for look in looks(study.half_width)] if study.half_width else [asked.images]
+    grows = study.half_width and origin.kind != FOLDER
+    ends = [look.n for look in looks(study.half_width)] if grows and study.half_width else [asked.images]
     return [
         [Shard(origin, asked, start, min(start + AT_ONCE, end)) for start in range(first, end, AT_ONCE)]
         for first, end in zip([0, *ends], ends)

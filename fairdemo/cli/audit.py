@@ -61,7 +61,7 @@ def drawn(args: argparse.Namespace) -> None:
 
         result = run(asked, args.out, Place(args.actors, args.ray), told, args.limit)
     spent = time.monotonic() - start
-    print(f"{result.drawn:,} images in {spent:.0f} s; the rest was there. Rows are in {args.out}.")
+    print(f"{result.drawn:,} images in {spent:.0f} s. Rows are in {args.out}.")
     if result.stopped:
         print("It ended at its limit; the same command without --limit goes on.")
     for what, why in result.failed.items():

@@ -20,6 +20,7 @@ import numpy as np
 # right mean, covers 85 % at n = 8 and a share of 0.02.
 MISS = 0.055
 Class = TypeVar("Class", bound=Hashable)
+MANY = 3000  # faces, above which Clopper and Pearson's interval is as narrow and takes no table
 _GRID = 2000  # intervals end on multiples of 1 / 2000, rounded outward
 
 
@@ -45,6 +46,11 @@ def interval(count: int, n: int, miss: float = MISS) -> tuple[float, float]:
         raise ValueError(f"count must lie in 0 to n, got {count} of {n}")
     if n == 0:
         return 0.0, 1.0
+    if n > MANY:
+        from scipy.stats import binomtest
+
+        found = binomtest(count, n).proportion_ci(1 - miss, "exact")
+        return float(found.low), float(found.high)
     p, f = _outcomes(n)
     # Shares that lie on the edge are out, whatever they round to.
     kept = p[np.where(f <= f[:, [count]] * (1 + 1e-9), f, 0).sum(1) > miss * (1 + 1e-9)]
