@@ -3,8 +3,10 @@ and blind pairs of their walls (`arena.js`)."""
 
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -29,6 +31,16 @@ MOST = 3  # methods beside the baseline
 PAIRS, MOST_PAIRS = 8, 16
 FIRST = (MIX, "words", "fair diffusion")
 CONTROLS: tuple[str, ...] = ("prompt", "profile", "methods", "preset", "n", "seed")
+
+
+ABOUT: dict[str, dict[str, str]] = tomllib.loads(
+    (Path(__file__).parent / "about_methods.toml").read_text(encoding="utf-8")
+)
+
+
+def about(method: Method, language: str) -> str:
+    """What a method is, in a language, in English where nobody has written it."""
+    return ABOUT.get(language, {}).get(method.name.split(":")[0], method.what)
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,8 @@ def card(comparison: Comparison, side: str, method: Method | None, language: str
     if found.no_face:
         rows.append(Row(say(language, "none_found"), str(found.no_face)))
     notices = comparison.notices if side != "baseline" else []
-    return render("method_card.html", language, method=method, rows=rows, notices=notices)
+    what = about(method, language) if method else say(language, "baseline_card")
+    return render("method_card.html", language, method=method, what=what, rows=rows, notices=notices)
 
 
 class Drawing:
