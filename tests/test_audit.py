@@ -325,12 +325,34 @@ def actors_of(driver):
     ]
 
 
-def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path):
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder of images with their prompts."""
+    return some(tmp_path_factory.mktemp("some") / "images")
+
+
+@pytest.fixture(scope="module")
+def whole(images, tmp_path_factory):
+    """The rows of a run that nothing ended."""
+    folder = tmp_path_factory.mktemp("whole")
+    process = running(write(folder, reading(images)), folder / "out")
+    said, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    return rows.read(folder / "out")[READ]
+
+
+READ = ["prompt", "slot", "faces", *CLASSES, "subject"]
+
+
+def reading(images) -> str:
+    """A study of a folder."""
+    return f'folders = ["{images}"]\nreader = "embedded"\n'
+
+
+def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path, images, whole):
     """Images from a folder, on a real Ray: the driver is killed, then an actor; the rows are those of a run
     that nothing ended, none is there twice, and at most the shard in hand is read again."""
-    images = some(tmp_path / "images")
-    path = write(tmp_path, f'folders = ["{images}"]\nreader = "embedded"\n')
-    out = tmp_path / "killed"
+    path, out = write(tmp_path, reading(images)), tmp_path / "killed"
     first = running(path, out)
     until(lambda: len(rows.finished(out)) >= 2)
     os.killpg(first.pid, signal.SIGKILL)
@@ -347,17 +369,31 @@ def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path):
     assert main(["audit", "check", str(out)]) == 0
     found, wanted = rows.read(out), folders.prompts(str(images))
     assert len(found) == sum(map(len, wanted.values())) and found.id.is_unique
-    whole = running(path, tmp_path / "whole")
-    whole.communicate(timeout=300)
-    other = rows.read(tmp_path / "whole")
-    columns = ["prompt", "slot", "faces", *CLASSES, "subject"]
-    pd.testing.assert_frame_equal(found[columns], other[columns])
-    assert (
-        running(write(tmp_path, f'folders = ["{images}"]\nreader = "embedded"\nseed = 1\n'), out)
-        .communicate()[1]
-        .strip()
-        .endswith(f"{str(out)!r} holds another study; name a new folder")
+    pd.testing.assert_frame_equal(found[READ], whole)
+    _, told = running(write(tmp_path, reading(images) + "seed = 1\n"), out).communicate()
+    assert told.strip().endswith(f"{str(out)!r} holds another study; name a new folder")
+
+
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+from fairdemo.cli import main
+three = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+for _ in range(2):
+    three.add_node(num_cpus=1)
+code = main(["audit", "run", sys.argv[1], "--out", sys.argv[2], "--ray", three.address, "--actors", "2"])
+three.shutdown()
+sys.exit(code)
+"""
+
+
+def test_a_cluster_of_three_nodes_makes_the_same_rows(tmp_path, images, whole):
+    command = [sys.executable, "-c", CLUSTER, str(write(tmp_path, reading(images))), str(tmp_path / "out")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=400, env={**os.environ, "RAY_worker_niceness": "0"}
     )
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(rows.read(tmp_path / "out")[READ], whole)
 
 
 def test_a_study_is_drawn_with_twins_from_the_same_noise(tmp_path, live):
