@@ -31,7 +31,8 @@ from fairdemo.models.generating import Sample, Setting
 from fairdemo.places import SHIPPED
 from fairdemo.stats import measure, stopping
 from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
-from tests import small_models
+from tests import browser, small_models
+from tests.test_axe import violations
 
 TOML = 'prompts = ["a photo of a doctor"]\nimages = 4\n'
 
@@ -576,3 +577,19 @@ def test_repeats_are_drawn_once_and_old_rows_are_put_aside(tmp_path, capsys):
     with pytest.raises(ValueError, match="can't be reached"):
         run.reachable("127.0.0.1:1")
     assert report.harmless("=1+1") == "'=1+1" and report.harmless("a photo") == "a photo"
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
+@pytest.mark.parametrize("scheme, width", [("light", 1366), ("dark", 390)])
+def test_the_report_can_be_read_by_everybody(tmp_path, scheme, width):
+    """No serious or critical violation of axe, nothing wider than the screen, and no address on the net."""
+    folder = saved(tmp_path / "one")
+    report.write(folder)
+    with browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"file://{folder / 'report.html'}")
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert len(asked) == 1
