@@ -175,18 +175,26 @@ class Studio:
             raise ValueError(f"method {apart[0]!r} can't be mixed with others; these can: {mixed}")
         return found
 
-    def task(self, prompt: Prompt, target: targets.Target, dependence: str, method: str = MIX) -> mix.Task:
+    def task(
+        self,
+        prompt: Prompt,
+        target: targets.Target,
+        dependence: str,
+        method: str = MIX,
+        steering: bool = True,
+    ) -> mix.Task:
         """What a mix is solved for: the sources that leave alone what the prompt names, their response, and
         the target completed from the baseline.
 
         Of a profile that was never measured only sources for all that is wished are believed; nobody knows
-        what its baseline draws."""
+        what its baseline draws. Without `steering` neither: what it draws of a new prompt is a guess, and
+        nothing would make up for a wrong one."""
         prompt = heard(prompt, self.artist.known)
         counts = self.artist.counts
         every = list(dict.fromkeys(s for one in self.asked(method) for s in one.sources))
         wished = {a: shares for a, shares in target.items() if a not in prompt.named}
         choice = [every[i] for i in mix.allowed(every, prompt.named)]
-        if counts is None and wished:
+        if wished and (counts is None or not steering):
             choice = [s for s in choice if all(s.named(a) for a in wished)] or choice
         reference = response.baseline(counts, prompt)
         wanted = targets.joint(wished, reference.reshape(mix.SHAPE), dependence)
@@ -200,7 +208,10 @@ class Studio:
         mixed = methods[0].mixes
         request = self.artist.fitted(request)
         request = request.but(prompt=heard(request.prompt, self.artist.known))
-        task = self.task(request.prompt, request.target, request.dependence, request.method if mixed else MIX)
+        method = request.method if mixed else MIX
+        task = self.task(
+            request.prompt, request.target, request.dependence, method, request.steering or not mixed
+        )
         solved, slots = (
             self._allotted(request, task, before) if mixed else self._alone(request, task, methods[0])
         )
