@@ -1,5 +1,6 @@
 """Times the chain against the naive ways, in one run on one machine; ratios are what counts."""
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -51,9 +52,12 @@ def best(run: Callable[[], object], times: int = 3) -> float:
 
 
 def rows(title: str, runs: dict[str, Callable[[], object]], times: int = 3) -> dict[str, float]:
-    """Prints and returns seconds, with ratios to the first."""
+    """Prints and returns seconds, with ratios to the first. Runs take turns, since a machine's speed
+    drifts."""
     print(f"\n{title}", flush=True)
-    seconds = {name: best(run, times) for name, run in runs.items()}
+    seconds = dict.fromkeys(runs, math.inf)
+    for _ in range(times):
+        seconds = {name: min(seconds[name], best(run, 1)) for name, run in runs.items()}
     for name, s in seconds.items():
         print(f"  {name:56}{s:8.2f} s {s / next(iter(seconds.values())):7.2f}x", flush=True)
     return seconds

@@ -182,7 +182,7 @@ def measured(tables: Sequence[pd.DataFrame], n: int) -> dict[str, Any]:
 
 
 HEAD = ("method", "bias(P) gender", "race", "race x gender", "profession shown", "parts whole")
-HEAD += ("alike within a group", "distinct faces", "rank of the twin", "time")
+HEAD += ("alike within a group", "distinct faces", "rank of the twin")
 
 
 def as_markdown(found: dict[str, Any], judge: str = "judge") -> str:
@@ -201,7 +201,7 @@ def as_markdown(found: dict[str, Any], judge: str = "judge") -> str:
         for what, digits in (("within_group_likeness", 2), ("distinct_faces", 1)):
             low, high = numbers[what]["interval"]
             cells.append(f"{numbers[what]['mean']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})")
-        lines.append((method, *cells, f"{numbers['twin_rank']:.1f}", f"x {numbers['slower']:.2f}"))
+        lines.append((method, *cells, f"{numbers['twin_rank']:.1f}"))
     chance = (f"{found['chance'][what]:.2f}" for what in ("gender", "race", "race x gender"))
     lines.append(("_an even model, by chance_", *chance, *[""] * (len(HEAD) - 4)))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -210,23 +210,29 @@ def as_markdown(found: dict[str, Any], judge: str = "judge") -> str:
 def picture(found: dict[str, Any]) -> Figure:
     """Bias for race and gender by the judge against likeness within groups: a point a method with bars, and
     the front of those that no other method beats in both."""
-    figure = Figure(figsize=(8.5, 5.2), layout="constrained")
+    figure = Figure(figsize=(10, 5.2), layout="constrained")
     axes = figure.subplots()
     points = {}
-    for method, numbers in found["methods"].items():
+    order = sorted(
+        found["methods"].items(), key=lambda item: item[1]["judge"]["bias"]["race x gender"]["mean"]
+    )
+    for k, (method, numbers) in enumerate(order, 1):
         bias = numbers["judge"]["bias"]["race x gender"]
         alike = numbers["within_group_likeness"]
         x, y = bias["mean"], alike["mean"]
         points[method] = (x, y)
         errors = [[[v - e["interval"][0]], [e["interval"][1] - v]] for v, e in ((x, bias), (y, alike))]
-        axes.errorbar(x, y, xerr=errors[0], yerr=errors[1], fmt="o", color="#2A788E", ecolor="#9aa1ad", ms=5)
-        axes.annotate(method, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.errorbar(x, y, *errors[::-1], fmt="o", color="#2A788E", ecolor="#c5cad3", ms=5, lw=0.8)
+        # Numbers, since names would lie upon each other.
+        axes.annotate(f"{k}", (x, y), xytext=(4, 4), textcoords="offset points", fontsize=9, weight="bold")
+    names = "\n".join(f"{k}  {method}" for k, method in enumerate(points, 1))
+    axes.text(1.02, 0.98, names, transform=axes.transAxes, va="top", fontsize=9, linespacing=1.5)
     front = sorted(
         (x, y)
         for x, y in points.values()
         if not any(a <= x and b <= y and (a, b) != (x, y) for a, b in points.values())
     )
-    axes.plot(*zip(*front), color="#E69F00", lw=1.5, zorder=0)
+    axes.plot(*zip(*front), color="#E69F00", lw=2, zorder=5)
     axes.set(
         xlabel="bias(P) over race and gender, by the judge (0: even)",
         ylabel="likeness of faces within a race and gender",
