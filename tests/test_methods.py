@@ -146,7 +146,9 @@ def test_every_method_in_one_mixed_batch_is_drawn_as_alone(live):
         Source(edits=("fairimagen",)),
         Source(edits=("debias-vl",)),
         Source(("Indian Male",), ("Indian", "Male"), guide="fair diffusion"),
+        *(m.sources[0] for m in live.registry.values() if m.sources[0].adapters and not m.mixes),
     ]
+    assert len(kinds) >= 17
     for guidance in (1.0, 2.0):
         setting = Setting("a photo of a doctor", 3, 4, guidance)
         together = generator.draw(setting, [Sample(k % 2, source) for k, source in enumerate(kinds)])

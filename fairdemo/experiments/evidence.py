@@ -171,6 +171,16 @@ def biased(table: pd.DataFrame, judge: str, what: str) -> dict[str, Any]:
     }
 
 
+def as_said(control: Any) -> dict[str, Any]:
+    """How many faces of control prompts the judge reads as the words say, in every race, gender and age that
+    they name."""
+    faces = control[control.judge_faces > 0]
+    columns = {"race": faces.judge_race, "gender": faces.judge_gender, "age": faces.judge_age_band}
+    named = [prompts.named(prompt) for prompt in faces.prompt]
+    hits = [all(columns[a].iloc[k] == c for a, c in said.items()) for k, said in enumerate(named)]
+    return share(hits)
+
+
 def share(flags: Any) -> dict[str, Any]:
     """A share with its count and interval."""
     values = np.asarray(flags, bool)
@@ -234,7 +244,9 @@ def evidence(tables: Sequence[pd.DataFrame], n: int) -> dict[str, Any]:
         "chance": {what: round(chance(what, n), 4) for what in COUNTED},
         "maximum": {what: round(2 / k, 4) for what, k in NUMBER.items()},
         "methods": {m: judged(asked[asked.method == m]) for m in dict.fromkeys(asked.method) if m != AGAIN},
-        "control": {m: kept(control[control.method == m]) for m in dict.fromkeys(control.method)},
+        "control": {
+            m: kept(rows) | {"as_said": as_said(rows)} for m, rows in control.groupby("method", sort=False)
+        },
         "agreement": agreed(table),
     }
 
