@@ -501,7 +501,7 @@ def test_a_dataset_opens_anywhere_and_gives_the_same_findings(tmp_path, monkeypa
     assert found[1]["image"].size == (8, 8) and found.features["race"].int2str(found[1]["race"]) in RACES
     parquet = pq.ParquetFile(next((made / "data").glob("*.parquet")))
     assert parquet.metadata.row_group(0).num_rows == 100
-    again = findings.of(findings.seen(dataset.opened(made), STUDY), dataset.study(made), {})
+    again = findings.of(findings.seen(dataset.opened(made), STUDY), run.study_in(made), {})
     assert again == findings.of(findings.seen(rows.read(folder), STUDY), STUDY, {})
     assert "as perceived by a classifier" in (made / "README.md").read_text()
     with pytest.raises(ValueError, match="exists already"):

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, List, Value
 
 from fairdemo.audit import check, rows
-from fairdemo.audit.run import study_in
-from fairdemo.audit.study import FOLDER, Study
+from fairdemo.audit.run import STUDY, study_in
+from fairdemo.audit.study import FOLDER
 from fairdemo.models import hub
 from fairdemo.stats.attributes import CLASSES, TARGET_CLASSES
 
@@ -44,8 +44,8 @@ twins), what was read
 
 ```python
 from pathlib import Path
-from fairdemo.audit import dataset, findings
-study = dataset.study(Path("."))
+from fairdemo.audit import dataset, findings, run
+study = run.study_in(Path("."))
 found = findings.of(findings.seen(dataset.opened(Path(".")), study), study, {{}})
 ```
 
@@ -87,7 +87,7 @@ def write(folder: Path, out: Path) -> Path:
         pq.write_table(whole, path, row_group_size=GROUP, write_page_index=True, compression="zstd")
     # Where folders lie here is nobody's business; their names stay.
     asked = asked.model_copy(update={"folders": tuple(Path(f).name for f in asked.folders)})
-    (out / "study.json").write_text(asked.model_dump_json(indent=1))
+    (out / STUDY).write_text(asked.model_dump_json(indent=1))
     elsewhere = any(origin.kind == FOLDER for origin in asked.origins)
     kept = (
         " The image is in `image`."
@@ -131,11 +131,6 @@ def opened(folder: Path) -> pd.DataFrame:
         if isinstance(kind, ClassLabel):
             table[name] = [None if pd.isna(v) else kind.int2str(int(v)) for v in table[name]]
     return table
-
-
-def study(folder: Path) -> Study:
-    """What a dataset's study asked for."""
-    return Study.model_validate_json((folder / "study.json").read_text())
 
 
 def push(folder: Path, repository: str) -> None:

@@ -84,6 +84,7 @@ def served(
     return found
 
 
+@lru_cache(4)  # every shard of a prompt asks for them
 def slots(method: str, asked: Asked, target: str) -> list[Source]:
     """What each of a prompt's images is drawn with: its words as asked, or with the cells that make the
     target, if every cell's words do what they say."""

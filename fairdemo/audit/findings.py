@@ -141,7 +141,7 @@ def alike(table: pd.DataFrame) -> pd.DataFrame:
         found.append({"origin": origin, "prompt": prompt, "race": None, "value": distinct})
         for race, group in faces.groupby("race"):
             if len(group) > 1:
-                likeness = similar(np.stack(list(group.embedding)))
+                likeness = measure.mean_similarity(np.stack(list(group.embedding)))
                 found.append({"origin": origin, "prompt": prompt, "race": race, "value": likeness})
     return pd.DataFrame(found, columns=["origin", "prompt", "race", "value"])
 
@@ -187,11 +187,7 @@ def uneven(cells: Sequence[Cell]) -> set[tuple[str, str]]:
 
 def chance(n: int) -> dict[str, float]:
     """The mean bias(P) that n faces a prompt show of an even model, by attribute."""
-    random, found = np.random.default_rng(0), {}
-    for a, classes in biased():
-        counts = random.multinomial(n, np.full(len(classes), 1 / len(classes)), 1000)
-        found[a] = float(np.mean([measure.bias(dict(enumerate(row))) for row in counts]))
-    return found
+    return {a: measure.bias_by_chance(len(classes), n) for a, classes in biased()}
 
 
 def share(flags: Sequence[bool] | np.ndarray, miss: float = measure.MISS) -> Share:
@@ -283,13 +279,6 @@ def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
         measure.mean(list(values[values.race.isna()].value)),
         float(own.seconds.median()),
     )
-
-
-def similar(embeddings: np.ndarray) -> float:
-    """The mean cosine similarity of a group's pairs of faces (n, d), n at least 2."""
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    n, total = len(unit), unit.sum(0)
-    return float((total @ total - n) / (n * (n - 1)))
 
 
 def same_model(table: pd.DataFrame, origin: str) -> pd.Series:

@@ -71,15 +71,13 @@ class Study(BaseModel):
         if wrong := [t for t in self.templates if t.count("{}") != 1]:
             raise ValueError(f'template {wrong[0]!r} needs one {{}}, e.g. "a photo of {{}}"')
         if not (self.prompts or self.lists or self.folders):
-            raise ValueError(
-                'study asks for nothing; it needs prompts, lists (e.g. ["professions"]) or folders'
-            )
+            raise ValueError('asks for nothing; it needs prompts, lists (e.g. ["professions"]) or folders')
         for asked in self.asked:
             prompts.read(asked.prompt)
         if not (self.profiles or self.pipelines or self.apis or self.folders):
             raise ValueError("has no profiles, pipelines, apis or folders: nothing to take images from")
         if (self.pipelines or self.apis or self.folders) and not self.reader:
-            raise ValueError("study lacks 'reader': the profile whose classifiers read them, e.g. \"sdxl\"")
+            raise ValueError("lacks 'reader': the profile whose classifiers read them, e.g. \"sdxl\"")
         names = [origin.name for origin in self.origins]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two origins are called {twice[0]!r}; each needs a name of its own")
@@ -188,8 +186,9 @@ def read(path: Path) -> Study:
 def shards(study: Study, origin: Origin, asked: Asked) -> list[list[Shard]]:
     """The shards of one prompt and origin up to each look, in order: one list for a fixed number of
     images."""
-    grows = study.half_width and origin.kind != FOLDER
-    ends = [look.n for look in looks(study.half_width)] if grows and study.half_width else [asked.images]
+    ends = [asked.images]
+    if study.half_width and origin.kind != FOLDER:
+        ends = [look.n for look in looks(study.half_width)]
     return [
         [Shard(origin, asked, start, min(start + AT_ONCE, end)) for start in range(first, end, AT_ONCE)]
         for first, end in zip([0, *ends], ends)

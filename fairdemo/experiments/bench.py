@@ -1,6 +1,5 @@
 """Times the chain against the naive ways, in one run on one machine; ratios are what counts."""
 
-import math
 import subprocess
 import sys
 import tempfile
@@ -40,24 +39,27 @@ READ = 64
 PROMPT = "a photo of a doctor"
 
 
+def timed(run: Callable[[], object]) -> float:
+    """How long a run takes, in seconds."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
 def best(run: Callable[[], object], times: int = 3) -> float:
     """The shortest of some runs, in seconds, after one to warm up."""
     run()
-    durations = []
-    for _ in range(times):
-        start = time.perf_counter()
-        run()
-        durations.append(time.perf_counter() - start)
-    return min(durations)
+    return min(timed(run) for _ in range(times))
 
 
 def rows(title: str, runs: dict[str, Callable[[], object]], times: int = 3) -> dict[str, float]:
-    """Prints and returns seconds, with ratios to the first. Runs take turns, since a machine's speed
-    drifts."""
+    """Prints and returns seconds, the shortest of some runs after one to warm up, with ratios to the first.
+    Runs take turns, since a machine's speed drifts."""
     print(f"\n{title}", flush=True)
-    seconds = dict.fromkeys(runs, math.inf)
-    for _ in range(times):
-        seconds = {name: min(seconds[name], best(run, 1)) for name, run in runs.items()}
+    for run in runs.values():
+        run()
+    turns = [{name: timed(run) for name, run in runs.items()} for _ in range(times)]
+    seconds = {name: min(turn[name] for turn in turns) for name in runs}
     for name, s in seconds.items():
         print(f"  {name:56}{s:8.2f} s {s / next(iter(seconds.values())):7.2f}x", flush=True)
     return seconds

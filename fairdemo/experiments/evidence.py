@@ -153,8 +153,7 @@ def biases(table: pd.DataFrame, judge: str, what: str) -> list[float]:
 
 def chance(what: str, n: int) -> float:
     """The mean bias(P) that n faces a prompt show of an even model."""
-    rows = np.random.default_rng(0).multinomial(n, np.full(NUMBER[what], 1 / NUMBER[what]), 4000)
-    return float(np.mean([measure.bias(dict(enumerate(row))) for row in rows]))
+    return measure.bias_by_chance(NUMBER[what], n)
 
 
 def biased(table: pd.DataFrame, judge: str, what: str) -> dict[str, Any]:

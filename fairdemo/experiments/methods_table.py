@@ -128,7 +128,7 @@ def within_groups(table: pd.DataFrame) -> list[float]:
             for _, g in faces.groupby(["teacher_race", "teacher_gender"])
             if len(g) > 1
         ]
-        values += [float(np.mean([measure.likeness(g).value for g in groups]))] if groups else []
+        values += [float(np.mean([measure.mean_similarity(g) for g in groups]))] if groups else []
     return values
 
 

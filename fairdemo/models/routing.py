@@ -15,6 +15,7 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from peft.tuners.lora import LoraLayer
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
@@ -169,10 +170,11 @@ def _quiet() -> Iterator[None]:
 def of_one_part(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file that doesn't say which part of a model they are for, as the authors of arXiv
     2311.07604 save a text encoder's LoRA or a U-Net's, under names that do; empty for other files."""
-    state = load_file(path)
+    with safe_open(path, "pt") as file:  # names alone: most files say it
+        keys = list(file.keys())
     for part, first in OF_ONE_PART.items():
-        if state and all(key.startswith(first) for key in state):
-            return {f"{part}.{key}": value for key, value in state.items()}
+        if keys and all(key.startswith(first) for key in keys):
+            return {f"{part}.{key}": value for key, value in load_file(path).items()}
     return {}
 
 

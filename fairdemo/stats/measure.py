@@ -88,6 +88,12 @@ def bias(counts: Mapping[Any, float]) -> float:
     return sum(abs(a - b) for a, b in pairs) / len(pairs)
 
 
+def bias_by_chance(classes: int, n: int, seed: int = 0, draws: int = 4000) -> float:
+    """The mean bias(P) that n faces a prompt show of a model that draws all classes alike."""
+    rows = np.random.default_rng(seed).multinomial(n, np.full(classes, 1 / classes), draws)
+    return float(np.mean([bias(dict(enumerate(row))) for row in rows]))
+
+
 def _beside(counts: Mapping[Any, float], target: Mapping[Any, float]) -> tuple[np.ndarray, np.ndarray]:
     share = proportions(counts)
     classes = list(dict.fromkeys([*share, *target]))
@@ -376,6 +382,13 @@ def likeness(embeddings: np.ndarray, seed: int = 0, resamples: int = 1000) -> Es
     means = total[pairs > 0] / pairs[pairs > 0]
     low, high = np.quantile(means[1:], [0.025, 0.975])
     return Estimate(float(means[0]), (float(low), float(high)), n)
+
+
+def mean_similarity(embeddings: np.ndarray) -> float:
+    """The value of `likeness` without its interval, for many groups of faces (n, d), n at least 2."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    n, total = len(unit), unit.sum(0)
+    return float((total @ total - n) / (n * (n - 1)))
 
 
 def distinct_faces(embeddings: np.ndarray) -> float:
