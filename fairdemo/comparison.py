@@ -18,7 +18,7 @@ from PIL import Image
 import fairdemo
 from fairdemo import measures
 from fairdemo.measures import Confusion, Measures
-from fairdemo.pairs import MAX_PIXELS, SIDES, Drawn, Face, Pair, largest_faces
+from fairdemo.pairs import SIDES, Drawn, Face, Pair, largest_faces, limited
 from fairdemo.request import Request, renamed
 from fairdemo.stats import targets
 from fairdemo.stats.attributes import CLASSES
@@ -210,11 +210,7 @@ def _confusion(stored: dict[str, Any]) -> Confusion:
 def _drawn(entry: dict[str, Any], side: str, folder: Path, vectors: dict[str, Iterator]) -> Drawn:
     faces = [_face(f, next(vectors[f"{side} faces"])) for f in entry[side]["faces"]]
     with Image.open(folder / side / f"{int(entry['slot']):04d}.png", formats=["PNG"]) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(
-                f"image of {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed"
-            )
-        return Drawn(image.convert("RGB"), faces, entry[side]["subject"], next(vectors[f"{side} looks"]))
+        return Drawn(limited(image), faces, entry[side]["subject"], next(vectors[f"{side} looks"]))
 
 
 def _face(entry: dict[str, Any], embedding: np.ndarray) -> Face:

@@ -15,6 +15,15 @@ LARGEST_TILE = 512  # px; a wall of photographs at 1024 px would be megabytes
 MAX_PIXELS = 5_000_000  # of an image that is opened from a file
 
 
+def limited(image: Image.Image) -> Image.Image:
+    """An image from elsewhere in RGB; ValueError, before it is decoded, if it is larger than `MAX_PIXELS`."""
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(
+            f"image of {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed"
+        )
+    return image.convert("RGB")
+
+
 @dataclass(frozen=True)
 class Face:
     """A face as perceived by the classifier."""

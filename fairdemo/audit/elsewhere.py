@@ -15,7 +15,7 @@ from PIL import Image
 from fairdemo.audit.study import BASELINE, Asked
 from fairdemo.methods import words
 from fairdemo.models import hub, pipelines
-from fairdemo.pairs import MAX_PIXELS
+from fairdemo.pairs import limited
 from fairdemo.request import Request
 from fairdemo.stats import mix, response, targets
 from fairdemo.stats.attributes import TARGET_CLASSES
@@ -75,13 +75,10 @@ def served(
     key = os.environ.get("FAIRDEMO_IMAGES_KEY") or ("" if address else os.environ.get("HF_TOKEN", ""))
     provider = "hf-inference" if address else None
     client = InferenceClient(provider=provider, api_key=key or None, timeout=SECONDS)
-    found = []
-    for text, seed in zip(texts, seeds):
-        image = client.text_to_image(text, model=model, seed=seed, guidance_scale=guidance)
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed")
-        found.append(image.convert("RGB"))
-    return found
+    return [
+        limited(client.text_to_image(text, model=model, seed=seed, guidance_scale=guidance))
+        for text, seed in zip(texts, seeds)
+    ]
 
 
 @lru_cache(4)  # every shard of a prompt asks for them

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from fairdemo.pairs import MAX_PIXELS
+from fairdemo.pairs import limited
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -55,8 +55,6 @@ def opened(path: Path) -> Image.Image:
     """An image; ValueError names it if it is damaged or too large."""
     try:
         with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed")
-            return image.convert("RGB")
+            return limited(image)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"image {path.name!r} can't be opened: {error}") from None

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from fairdemo.experiments import evidence
+
 
 @dataclass(frozen=True)
 class Table:
@@ -56,12 +58,9 @@ ALIGNED = Table(
     "Shen et al. 2024 (arXiv 2311.07604), Tables 1 and 5",
     "Stable Diffusion 1.5; a classifier on faces; races in four classes, so at most 0.5, and 0.25 for both",
     ("", "gender", "race", "gender x race", "old (wanted 25 %)"),
-    (
-        ("Stable Diffusion 1.5", ".67 ± .29", ".42 ± .06", ".21 ± .03", "20.2 %"),
-        ("debias gender", ".23 ± .16", ".44 ± .06", ".20 ± .03", ""),
-        ("debias race", ".74 ± .27", ".12 ± .05", ".14 ± .03", ""),
-        ("debias gender x race", ".16 ± .13", ".09 ± .04", ".06 ± .02", "14.7 %"),
-        ("and age 75/25", ".15 ± .12", ".09 ± .04", ".06 ± .02", "24.8 %"),
+    tuple(
+        (name, *(f"{mean:.2f} ± {deviation:.2f}".replace("0.", ".") for mean, deviation in biases), old)
+        for name, (*biases, old) in evidence.PUBLISHED.items()
     ),
 )
 PUBLISHED = (STABLE_BIAS, ALIGNED)

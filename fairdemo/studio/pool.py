@@ -22,7 +22,7 @@ from fairdemo.models import hub, profiles
 from fairdemo.models.generating import Sample, Setting
 from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.profiles import Profile
-from fairdemo.pairs import MAX_PIXELS, Drawn, Face
+from fairdemo.pairs import Drawn, Face, limited
 from fairdemo.request import MIX, Request
 from fairdemo.stats import response
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
@@ -171,11 +171,8 @@ class Pool:
         path = inside(self.folder, stored.file_name)
         try:
             with Image.open(path, formats=["WEBP"]) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    size = f"{image.width} x {image.height} pixels"
-                    raise ValueError(f"it has {size}; at most {MAX_PIXELS:,} are allowed")
                 look = np.asarray(stored.look, np.float32)
-                return Drawn(image.convert("RGB"), _faces(stored.faces), stored.subject, look)
+                return Drawn(limited(image), _faces(stored.faces), stored.subject, look)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"pack {self.about['name']!r}: image {stored.file_name} can't be opened ({error}); check it"
