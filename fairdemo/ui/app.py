@@ -1,8 +1,10 @@
 """The page: tabs, theme, and serving it."""
 
+import gc
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -20,6 +22,7 @@ from fairdemo.ui.studio_view import screen
 from fairdemo.ui.templates import render
 
 HERE = Path(__file__).parent
+HEAD_START = 2.0  # seconds in which the first page has the processor to itself
 THEME = gr.themes.Soft(
     primary_hue="teal",
     neutral_hue="slate",
@@ -61,7 +64,8 @@ def page() -> gr.Blocks:
 
 def warm() -> None:
     """Loads the default model and lets it draw a little, so that the first visitor's first drawing takes no
-    longer than later ones; whoever opens the page meanwhile comes first."""
+    longer than later ones; whoever opens the page as soon as it is there comes first."""
+    time.sleep(HEAD_START)
     if sys.platform == "linux":  # elsewhere a thread has no priority of its own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
     try:
@@ -71,6 +75,9 @@ def warm() -> None:
             artist.warm(EXAMPLE)
     except ValueError as error:  # a visitor who draws is told the same, and can choose another model
         print(f"fairdemo: {error}", file=sys.stderr)
+    # What is loaded stays: walking through all of it would stop a moving slider for half a second.
+    gc.collect()
+    gc.freeze()
 
 
 def head() -> str:
