@@ -23,7 +23,7 @@ import pytest
 from huggingface_hub import HfApi
 from PIL import Image
 
-from fairdemo.audit import dataset, elsewhere, findings, folders, report, rows, run, study
+from fairdemo.audit import dataset, elsewhere, findings, folders, report, rows, run, study, summary
 from fairdemo.audit.painter import Painter, decided
 from fairdemo.audit.study import Asked, Origin, Shard, Study
 from fairdemo.cli import main
@@ -201,7 +201,7 @@ STUDY = Study(lists=("professions", "control"), methods=("baseline", "mix"), ima
 
 
 def test_findings_by_hand():
-    found = findings.of(findings.seen(study_table(), STUDY), STUDY, {})
+    found = findings.of(findings.seen(study_table(), STUDY), STUDY, findings.Known())
     assert found.images == 16 * 96 and found.no_face == 16
     by = {(c.origin, c.prompt): c for c in found.cells}
     nurse = by["embedded, baseline", "a photo of a nurse"]
@@ -213,9 +213,9 @@ def test_findings_by_hand():
     assert base.change is None and mix.change is not None and mix.change.interval[1] < -0.4
     assert mix.bias["gender"].value < 0.2 < base.bias["gender"].value
     assert mix.likeness.value > base.likeness.value + 0.1, "the method makes everybody alike"
-    kept, changed = found.control
+    changed, kept = found.control
     assert (kept.changed.count, kept.p) == (0, 1.0) and changed.p < 0.001 and changed.changed.share > 0.5
-    steep, flat = found.work
+    steep, flat = found.beside
     assert (
         steep.slope.n == 6
         and steep.slope.value > 0.5
@@ -225,6 +225,77 @@ def test_findings_by_hand():
     assert findings.discovered([0.01, 0.04, 0.03, 0.5]) == [True, False, False, False]
     assert findings.anytime(findings.Share(5, 10, (0, 1))) == 1.0
     assert findings.anytime(findings.Share(10, 10, (0, 1))) == pytest.approx(11 / 1024)
+
+
+def test_what_is_known_stands_beside_what_was_found():
+    """Professions in the training data with half of the spread that is generated; faces of known class."""
+    seen = findings.seen(study_table(), STUDY)
+    women = {
+        c.prompt.rsplit(" ", 1)[1]: c.women.share
+        for c in findings.of(seen, STUDY, findings.Known()).cells
+        if c.origin == "embedded, baseline" and c.listed != "control"
+    }
+    sure = {a: {c: {d: 100 * (c == d) for d in CLASSES[a]} for c in CLASSES[a]} for a in ("gender", "race")}
+    known = findings.Known(
+        {"embedded, mix": sure},
+        {"embedded, baseline": {job: 0.25 + share / 2 for job, share in women.items()}},
+        {"embedded, mix": {"gender": {"Female": 0.5, "Male": 0.5}, "race": {"White": 0.9, "Black": 0.1}}},
+    )
+    found = findings.of(seen, STUDY, known)
+    (learned,) = [b for b in found.beside if b.reference == findings.TRAINING]
+    assert learned.origin == "embedded, baseline" and learned.slope.value == pytest.approx(2)
+    assert learned.ranks.value == pytest.approx(1)
+    assert any("Beside its training data, differences" in s for s in report.sentences(STUDY, found))
+    held = {(t.attribute, t.name): t.held for t in found.truth}
+    assert held == {
+        ("gender", "Female"): True,
+        ("gender", "Male"): True,
+        ("race", "White"): False,
+        ("race", "Black"): False,
+    }
+    base, mix = found.by_origin
+    assert all(mix.by_race[r].value > base.by_race[r].value for r in RACES)
+
+
+def test_a_summary_says_the_same_without_embeddings(tmp_path, monkeypatch):
+    folder = saved(tmp_path / "one")
+    monkeypatch.setenv("FAIRDEMO_HOME", str(tmp_path / "home"))
+    assert main(["audit", "show", str(folder)]) == 0
+    own = summary.opened(summary.offered()["one"])
+    study_, _, found = summary.found_in(folder)
+    assert (own.study, own.found) == (study_, found)
+    assert summary.found_in(own.folder)[2] == found, "made again from the summary's own rows"
+    assert not {"embedding", "image"} & set(own.rows.columns)
+    women = own.cell("embedded, mix", "a photo of a nurse", "women")
+    cell = next(c for c in found.cells if (c.origin, c.prompt) == ("embedded, mix", "a photo of a nurse"))
+    assert len(women) == cell.women.count and set(women.gender) == {"Female"}
+    for group, one in (("White", cell.races["White"]), ("from 40", cell.old)):
+        assert len(own.cell("embedded, mix", "a photo of a nurse", group)) == one.count
+    with pytest.raises(ValueError, match="holds another study"):
+        summary.write(folder, small_study(tmp_path / "two"))
+    (own.folder / summary.FINDINGS).write_text("{}")
+    with pytest.raises(ValueError, match="holds no summary, or an older one"):
+        summary.opened(own.folder)
+
+
+def small_study(folder):
+    folder.mkdir()
+    run.keep(Study(prompts=("a photo of a chef",)), folder)
+    return folder
+
+
+def test_folders_tell_who_they_show_where_their_table_does(tmp_path):
+    for k in range(4):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{k}.png")
+    pd.DataFrame(
+        {
+            "file_name": [f"{k}.png" for k in range(4)],
+            "prompt": "a photo of a chef",
+            "gender": ["Female", "Male", "Male", "Male"],
+            "race": ["White", "Black", "Black", "unknown"],
+        }
+    ).to_csv(tmp_path / "metadata.csv", index=False)
+    assert folders.truth(str(tmp_path)) == {"gender": {"Male": 0.75, "Female": 0.25}}
 
 
 def saved(folder, found=None):
@@ -251,7 +322,8 @@ def test_the_report_says_only_what_the_rows_carry(tmp_path, capsys):
     assert "In 6 of 6 prompts of embedded, baseline women and men aren&#39;t equally likely" in page
     assert "most: “a photo of a nurse”" in page and "The most even method is embedded, mix" in page
     assert "No face was found in 16 of 1,536 images" in page
-    assert "“a photo of a woman”" not in page and "1 of\n2." in page, "one of two control prompts changed"
+    assert "“a photo of a woman”" not in page
+    assert re.search(r"\(p at most 0.05\):\s+1 of 2\.", page), "one of two control prompts changed"
     lines = (folder / "findings.csv").read_text().splitlines()
     assert len(lines) == 1 + 16 * 8 and lines[0].startswith("list,prompt,origin,group,count")
 
@@ -501,8 +573,8 @@ def test_a_dataset_opens_anywhere_and_gives_the_same_findings(tmp_path, monkeypa
     assert found[1]["image"].size == (8, 8) and found.features["race"].int2str(found[1]["race"]) in RACES
     parquet = pq.ParquetFile(next((made / "data").glob("*.parquet")))
     assert parquet.metadata.row_group(0).num_rows == 100
-    again = findings.of(findings.seen(dataset.opened(made), STUDY), run.study_in(made), {})
-    assert again == findings.of(findings.seen(rows.read(folder), STUDY), STUDY, {})
+    again = findings.of(findings.seen(dataset.opened(made), STUDY), run.study_in(made), findings.Known())
+    assert again == findings.of(findings.seen(rows.read(folder), STUDY), STUDY, findings.Known())
     assert "as perceived by a classifier" in (made / "README.md").read_text()
     with pytest.raises(ValueError, match="exists already"):
         dataset.write(folder, made)
@@ -528,7 +600,7 @@ def test_only_what_is_known_is_called_ended_early():
         drawn_rows("a photo of a judge", "embedded, baseline", 0.5, 108),
         drawn_rows("a photo of a pilot", "embedded, baseline", 0.0, 20),
     ]
-    found = findings.of(findings.seen(table(*parts), grows), grows, {})
+    found = findings.of(findings.seen(table(*parts), grows), grows, findings.Known())
     ended = {c.prompt.rsplit(" ", 1)[1]: c.ended for c in found.cells}
     assert ended["nurse"] == "early" and ended["chef"] == ended["pilot"] == "unfinished"
     assert ended["judge"] in ("", "unfinished"), "one face wasn't found"
@@ -537,8 +609,8 @@ def test_only_what_is_known_is_called_ended_early():
 
 def test_slopes_are_told_as_they_are():
     def told(value, low, high):
-        w = findings.Work("m, baseline", [], measure.Estimate(value, (low, high), 9))
-        return report.beside_work(w)
+        slope, ranks = measure.Estimate(value, (low, high), 9), measure.Estimate(0.9, (0.8, 1), 9)
+        return report.told(findings.Beside("m, baseline", findings.WORKFORCE, [], slope, ranks))
 
     assert "are reversed in m, baseline" in told(-1.1, -1.9, -0.4) and "-11 points (-19 to -4; 9" in told(
         -1.1, -1.9, -0.4
@@ -551,6 +623,9 @@ def test_slopes_are_told_as_they_are():
     assert "don't show clearly" in told(0.3, -0.1, 0.7)
     x = np.array([0.1, 0.3, 0.5, 0.8, 0.9])
     assert findings.slope(x, 0.5 + 0.5 * x).value == pytest.approx(0.5)
+    assert findings.ranks(x, x**3).value == pytest.approx(1) and findings.ranks(x, -x).value == pytest.approx(
+        -1
+    )
 
 
 def test_a_control_prompt_changes_where_people_come_into_it():
@@ -559,7 +634,7 @@ def test_a_control_prompt_changes_where_people_come_into_it():
     after = drawn_rows("a bowl of fruit on a table", "embedded, mix", 1.0, 24, listed="control")
     for row in before:
         row.update(faces=0, race=None, gender=None, age=None)
-    (found,) = findings.of(findings.seen(table(before, after), STUDY), STUDY, {}).control
+    (found,) = findings.of(findings.seen(table(before, after), STUDY), STUDY, findings.Known()).control
     assert found.holds and found.changed.count == 23 and found.p < 0.001
 
 

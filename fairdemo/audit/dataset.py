@@ -46,7 +46,7 @@ twins), what was read
 from pathlib import Path
 from fairdemo.audit import dataset, findings, run
 study = run.study_in(Path("."))
-found = findings.of(findings.seen(dataset.opened(Path(".")), study), study, {{}})
+found = findings.of(findings.seen(dataset.opened(Path(".")), study), study, findings.Known())
 ```
 
 The study: `{study}`

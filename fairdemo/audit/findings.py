@@ -5,7 +5,7 @@ Labels are as perceived by the classifier, and people are generated, everywhere 
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ OLD = AGES[3:]  # from 40 years
 LEVEL = 0.05  # of false discoveries
 CONTROL = "control"
 EARLY, UNFINISHED = "early", "unfinished"
+WORKFORCE, TRAINING = "the US workforce", "its training data"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Before:
     change: Estimate | None  # of the gender's bias against the baseline, over prompts; None for the baseline
     shown: Share
     likeness: Estimate  # mean likeness of faces within a race, over prompts and races
+    by_race: dict[str, Estimate]  # the same for each race, over prompts
     distinct: Estimate  # effective number of distinct faces among a prompt's
     seconds: float  # an image
 
@@ -85,13 +87,33 @@ class Touched:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Women among the generated of a profession beside the US workforce, and how steep one is in the
-    other over professions: 1 is alike, more is exaggerated, 0 has nothing to do with it."""
+class Beside:
+    """Women among the generated of a profession beside what is known of it from elsewhere, and how steep one
+    is in the other over professions: 1 is alike, more is exaggerated, 0 has nothing to do with it."""
 
     origin: str
-    points: list[tuple[str, float, Share]]  # profession, share in the workforce, generated
+    reference: str  # WORKFORCE or TRAINING
+    points: list[tuple[str, float, Share]]  # profession, share in the reference, generated
     slope: Estimate
+    ranks: Estimate  # rank correlation (Spearman)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A share of an origin's faces whose class is known, as it is, as observed and as corrected."""
+
+    origin: str
+    attribute: str
+    name: str  # of the class
+    true: float
+    observed: Share
+    corrected: float
+    interval: tuple[float, float]  # of the corrected share
+
+    @property
+    def held(self) -> bool:
+        """Whether the corrected share's interval has the truth."""
+        return self.interval[0] <= self.true <= self.interval[1]
 
 
 @dataclass(frozen=True)
@@ -103,11 +125,12 @@ class Findings:
     cells: list[Cell]
     by_origin: list[Before]
     control: list[Touched]
-    work: list[Work]
+    beside: list[Beside]
     discoveries: set[tuple[str, str]] = field(default_factory=set)  # (origin, prompt) that aren't even
     # Observed and corrected shares over all prompts, by origin and attribute.
     corrected: dict[str, dict[str, tuple[dict[str, float], measure.Corrected]]] = field(default_factory=dict)
     chance: dict[str, float] = field(default_factory=dict)  # bias(P) of an even model, by attribute
+    truth: list[Truth] = field(default_factory=list)  # of origins whose faces' classes are known
 
 
 @dataclass(frozen=True)
@@ -146,16 +169,25 @@ def alike(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["origin", "prompt", "race", "value"])
 
 
-def of(seen: Seen, study: Study, confusion: dict[str, dict[str, dict[str, dict[str, int]]]]) -> Findings:
-    """The findings of a study's rows. `confusion` is how each origin's classifier reads faces of known
-    class, empty where that isn't known."""
+@dataclass(frozen=True)
+class Known:
+    """What is known beside a study's rows, by origin's name; what isn't known is left out."""
+
+    # How the origin's classifier reads faces of known class.
+    confusion: dict[str, dict[str, dict[str, dict[str, int]]]] = field(default_factory=dict)
+    trained: dict[str, dict[str, float]] = field(default_factory=dict)  # women in its data, by profession
+    shares: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # of its faces, by attribute
+
+
+def of(seen: Seen, study: Study, known: Known) -> Findings:
+    """The findings of a study's rows."""
     table, origins = seen.rows, {origin.name: origin for origin in study.origins}
     asked: Any = table[table.listed != CONTROL]
     order = [name for name in origins if name in set(table.origin)]
     cells = []
     for name in order:
         own: Any = table[table.origin == name]
-        for prompt, rows in own.groupby("prompt", sort=False):
+        for prompt, rows in own.groupby("prompt"):
             grows = bool(study.half_width) and origins[name].kind != FOLDER
             cells.append(cell(rows, str(prompt), name, study, grows))
     beside = compared(asked, study)
@@ -165,10 +197,11 @@ def of(seen: Seen, study: Study, confusion: dict[str, dict[str, dict[str, dict[s
         cells,
         [before(beside, seen.alike, name) for name in order if name in set(asked.origin)],
         touched(table),
-        [w for name in order if (w := work(cells, name))],
+        [b for name in order for b in references(cells, name, known.trained.get(name, {}))],
         {key for name in order for key in uneven([c for c in cells if c.origin == name])},
-        {name: corrected(beside[beside.origin == name], confusion.get(name, {})) for name in order},
+        (right := {n: corrected(beside[beside.origin == n], known.confusion.get(n, {})) for n in order}),
         chance(int(beside.groupby(["origin", "prompt"]).size().median())) if len(beside) else {},
+        [t for n in order for t in truths(beside[beside.origin == n], n, right[n], known.shares.get(n, {}))],
     )
 
 
@@ -276,6 +309,7 @@ def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
         change,
         share(np.array(right, bool)),
         measure.mean(list(values[values.race.notna()].value)),
+        {race: measure.mean(list(own.value)) for race, own in values.groupby("race")},
         measure.mean(list(values[values.race.isna()].value)),
         float(own.seconds.median()),
     )
@@ -303,7 +337,7 @@ def touched(table: pd.DataFrame) -> list[Touched]:
     for origin in dict.fromkeys(control[control.method != BASELINE].origin):
         base: Any = control[same_model(control, origin) & (control.method == BASELINE)]
         pairs = control[control.origin == origin].merge(base, on=["prompt", "slot"], suffixes=("", "_twin"))
-        for prompt, own in pairs.groupby("prompt", sort=False):
+        for prompt, own in pairs.groupby("prompt"):
             now, then = (
                 [
                     f"{r} {g}" if n else "no face"
@@ -317,33 +351,82 @@ def touched(table: pd.DataFrame) -> list[Touched]:
     return [replace(t, holds=holds) for t, holds in zip(found, held)]
 
 
-def work(cells: Sequence[Cell], origin: str) -> Work | None:
-    """Women of each profession beside the workforce; None for fewer than five professions."""
+def references(cells: Sequence[Cell], origin: str, trained: dict[str, float]) -> list[Beside]:
+    """An origin's professions beside the workforce, and beside its training data where that is known."""
+    workforce = {name: one.women / 100 for name, one in OCCUPATIONS.items()}
+    found = [beside(cells, origin, WORKFORCE, workforce), beside(cells, origin, TRAINING, trained)]
+    return [one for one in found if one]
+
+
+def beside(cells: Sequence[Cell], origin: str, reference: str, shares: dict[str, float]) -> Beside | None:
+    """Women of each profession beside a reference's shares; None for fewer than five professions."""
     points = []
     for c in cells:
         name = prompts.profession(c.prompt)
-        if c.origin == origin and c.women.n and name in OCCUPATIONS and c.listed != CONTROL:
-            points.append((name, OCCUPATIONS[name].women / 100, c.women))
+        if c.origin == origin and c.women.n and name in shares and c.listed != CONTROL:
+            points.append((name, shares[name], c.women))
     names = list(dict.fromkeys(name for name, _, _ in points))
     if len(names) < 5:
         return None
     # A profession counts once, however many prompts name it.
-    x = np.array([OCCUPATIONS[name].women / 100 for name in names])
+    x = np.array([shares[name] for name in names])
     y = np.array([np.mean([s.share for own, _, s in points if own == name]) for name in names])
-    return Work(origin, points, slope(x, y))
+    return Beside(origin, reference, points, slope(x, y), ranks(x, y))
 
 
-def slope(x: np.ndarray, y: np.ndarray, seed: int = 0) -> Estimate:
+def slope(x: np.ndarray, y: np.ndarray) -> Estimate:
     """How steep y is in x by least squares, with a bootstrap interval over points."""
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, len(x), (2000, len(x)))
 
     def steep(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
         return (a * b).sum(-1) / np.maximum((a * a).sum(-1), 1e-12)
 
-    low, high = np.quantile(steep(x[chosen], y[chosen]), [0.025, 0.975])
-    return Estimate(float(steep(x, y)), (float(low), float(high)), len(x))
+    return over_points(steep, x, y)
+
+
+def ranks(x: np.ndarray, y: np.ndarray) -> Estimate:
+    """The rank correlation of x and y (Spearman), with a bootstrap interval over points; nan where one of
+    them is all the same."""
+    from scipy.stats import rankdata
+
+    def correlated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        a, b = (rankdata(v, axis=-1) for v in (a, b))
+        a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
+        spread = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+        return np.divide((a * b).sum(-1), spread, out=np.full(np.shape(spread), np.nan), where=spread > 0)
+
+    return over_points(correlated, x, y)
+
+
+def over_points(measured: Callable[..., np.ndarray], x: np.ndarray, y: np.ndarray) -> Estimate:
+    """A measure of points (..., n) with the interval of 2,000 bootstrap samples of them."""
+    chosen = np.random.default_rng(0).integers(0, len(x), (2000, len(x)))
+    low, high = np.nanquantile(measured(x[chosen], y[chosen]), [0.025, 0.975])
+    return Estimate(float(measured(x, y)), (float(low), float(high)), len(x))
+
+
+def truths(
+    rows: pd.DataFrame,
+    origin: str,
+    right: dict[str, tuple[dict[str, float], measure.Corrected]],
+    known: dict[str, dict[str, float]],
+) -> list[Truth]:
+    """An origin's shares beside the truth, where it is known."""
+    faces: Any = rows[rows.faces > 0]
+    return [
+        Truth(
+            origin,
+            a,
+            name,
+            true,
+            share(faces[a] == name),
+            right[a][1].shares[name],
+            right[a][1].intervals[name],
+        )
+        for a, shares in known.items()
+        if a in right
+        for name, true in shares.items()
+    ]
 
 
 def corrected(

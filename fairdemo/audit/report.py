@@ -6,41 +6,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from fairdemo.audit import painter, rows
-from fairdemo.audit.findings import CONTROL, Cell, Findings, Share, Work, of, seen
+from fairdemo.audit import known, summary
+from fairdemo.audit.findings import CONTROL, TRAINING, Beside, Cell, Findings, Share, Touched
 from fairdemo.audit.published import PUBLISHED
-from fairdemo.audit.run import study_in
 from fairdemo.audit.study import BASELINE, PROFILE, Study
-from fairdemo.measures import Confusion
 from fairdemo.stats.attributes import RACES
 from fairdemo.stats.measure import Estimate
 
 ENVIRONMENT = Environment(
     loader=PackageLoader("fairdemo.audit", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
-COLUMNS = [c for c in rows.SCHEMA.names if c not in ("image", "box")]
-
-
-def findings(folder: Path) -> tuple[Study, Findings]:
-    """What a study's folder says; ValueError if it holds none, or no rows."""
-    study = study_in(folder)
-    table = rows.read(folder, columns=COLUMNS)
-    if not len(table):
-        raise ValueError(f"{str(folder)!r} has no rows yet; run the study first")
-    if table.duplicated(["origin", "prompt", "slot"]).any():
-        raise ValueError(f"{str(folder)!r} has images twice; python -m fairdemo audit check says which")
-    confusion: dict[str, Confusion] = {
-        o.name: painter.live(o.model if o.kind == PROFILE else study.reader).confusion for o in study.origins
-    }
-    return study, of(seen(table, study), study, confusion)
+GROUPS = ["women", *RACES, "from 40"]
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes report.html and findings.csv into a study's folder; returns their paths."""
-    study, found = findings(folder)
+    """Writes report.html and findings.csv into the folder of a run or of a summary; returns their paths."""
+    study, _, found = summary.found_in(folder)
     paths = [folder / "report.html", folder / "findings.csv"]
     paths[0].write_text(page(study, found))
     paths[1].write_text(as_csv(found.cells))
@@ -54,18 +39,39 @@ def page(study: Study, found: Findings) -> str:
         found=found,
         sentences=sentences(study, found),
         maps=maps(found),
-        groups=["women", *RACES, "from 40"],
-        races=[("race", r) for r in RACES],
-        scatter=[(w, dots(w)) for w in found.work],
+        groups=GROUPS,
+        races=RACES,
+        scatter=[(b, dots(b)) for b in found.beside],
         front=front(found),
         worst=worst(study, found),
-        changed=[t for t in found.control if t.holds],
+        changed=changed(found),
+        wide=wide(study),
         prompts=len({c.prompt for c in found.cells}),
         origins=len({c.origin for c in found.cells}),
         readers=sorted({o.model if o.kind == PROFILE else study.reader for o in study.origins}),
         published=PUBLISHED,
         settings=study.model_dump_json(exclude_defaults=True),
     )
+
+
+def part(name: str, *values: Any) -> str:
+    """One part of the page as HTML (a macro of `templates/parts.html`)."""
+    return getattr(ENVIRONMENT.get_template("parts.html").module, name)(*values)
+
+
+def style() -> str:
+    """How parts look."""
+    return ENVIRONMENT.get_template("parts.css").render()
+
+
+def changed(found: Findings) -> list[Touched]:
+    """Control prompts that a method changed."""
+    return [t for t in found.control if t.holds]
+
+
+def wide(study: Study) -> dict[str, Estimate]:
+    """How alike drawn people of a race are, where a study is of a model of which that is known."""
+    return next((w for o in study.origins if o.kind == PROFILE and (w := known.likeness(o.model))), {})
 
 
 def percent(one: Share) -> str:
@@ -84,6 +90,7 @@ def estimate(one: Estimate, digits: int = 2) -> str:
 
 
 ENVIRONMENT.filters |= {"percent": percent, "estimate": estimate}
+ENVIRONMENT.globals["pairs"] = lambda classes: [("race", c) for c in classes]
 
 
 @dataclass(frozen=True)
@@ -128,10 +135,11 @@ def sentences(study: Study, found: Findings) -> list[str]:
             f"Fewest women: “{least.prompt}”, {percent(least.women)}; most: “{most.prompt}”,"
             f" {percent(most.women)}."
         )
-    said += [beside_work(w) for w in found.work if w.origin == first]
-    changed = [(b, b.change) for b in found.by_origin if b.change is not None]
-    if changed:
-        best, change = min(changed, key=lambda one: one[0].bias["gender"].value)
+    own = [b for b in found.beside if b.origin == first]
+    said += [told(b) for b in own if b.reference == TRAINING] or [told(b) for b in own]
+    methods = [(b, b.change) for b in found.by_origin if b.change is not None]
+    if methods:
+        best, change = min(methods, key=lambda one: one[0].bias["gender"].value)
         if change.interval[1] < 0:
             shown = f"; the profession is shown in {percent(best.shown)}" if best.shown.n else ""
             said.append(
@@ -146,19 +154,20 @@ def sentences(study: Study, found: Findings) -> list[str]:
     return said
 
 
-def beside_work(w: Work) -> str:
-    """How an origin's professions stand beside the workforce, in a sentence."""
-    low, high = w.slope.interval
+def told(b: Beside) -> str:
+    """How an origin's professions stand beside a reference, in a sentence."""
+    low, high = b.slope.interval
     if low <= 0 <= high:
         return (
-            "Professions with more women in the US workforce don't show clearly more women, or fewer, in"
-            f" {w.origin} (slope {estimate(w.slope)}, {w.slope.n} professions)."
+            f"Professions with more women in {b.reference} don't show clearly more women, or fewer, in"
+            f" {b.origin} (slope {estimate(b.slope)}, {b.slope.n} professions)."
         )
     kind = "reversed" if high < 0 else "exaggerated" if low > 1 else "softened" if high < 1 else ""
     return (
-        f"Beside the US workforce, differences between professions are {kind or 'about as large'} in"
-        f" {w.origin}: a profession with ten points more women shows {10 * w.slope.value:+.0f} points"
-        f" ({10 * low:+.0f} to {10 * high:+.0f}; {w.slope.n} professions)."
+        f"Beside {b.reference}, differences between professions are {kind or 'about as large'} in"
+        f" {b.origin}: a profession with ten points more women shows {10 * b.slope.value:+.0f} points"
+        f" ({10 * low:+.0f} to {10 * high:+.0f}; {b.slope.n} professions; rank correlation"
+        f" {estimate(b.ranks)})."
     )
 
 
@@ -173,17 +182,17 @@ class Dot:
     name: str
 
 
-def dots(w: Work) -> list[Dot]:
-    """Professions in a drawing of 100 by 100: the workforce to the right, generated upwards."""
+def dots(b: Beside) -> list[Dot]:
+    """Professions in a drawing of 100 by 100: the reference to the right, generated upwards."""
     return [
         Dot(
             100 * x,
             100 - 100 * s.share,
             100 - 100 * s.interval[1],
             100 - 100 * s.interval[0],
-            f"{name}: {x:.0%} in the workforce, {percent(s)}",
+            f"{name}: {x:.0%} in {b.reference}, {percent(s)}",
         )
-        for name, x, s in w.points
+        for name, x, s in b.points
     ]
 
 

@@ -28,6 +28,10 @@ def add(commands) -> None:
     report = what.add_parser("report", help="write report.html and findings.csv into a study's folder")
     report.add_argument("folder", type=Path)
     report.set_defaults(run=reported)
+    show = what.add_parser("show", help="sum up a study for the page's Audit tab")
+    show.add_argument("folder", type=Path)
+    show.add_argument("--out", type=Path, help="where to (default: the program's own folder)")
+    show.set_defaults(run=shown)
     push = what.add_parser("push", help="upload a study's rows as a dataset of the Hub")
     push.add_argument("folder", type=Path)
     push.add_argument("repository", help="owner/name")
@@ -83,6 +87,13 @@ def reported(args: argparse.Namespace) -> None:
 
     for path in report.write(args.folder):
         print(path)
+
+
+def shown(args: argparse.Namespace) -> None:
+    """Sums up a folder for the page."""
+    from fairdemo.audit import summary
+
+    print(summary.write(args.folder, args.out or summary.own() / args.folder.resolve().name))
 
 
 def pushed(args: argparse.Namespace) -> None:
