@@ -76,7 +76,7 @@ def places(page: Page, camera: Camera) -> None:
     page.click("#show-charts")
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot .bars').length >= 3", timeout=30_000)
     camera.shot("details", full=True)
-    for place, tab in ((1, "saved"), (2, "about")):
+    for place, tab in ((1, "methods"), (2, "audit"), (3, "saved"), (4, "about")):
         page.locator("[role=tab]").nth(place).click()
         camera.shot(tab)
 

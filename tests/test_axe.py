@@ -41,7 +41,7 @@ def test_nothing_serious_in_any_tab(address, scheme, width, height):
         found["settings"] = violations(page)
         page.keyboard.press("Escape")
         if width > 860:
-            for place, tab in ((1, "methods"), (2, "saved"), (3, "about")):
+            for place, tab in ((1, "methods"), (2, "audit"), (3, "saved"), (4, "about")):
                 page.locator("[role=tab]").nth(place).click()
                 page.wait_for_timeout(500)
                 if tab == "methods":

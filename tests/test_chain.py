@@ -18,10 +18,11 @@ from fairdemo.pairs import Drawn, Pair
 from fairdemo.places import SHIPPED
 from fairdemo.readers import classify
 from fairdemo.readers.read import FaceReader
-from fairdemo.stats import targets
+from fairdemo.stats import measure, stopping, targets
 from fairdemo.stats.attributes import CLASSES
 from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
+from fairdemo.ui import board
 from tests.conftest import asked
 
 UNIFORM = targets.PRESETS["uniform"].target
@@ -49,6 +50,24 @@ def test_chain_from_prompt_to_counts(studio, tmp_path):
     )
     with pytest.raises(FileExistsError, match="exists already"):
         comparison.save(tmp_path / "saved")
+
+
+def test_intervals_of_a_growing_wall_hold_whenever_one_looks(studio):
+    """They are wider until the planned number is there."""
+    studio.artist.kept.images.clear()
+    plan = studio.plan(asked("a photo of a doctor", UNIFORM, 6, 7, steps=6))
+    ends = [
+        (len(c.pairs), [(f.low, f.high) for f in [board.counted(c, "debiased", "gender")["Female"]]][0])
+        for c in studio.run(plan)
+    ]
+    faces = plan.comparison.faces("debiased")
+    women = sum(f.gender == "Female" for f in faces)
+    assert ends[-1] == (6, measure.interval(women, len(faces)))
+    (n, (low, high)), seen = ends[0], faces[:3]
+    women = sum(f.gender == "Female" for f in seen)
+    assert n == 3 and (low, high) == stopping.confidence_sequence(women, 3)
+    plain = measure.interval(women, 3)
+    assert low <= plain[0] and high >= plain[1] and high - low > plain[1] - plain[0]
 
 
 def test_same_settings_same_result(studio):

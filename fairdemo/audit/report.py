@@ -41,7 +41,7 @@ def page(study: Study, found: Findings) -> str:
         maps=maps(found),
         groups=GROUPS,
         races=RACES,
-        scatter=[(b, dots(b)) for b in found.beside],
+        scatter=[(b, caption(b), dots(b)) for b in found.beside],
         front=front(found),
         worst=worst(study, found),
         changed=changed(found),
@@ -180,6 +180,14 @@ class Dot:
     low: float
     high: float
     name: str
+
+
+def caption(b: Beside) -> str:
+    """What a drawing of an origin beside a reference says in numbers."""
+    return (
+        f"{b.origin} beside {b.reference}: slope {estimate(b.slope)}, rank correlation {estimate(b.ranks)},"
+        f" {b.slope.n} professions"
+    )
 
 
 def dots(b: Beside) -> list[Dot]:

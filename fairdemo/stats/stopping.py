@@ -47,6 +47,7 @@ def narrow(count: int, n: int, miss: float, half_width: float) -> bool:
     return (high - low) / 2 <= half_width + 1e-9
 
 
+@lru_cache(4096)
 def confidence_sequence(count: int, n: int, miss: float = 0.05) -> tuple[float, float]:
     """The interval for the share behind `count` among `n` that holds at every n at once, however often it is
     looked at: shares whose likelihood isn't below `miss` times that of a uniform mixture of shares (a

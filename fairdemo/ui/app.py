@@ -9,9 +9,11 @@ from pathlib import Path
 
 import gradio as gr
 
+from fairdemo.audit import report, summary
 from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
+from fairdemo.ui.audit_tab import audit_tab
 from fairdemo.ui.language import I18N, label
 from fairdemo.ui.methods_tab import methods_tab
 from fairdemo.ui.offered import EXAMPLE, default, studio
@@ -54,6 +56,9 @@ def page() -> gr.Blocks:
             wire(screen(), blocks)
         with gr.Tab(label("tab_methods"), id="methods"):
             methods_tab()
+        if summary.offered():
+            with gr.Tab(label("tab_audit"), id="audit") as audit:
+                audit_tab(audit)
         with gr.Tab(label("tab_saved"), id="saved"):
             saved_tab()
         with gr.Tab(label("tab_about"), id="about"):
@@ -84,7 +89,9 @@ def head() -> str:
     """Our style and script. Gradio would put a prefix before the selectors of a style that it is given, and
     states of the whole page, such as Present, are classes of its root."""
     style, *scripts = ((HERE / name).read_text() for name in ("theme.css", "page.js", "arena.js"))
-    return f"<style>{style}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
+    return f"<style>{report.style()}{style}</style>" + "".join(
+        f"<script>{script}</script>" for script in scripts
+    )
 
 
 def launch(profile: str | None = None) -> None:

@@ -10,6 +10,7 @@ from fairdemo.comparison import Comparison
 from fairdemo.pairs import SIDES
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import TARGET_CLASSES
+from fairdemo.stats.stopping import confidence_sequence
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.face_wall import wall
 from fairdemo.ui.language import say
@@ -105,11 +106,14 @@ def row(attribute: str, name: str, sides: dict[str, Counted], wanted: float | No
 
 
 def counted(comparison: Comparison | None, side: str, attribute: str) -> dict[str, Counted]:
-    """One side's faces by class of an attribute, as perceived by the classifier."""
+    """One side's faces by class of an attribute, as perceived by the classifier. While a wall grows, and
+    where it was stopped, intervals are those that hold whenever one looks."""
     faces = comparison.faces(side) if comparison else []
     seen, n = Counter(face.banded(attribute) for face in faces), len(faces)
+    grows = comparison is not None and len(comparison.pairs) < comparison.request.n
+    interval = confidence_sequence if grows else measure.interval
     return {
-        name: Counted(seen[name], n, seen[name] / n, *measure.interval(seen[name], n)) if n else EMPTY
+        name: Counted(seen[name], n, seen[name] / n, *interval(seen[name], n)) if n else EMPTY
         for name in TARGET_CLASSES[attribute]
     }
 
