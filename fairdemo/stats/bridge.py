@@ -1,0 +1,121 @@
+"""The bridge from training data to a model: how the shares of a group by profession in one carry over into the
+other, with the noise of both taken out.
+
+arXiv 2510.03721 fits such a line to CLIP and Stable Diffusion; shares of few faces would flatten it, since
+noise in what is put in lowers a slope (Fuller 1987, Measurement Error Models, section 1.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairdemo.stats.measure import MISS, Estimate
+
+RESAMPLES = 4000
+LEAST = 5  # professions that a line needs
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A profession's count of a group among faces, in the data and in what the model draws."""
+
+    name: str
+    data: tuple[int, int]  # count, faces
+    model: tuple[int, int]
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """In the data, in the model."""
+        return self.data[0] / self.data[1], self.model[0] / self.model[1]
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """How shares carry over: model = `intercept` + `slope` x data."""
+
+    slope: Estimate  # 1: as in the data; above: exaggerated
+    intercept: float
+    explained: Estimate  # R^2: how much of the model's differences the data's explain, 0 to 1
+    # The model's mean distance from one half over the data's: beside the slope, since it can't tell an
+    # exaggeration from a shift.
+    ratio: Estimate
+    off: tuple[str, ...]  # professions off the line by more than the noise of both shares
+
+
+def bridge(points: Sequence[Carried], seed: int = 0) -> Bridge:
+    """The bridge of professions with two faces and more on either side, at least `LEAST`, with 95 % intervals
+    of a bootstrap over professions, which carry the noise of their images along. ValueError for fewer, or
+    where the data's shares differ by no more than noise."""
+    used = [p for p in points if p.data[1] > 1 and p.model[1] > 1]
+    if len(used) < LEAST:
+        raise ValueError(
+            f"{len(used)} professions have faces in the data and in the model; {LEAST} are needed"
+        )
+    x, y = (np.array(v) for v in zip(*(p.shares for p in used)))
+    ex, ey = (s * (1 - s) / (n - 1) for s, n in ((x, sizes(used, "data")), (y, sizes(used, "model"))))
+    b, r2 = line(x, y, ex, ey)
+    if not np.isfinite(b):
+        raise ValueError("the data's shares differ by no more than noise; no line can be drawn")
+    chosen = np.random.default_rng(seed).integers(0, len(x), (RESAMPLES, len(x)))
+    slopes, fits = line(x[chosen], y[chosen], ex[chosen], ey[chosen])
+    ratios = far(y[chosen]) / np.maximum(far(x[chosen]), 1e-9)
+    a = float(y.mean() - b * x.mean())
+    return Bridge(
+        slope=Estimate(float(b), jackknife(x, y, ex, float(b)), len(x)),
+        intercept=a,
+        explained=Estimate(float(r2), between(fits), len(x)),
+        ratio=Estimate(float(far(y) / max(far(x), 1e-9)), between(ratios), len(x)),
+        off=tuple(p.name for p, o in zip(used, strays(y - a - b * x, ey + b * b * ex)) if o),
+    )
+
+
+def sizes(points: Sequence[Carried], side: str) -> np.ndarray:
+    """The numbers of faces of one side."""
+    return np.array([getattr(p, side)[1] for p in points], float)
+
+
+def line(x: np.ndarray, y: np.ndarray, ex: np.ndarray, ey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and R^2 of shares (..., n) with sampling variances `ex` and `ey` taken out, by moments; nan where
+    nothing but noise is left of x."""
+    dx, dy = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
+    n = x.shape[-1]
+    sxx = (dx * dx).sum(-1) / (n - 1) - ex.mean(-1)
+    syy = (dy * dy).sum(-1) / (n - 1) - ey.mean(-1)
+    sxy = (dx * dy).sum(-1) / (n - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.where(sxx > 0, sxy / sxx, np.nan)
+        explained = np.where((sxx > 0) & (syy > 0), np.clip(sxy**2 / (sxx * syy), 0, 1), np.nan)
+    return slope, explained
+
+
+def far(shares: np.ndarray) -> np.ndarray:
+    """The mean distance of shares (..., n) from one half."""
+    return np.abs(shares - 0.5).mean(-1)
+
+
+def jackknife(x: np.ndarray, y: np.ndarray, ex: np.ndarray, slope: float) -> tuple[float, float]:
+    """The slope's 95 % interval by leaving out each profession once, with Student's t. (A bootstrap's
+    percentiles cover less with so few.)"""
+    from scipy.stats import t
+
+    n = len(x)
+    rest = np.array([[j for j in range(n) if j != k] for k in range(n)])
+    without, _ = line(x[rest], y[rest], ex[rest], ex[rest])
+    spread = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
+    half = float(t.isf(MISS / 2, n - 2)) * spread
+    return slope - half, slope + half
+
+
+def between(resampled: np.ndarray) -> tuple[float, float]:
+    """What 95 % of resamples lie between."""
+    low, high = np.nanquantile(resampled, [MISS / 2, 1 - MISS / 2])
+    return float(low), float(high)
+
+
+def strays(residuals: np.ndarray, noise: np.ndarray) -> list[bool]:
+    """Which residuals are larger than their noise variance explains, with at most 5 % of them expected to be
+    false (Benjamini and Hochberg 1995)."""
+    from scipy.stats import false_discovery_control, norm
+
+    p = 2 * norm.sf(np.abs(residuals) / np.sqrt(np.maximum(noise, 1e-6)))
+    return [bool(q <= MISS) for q in false_discovery_control(p)]
