@@ -85,7 +85,9 @@ def kills(place: Path) -> None:
     tables = [rows.read(folder)[LABELS].sort_values("id", ignore_index=True) for folder in (whole, killed)]
     assert tables[0].id.is_unique and tables[1].id.is_unique
     same = tables[0].equals(tables[1])
-    print(f"{len(tables[1]):,} rows after {done} kills, none twice; the same as of {len(tables[0]):,}: {same}")
+    print(
+        f"{len(tables[1]):,} rows after {done} kills, none twice; the same as of {len(tables[0]):,}: {same}"
+    )
 
 
 def rate(study: Path, out: Path, *more: str) -> float:

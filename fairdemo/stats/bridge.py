@@ -1,4 +1,4 @@
-"""The bridge from training data to a model: how the shares of a group by profession in one carry over into the
+"""The bridge from training data to a model: how a group's shares by profession carry over from one into the
 other, with the noise of both taken out.
 
 arXiv 2510.03721 fits such a line to CLIP and Stable Diffusion; shares of few faces would flatten it, since
