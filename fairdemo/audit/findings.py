@@ -23,6 +23,8 @@ OLD = AGES[3:]  # from 40 years
 LEVEL = 0.05  # of false discoveries
 CONTROL = "control"
 EARLY, UNFINISHED = "early", "unfinished"
+BOTH = "race x gender"
+TOGETHER = tuple(f"{race} {gender}" for race in RACES for gender in GENDERS)
 WORKFORCE, TRAINING = "the US workforce", "its training data"
 
 
@@ -65,6 +67,7 @@ class Before:
     origin: str
     prompts: int
     bias: dict[str, Estimate]  # mean bias(P) over prompts, by attribute
+    deviation: dict[str, Estimate]  # mean standard deviation of shares over prompts, by attribute
     change: Estimate | None  # of the gender's bias against the baseline, over prompts; None for the baseline
     shown: Share
     likeness: Estimate  # mean likeness of faces within a race, over prompts and races
@@ -130,6 +133,8 @@ class Findings:
     # Observed and corrected shares over all prompts, by origin and attribute.
     corrected: dict[str, dict[str, tuple[dict[str, float], measure.Corrected]]] = field(default_factory=dict)
     chance: dict[str, float] = field(default_factory=dict)  # bias(P) of an even model, by attribute
+    # Shares of race and gender together over all prompts, with intervals that hold together, by origin.
+    together: dict[str, dict[str, Share]] = field(default_factory=dict)
     truth: list[Truth] = field(default_factory=list)  # of origins whose faces' classes are known
 
 
@@ -196,11 +201,12 @@ def of(seen: Seen, study: Study, known: Known) -> Findings:
         int((table.faces == 0).sum()),
         cells,
         [before(beside, seen.alike, name) for name in order if name in set(asked.origin)],
-        touched(table),
+        touched(table, order),
         [b for name in order for b in references(cells, name, known.trained.get(name, {}))],
         {key for name in order for key in uneven([c for c in cells if c.origin == name])},
         (right := {n: corrected(beside[beside.origin == n], known.confusion.get(n, {})) for n in order}),
         chance(int(beside.groupby(["origin", "prompt"]).size().median())) if len(beside) else {},
+        {name: together(beside[beside.origin == name]) for name in order},
         [t for n in order for t in truths(beside[beside.origin == n], n, right[n], known.shares.get(n, {}))],
     )
 
@@ -234,8 +240,7 @@ def cell(rows: pd.DataFrame, prompt: str, origin: str, study: Study, grows: bool
     that of the look that ended it."""
     rows = rows.sort_values("slot")
     faces: Any = rows[rows.faces > 0]
-    counts = {a: Counter(faces[a]) for a in CLASSES}
-    races = {r: counts["race"].get(r, 0) for r in RACES}
+    races = counted(faces, "race", RACES)
     women = share(faces.gender == "Female")
     ended, p = "", tested(women)
     if grows and study.half_width:
@@ -254,7 +259,7 @@ def cell(rows: pd.DataFrame, prompt: str, origin: str, study: Study, grows: bool
         women,
         {r: Share(races[r], len(faces), i) for r, i in measure.simultaneous(races).items()},
         share(faces.age.isin(OLD)),
-        {a: measure.bias({c: counts[a].get(c, 0) for c in classes}) for a, classes in biased()},
+        {a: measure.bias(counted(faces, a, classes)) for a, classes in biased()},
         p,
         share(rows.subject == profession) if profession else None,
         ended,
@@ -263,7 +268,18 @@ def cell(rows: pd.DataFrame, prompt: str, origin: str, study: Study, grows: bool
 
 def biased() -> list[tuple[str, Sequence[str]]]:
     """What bias(P) is told of."""
-    return [("gender", GENDERS), ("race", RACES)]
+    return [("gender", GENDERS), ("race", RACES), (BOTH, TOGETHER)]
+
+
+def classes_of(faces: pd.DataFrame, attribute: str) -> Any:
+    """The class of each face, of an attribute or of `BOTH`."""
+    return faces.race + " " + faces.gender if attribute == BOTH else faces[attribute]
+
+
+def counted(faces: pd.DataFrame, attribute: str, classes: Sequence[str]) -> dict[str, int]:
+    """How many faces there are of each class."""
+    found = Counter(classes_of(faces, attribute))
+    return {c: found[c] for c in classes}
 
 
 def tested(women: Share) -> float:
@@ -292,11 +308,12 @@ def discovered(p: Sequence[float]) -> list[bool]:
 def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
     """An origin's measures over its prompts, beside its model's baseline where that is another origin."""
     own: Any = table[table.origin == origin]
-    by = {a: biases(own, a, classes) for a, classes in biased()}
+    by = {a: by_prompt(own, a, classes, measure.bias) for a, classes in biased()}
+    spread = {a: by_prompt(own, a, classes, measure.deviation) for a, classes in biased()}
     base: Any = table[(table.method == BASELINE) & (table.origin != origin) & same_model(table, origin)]
     change = None
     if len(base) and own.method.iloc[0] != BASELINE:
-        then = biases(base, "gender", GENDERS)
+        then = by_prompt(base, "gender", GENDERS, measure.bias)
         both = [p for p in by["gender"] if p in then]
         change = measure.mean([by["gender"][p] - then[p] for p in both])
     values: Any = alike[(alike.origin == origin) & alike.prompt.isin(own.prompt)]
@@ -306,6 +323,7 @@ def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
         origin,
         own.prompt.nunique(),
         {a: measure.mean(list(values.values())) for a, values in by.items()},
+        {a: measure.mean(list(values.values())) for a, values in spread.items()},
         change,
         share(np.array(right, bool)),
         measure.mean(list(values[values.race.notna()].value)),
@@ -321,20 +339,32 @@ def same_model(table: pd.DataFrame, origin: str) -> pd.Series:
     return table.origin == origin.replace(f", {own}", f", {BASELINE}", 1)
 
 
-def biases(table: pd.DataFrame, attribute: str, classes: Sequence[str]) -> dict[str, float]:
-    """bias(P) of each prompt's faces."""
-    found = {}
-    for prompt, faces in table[table.faces > 0].groupby("prompt"):
-        counts = Counter(faces[attribute])
-        found[str(prompt)] = measure.bias({c: counts.get(c, 0) for c in classes})
-    return found
+def together(rows: pd.DataFrame) -> dict[str, Share]:
+    """The shares of race and gender together among an origin's faces."""
+    faces: Any = rows[rows.faces > 0]
+    counts = counted(faces, BOTH, TOGETHER)
+    return {c: Share(counts[c], len(faces), i) for c, i in measure.simultaneous(counts).items()}
 
 
-def touched(table: pd.DataFrame) -> list[Touched]:
+def by_prompt(
+    table: pd.DataFrame,
+    attribute: str,
+    classes: Sequence[str],
+    measured: Callable[[dict[str, int]], float],
+) -> dict[str, float]:
+    """A measure of each prompt's counts."""
+    faces = table[table.faces > 0]
+    return {
+        str(prompt): measured(counted(own, attribute, classes)) for prompt, own in faces.groupby("prompt")
+    }
+
+
+def touched(table: pd.DataFrame, order: Sequence[str]) -> list[Touched]:
     """Control prompts under every method: images that show another race or gender than their twins."""
     control: Any = table[table.listed == CONTROL]
     found = []
-    for origin in dict.fromkeys(control[control.method != BASELINE].origin):
+    methods = set(control[control.method != BASELINE].origin)
+    for origin in (name for name in order if name in methods):
         base: Any = control[same_model(control, origin) & (control.method == BASELINE)]
         pairs = control[control.origin == origin].merge(base, on=["prompt", "slot"], suffixes=("", "_twin"))
         for prompt, own in pairs.groupby("prompt"):

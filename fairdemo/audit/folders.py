@@ -4,6 +4,7 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -52,7 +53,7 @@ def prompts(folder: str) -> dict[str, list[Path]]:
 def truth(folder: str) -> dict[str, dict[str, float]]:
     """The shares of classes in the table's columns gender and race, where it has them for every image: what
     is known of the faces, to hold what is read in them against."""
-    _, found = table(folder)
+    found: Any = table(folder)[1]
     known = {a: found[a] for a in ("gender", "race") if a in found.columns}
     return {
         a: {name: float((column == name).mean()) for name in CLASSES[a]}

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from fairdemo.audit import known, summary
-from fairdemo.audit.findings import CONTROL, TRAINING, Beside, Cell, Findings, Share, Touched
+from fairdemo.audit.findings import BOTH, CONTROL, TOGETHER, TRAINING, Beside, Cell, Findings, Share, Touched
 from fairdemo.audit.published import PUBLISHED
 from fairdemo.audit.study import BASELINE, PROFILE, Study
 from fairdemo.stats.attributes import RACES
@@ -43,6 +43,7 @@ def page(study: Study, found: Findings) -> str:
         races=RACES,
         scatter=[(b, caption(b), dots(b)) for b in found.beside],
         front=front(found),
+        drawn=drawn(found),
         worst=worst(study, found),
         changed=changed(found),
         wide=wide(study),
@@ -90,6 +91,8 @@ def estimate(one: Estimate, digits: int = 2) -> str:
 
 
 ENVIRONMENT.filters |= {"percent": percent, "estimate": estimate}
+ENVIRONMENT.globals["maxima"] = {"gender": 1.0, "race": 1 / 3, BOTH: 1 / 6}  # of bias(P): 2 / K
+ENVIRONMENT.globals["both"] = TOGETHER
 ENVIRONMENT.globals["pairs"] = lambda classes: [("race", c) for c in classes]
 
 
@@ -216,6 +219,59 @@ def front(found: Findings) -> set[str]:
         for o, (x, y) in points.items()
         if not any(a <= x and b <= y and (a, b) != (x, y) for a, b in points.values())
     }
+
+
+@dataclass(frozen=True)
+class Method:
+    """An origin in the drawing of evenness against likeness, in its units."""
+
+    name: str
+    method: str
+    x: float
+    y: float
+    label: float  # where its name stands, clear of others
+    best: bool  # no other one beats it in both
+
+
+@dataclass(frozen=True)
+class Front:
+    """The drawing: its dots, the line through the best, and the ends of its axes."""
+
+    dots: list[Method]
+    line: str  # an SVG path
+    most: float  # bias at the right end
+    low: float  # likeness at the lower end
+    high: float
+
+
+def drawn(found: Findings) -> Front:
+    """Bias for gender to the right and likeness upwards, in a drawing of 100 by 100."""
+    best, own = front(found), [b for b in found.by_origin if not math.isnan(b.likeness.value)]
+    most = max([b.bias["gender"].value for b in own], default=1.0) * 1.05 or 1.0
+    likeness = [b.likeness.value for b in own] or [0.0]
+    low, high = min(likeness) - 0.02, max(likeness) + 0.02
+    heights = [100 * (high - b.likeness.value) / (high - low) for b in own]
+    dots = [
+        Method(
+            f"{b.origin}: bias(P) {estimate(b.bias['gender'])}, likeness {estimate(b.likeness)}",
+            b.origin.partition(", ")[2] or b.origin,
+            100 * b.bias["gender"].value / most,
+            y,
+            label,
+            b.origin in best,
+        )
+        for b, y, label in zip(own, heights, apart(heights))
+    ]
+    line = "L".join(f"{d.x:.1f} {d.y:.1f}" for d in sorted(dots, key=lambda d: d.x) if d.best)
+    return Front(dots, f"M{line}" if line else "", most, low, high)
+
+
+def apart(heights: Sequence[float], least: float = 4.2) -> list[float]:
+    """Where names stand beside dots at these heights, none nearer to another than `least`."""
+    found, last = list(heights), -math.inf
+    for k in sorted(range(len(heights)), key=lambda k: heights[k]):
+        found[k] = last = max(heights[k], last + least)
+    return found
 
 
 def worst(study: Study, found: Findings) -> list[Cell]:

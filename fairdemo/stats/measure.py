@@ -88,6 +88,11 @@ def bias(counts: Mapping[Any, float]) -> float:
     return sum(abs(a - b) for a, b in pairs) / len(pairs)
 
 
+def deviation(counts: Mapping[Any, float]) -> float:
+    """The standard deviation of the classes' shares, as arXiv 2402.01002 tells it: 0 is balance."""
+    return float(np.std(list(proportions(counts).values())))
+
+
 def bias_by_chance(classes: int, n: int, seed: int = 0, draws: int = 4000) -> float:
     """The mean bias(P) that n faces a prompt show of a model that draws all classes alike."""
     rows = np.random.default_rng(seed).multinomial(n, np.full(classes, 1 / classes), draws)

@@ -195,6 +195,9 @@ def more(own: Summary, origin: str, language: str) -> str:
     ]
     parts = {
         "methods": report.part("methods", found, own.study, report.front(found)),
+        "front": report.part("front", report.drawn(found)) if len(found.by_origin) > 1 else "",
+        "spread": report.part("spread", found),
+        "together": report.part("together", found),
         "alike": report.part("alike", found, RACES, report.wide(own.study)),
         "control": report.part("control", found, report.changed(found)) if found.control else "",
         "worst": report.part("worst", report.worst(own.study, found)),
@@ -301,7 +304,7 @@ def audit_tab(tab: gr.Tab) -> None:
 
     def turned(name: str, origin: str, cell: Any, request: gr.Request) -> Values:
         """The next faces of the same cell, then the first again."""
-        return shown(name, origin, *cell, request) if cell else {s.cell: None}
+        return shown(name, origin, cell[0], cell[1], request) if cell else {s.cell: None}
 
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     behind_ = [s.faces, s.further, s.rows, s.cell]
