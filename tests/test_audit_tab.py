@@ -87,6 +87,7 @@ def test_a_click_on_a_cell_shows_its_faces(tmp_path):
         assert page.locator("#audit-overview li").count() >= 4
         page.locator("#audit-origin input").click()
         page.get_by_role("option", name="embedded, mix", exact=True).click()
+        page.wait_for_selector('#audit-map [aria-label="embedded, mix"]')
         doctor = page.locator('#audit-map button[data-prompt="a photo of a doctor"][data-group="women"]')
         doctor.click()
         page.wait_for_selector("#audit-faces h3 >> text=a photo of a doctor · women", timeout=120_000)

@@ -253,13 +253,15 @@ def screen() -> Screen:
     return Screen(audit, origin, whole, summed, map_, faces, further, rows, rest, gr.State(None))
 
 
-def audit_tab(tab: gr.Tab) -> None:
-    """Builds the tab inside a `gr.Blocks`, and ties it to what happens."""
-    s = screen()
+class Events:
+    """What happens on the tab."""
 
-    def filled(name: str, request: gr.Request) -> Values:
+    def __init__(self, screen: Screen):
+        self.screen = screen
+
+    def filled(self, name: str, request: gr.Request) -> Values:
         """All of an audit."""
-        language = language_of(request)
+        s, language = self.screen, language_of(request)
         with told(request):
             own = opened(name)
             names = origins_of(own)
@@ -267,11 +269,17 @@ def audit_tab(tab: gr.Tab) -> None:
                 s.origin: gr.Dropdown(names, value=names[0]),
                 s.report: paged(own),
                 s.overview: overview(own, language),
-                **of_origin(own, names[0], language),
+                **self.of_origin(own, names[0], language),
             }
 
-    def of_origin(own: Summary, origin: str, language: str) -> Values:
+    def chosen(self, name: str, origin: str, request: gr.Request) -> Values:
+        """Another origin."""
+        with told(request):
+            return self.of_origin(opened(name), origin, language_of(request))
+
+    def of_origin(self, own: Summary, origin: str, language: str) -> Values:
         """What belongs to an origin; no cell is picked yet."""
+        s = self.screen
         return {
             s.map: mapped(own, origin, language),
             s.more: more(own, origin, language),
@@ -281,38 +289,38 @@ def audit_tab(tab: gr.Tab) -> None:
             s.cell: None,
         }
 
-    def chosen(name: str, origin: str, request: gr.Request) -> Values:
-        """Another origin."""
-        with told(request):
-            return of_origin(opened(name), origin, language_of(request))
+    def picked(self, name: str, origin: str, request: gr.Request, event: gr.EventData) -> Values:
+        """A click on a cell."""
+        return self.shown(name, origin, (event._data, 0), request)
 
-    def shown(name: str, origin: str, cell: Any, first: int, request: gr.Request) -> Values:
-        """The faces behind a cell, from the first one on."""
+    def turned(self, name: str, origin: str, cell: Any, request: gr.Request) -> Values:
+        """The next faces of the same cell, then the first again."""
+        return self.shown(name, origin, cell, request) if cell else {self.screen.cell: None}
+
+    def shown(self, name: str, origin: str, cell: Any, request: gr.Request) -> Values:
+        """The faces behind a cell, from the first that is to be shown on."""
+        s, (clicked, first) = self.screen, cell
         with told(request):
-            of = behind(opened(name), origin, cell, first)
+            of = behind(opened(name), origin, clicked, first)
             n = len(of.rows)
             return {
                 s.faces: panel(of, language_of(request)),
                 s.further: gr.Button(visible=n > AT_ONCE),
                 s.rows: gr.DownloadButton(value=filed(of), visible=n > 0),
-                s.cell: (cell, first + AT_ONCE if first + AT_ONCE < n else 0),
+                s.cell: (clicked, first + AT_ONCE if first + AT_ONCE < n else 0),
             }
 
-    def picked(name: str, origin: str, request: gr.Request, event: gr.EventData) -> Values:
-        """A click on a cell."""
-        return shown(name, origin, event._data, 0, request)
 
-    def turned(name: str, origin: str, cell: Any, request: gr.Request) -> Values:
-        """The next faces of the same cell, then the first again."""
-        return shown(name, origin, cell[0], cell[1], request) if cell else {s.cell: None}
-
+def audit_tab(tab: gr.Tab) -> None:
+    """Builds the tab inside a `gr.Blocks`, and ties it to what happens."""
+    s = screen()
+    on = Events(s)
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    behind_ = [s.faces, s.further, s.rows, s.cell]
-    whole = [s.map, s.more, *behind_]
-    tab.select(filled, s.audit, [s.origin, s.report, s.overview, *whole], **hidden)
-    s.audit.input(filled, s.audit, [s.origin, s.report, s.overview, *whole], **hidden)
-    s.origin.input(chosen, [s.audit, s.origin], whole, **hidden)
+    faces = [s.faces, s.further, s.rows, s.cell]
+    whole = [s.map, s.more, *faces]
+    gr.on([tab.select, s.audit.input], on.filled, s.audit, [s.origin, s.report, s.overview, *whole], **hidden)
+    s.origin.input(on.chosen, [s.audit, s.origin], whole, **hidden)
     draws: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
     draws |= {"show_progress": "full", "show_progress_on": s.faces}
-    s.map.select(picked, [s.audit, s.origin], behind_, trigger_mode="always_last", **draws)
-    s.further.click(turned, [s.audit, s.origin, s.cell], behind_, **draws)
+    s.map.select(on.picked, [s.audit, s.origin], faces, trigger_mode="always_last", **draws)
+    s.further.click(on.turned, [s.audit, s.origin, s.cell], faces, **draws)
