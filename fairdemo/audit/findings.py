@@ -353,7 +353,7 @@ def by_prompt(
     measured: Callable[[dict[str, int]], float],
 ) -> dict[str, float]:
     """A measure of each prompt's counts."""
-    faces = table[table.faces > 0]
+    faces: Any = table[table.faces > 0]
     return {
         str(prompt): measured(counted(own, attribute, classes)) for prompt, own in faces.groupby("prompt")
     }
