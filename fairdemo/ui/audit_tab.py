@@ -3,7 +3,7 @@ faces, drawn again from their seeds, and the rows behind it."""
 
 import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Behind:
     group: str
     first: int
 
-    @property
+    @cached_property
     def rows(self) -> Any:
         """All of its rows."""
         return self.own.cell(self.origin.name, self.asked.prompt, self.group)
@@ -157,8 +157,10 @@ def filed(of: Behind) -> str:
     return str(path)
 
 
-def paged(own: Summary) -> str:
-    """A file of the whole report."""
+@lru_cache(4)
+def paged(name: str) -> str:
+    """A file of an audit's whole report, made once."""
+    own = opened(name)
     path = Path(tempfile.mkdtemp(prefix="fairdemo-")) / "report.html"
     path.write_text(report.page(own.study, own.found))
     return str(path)
@@ -267,7 +269,7 @@ class Events:
             names = origins_of(own)
             return {
                 s.origin: gr.Dropdown(names, value=names[0]),
-                s.report: paged(own),
+                s.report: paged(name),
                 s.overview: overview(own, language),
                 **self.of_origin(own, names[0], language),
             }
