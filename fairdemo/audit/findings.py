@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairdemo.audit.study import BASELINE, FOLDER, Study
+from fairdemo.audit import set_rows
+from fairdemo.audit.study import BASELINE, DATA, FOLDER, Study
 from fairdemo.stats import measure, prompts
 from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
 from fairdemo.stats.measure import Estimate, interval
@@ -150,13 +151,14 @@ class Seen:
 def seen(table: pd.DataFrame, study: Study) -> Seen:
     """A study's rows with embeddings and probabilities, summed up: what stays of each face is how it was
     read, finer than its label (`measure.reading`)."""
+    table = set_rows.told(table, study) if study.data else table
     kept = table.drop(columns=["embedding", *(f"p_{a}" for a in CLASSES)])
     for a in ("gender", "race"):
         kept[f"reading_{a}"] = [
             None if p is None else measure.reading(dict(zip(CLASSES[a], map(float, p))))
             for p in table[f"p_{a}"]
         ]
-    return Seen(kept, alike(compared(table, study)))
+    return Seen(kept, alike(compared(set_rows.kept(table, study), study)))
 
 
 def alike(table: pd.DataFrame) -> pd.DataFrame:
@@ -186,14 +188,14 @@ class Known:
 
 def of(seen: Seen, study: Study, known: Known) -> Findings:
     """The findings of a study's rows."""
-    table, origins = seen.rows, {origin.name: origin for origin in study.origins}
+    table, origins = set_rows.kept(seen.rows, study), {origin.name: origin for origin in study.origins}
     asked: Any = table[table.listed != CONTROL]
     order = [name for name in origins if name in set(table.origin)]
     cells = []
     for name in order:
         own: Any = table[table.origin == name]
         for prompt, rows in own.groupby("prompt"):
-            grows = bool(study.half_width) and origins[name].kind != FOLDER
+            grows = bool(study.half_width) and origins[name].kind not in (FOLDER, DATA)
             cells.append(cell(rows, str(prompt), name, study, grows))
     beside = compared(asked, study)
     return Findings(

@@ -11,7 +11,9 @@ from pathlib import Path
 from PIL import Image
 
 from fairdemo.audit import elsewhere, folders, rows
-from fairdemo.audit.study import BASELINE, FOLDER, PIPELINE, PROFILE, SEEDS, Asked, Origin, Shard, Study
+from fairdemo.audit.study import BASELINE, DATA, FOLDER, PIPELINE, PROFILE, SEEDS, Asked, Origin, Shard, Study
+from fairdemo.data import look, opening
+from fairdemo.data.people import placed
 from fairdemo.experiments.calibrate import digests, fingerprint
 from fairdemo.methods import llm
 from fairdemo.models.generating import Sample, Setting
@@ -37,6 +39,9 @@ def checked(study: Study) -> None:
     for origin in study.origins:
         if origin.kind == FOLDER:
             folders.prompts(origin.model)
+            continue
+        if origin.kind == DATA:
+            opening.opened(study.set_of(origin))
             continue
         if origin.kind != PROFILE:
             elsewhere.known(origin.method)
@@ -73,6 +78,8 @@ def decided(study: Study, origin: Origin) -> str:
     parts = [fingerprint(own), own.profile.model_dump_json(), study.target]
     if origin.kind == FOLDER:
         parts.append(folders.fingerprint(origin.model))
+    elif origin.kind == DATA:
+        parts.append(opening.opened(study.set_of(origin)).fingerprint())
     elif origin.kind == PIPELINE and Path(origin.model).is_dir():
         parts += [d for f in sorted(Path(origin.model).rglob("*")) if f.is_file() for d in digests(f)]
     elif origin.kind == PROFILE and origin.method != BASELINE:
@@ -100,6 +107,8 @@ class Painter:
         one that named it."""
         if rows.digest(shard, self.decided(shard.origin)) != name:
             raise RuntimeError(f"weights or files of {shard.origin.name} are others here than when it began")
+        if shard.origin.kind == DATA:
+            return self._captioned(shard, name)
         start = time.perf_counter()
         found = self._drawn(shard) if shard.origin.kind == PROFILE else self._read(shard)
         spent = (time.perf_counter() - start) / max(1, len(found))
@@ -108,6 +117,26 @@ class Painter:
             row = rows.row(shard, name, k, drawn, source, seen) | {"seconds": spent}
             made.append(row | ({"image": rows.webp(drawn)} if self.study.keep else {}))
         return rows.packed(made)
+
+    def _captioned(self, shard: Shard, name: str) -> bytes:
+        """The file of a shard of a captioned set: what its readers say of each image that is there."""
+        start, numbers = time.perf_counter(), range(shard.first, shard.end)
+        items = opening.opened(self.study.set_of(shard.origin)).items(numbers)
+        images = [i.image for i in items if i.image]
+        own = live(self.study.reader)
+        read = iter(list(zip(images, own.reader.read(images), own.subjects.read(images))) if images else [])
+        made = []
+        for k, item in enumerate(items):
+            drawn = None
+            if item.image:
+                image, faces, subject = next(read)
+                drawn = Drawn(image, faces, *subject)
+            listed, prompt = placed(item.caption)
+            about = {"listed": listed, "prompt": prompt, "failed": item.failed or None}
+            about["look"] = look.of(item.image) if item.image else None
+            made.append(rows.row(shard, name, k, drawn, AS_IS, item.caption) | about)
+        spent = (time.perf_counter() - start) / len(items)
+        return rows.packed([row | {"seconds": spent} for row in made], rows.SET_SCHEMA)
 
     def _drawn(self, shard: Shard) -> list[tuple[Drawn, Source, str]]:
         """A shard's images by a profile's model, with what drew each and the prompt that it saw."""

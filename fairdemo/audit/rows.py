@@ -44,6 +44,14 @@ SCHEMA = pa.schema(
         ("image", pa.binary()),  # WebP, where images are kept
     ]
 )
+# Of captioned sets.
+SET_SCHEMA = pa.schema(
+    [
+        *SCHEMA,
+        ("look", pa.string()),  # a perceptual hash, for near-duplicates
+        ("failed", pa.string()),  # why there is no image; its row has no faces then
+    ]
+)
 
 
 def digest(shard: Shard, decided: str) -> str:
@@ -53,8 +61,8 @@ def digest(shard: Shard, decided: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def row(shard: Shard, digest_: str, k: int, drawn: Drawn, source: Source, seen: str) -> dict[str, Any]:
-    """What is kept of one image; `k` is its place in the shard."""
+def row(shard: Shard, digest_: str, k: int, drawn: Drawn | None, source: Source, seen: str) -> dict[str, Any]:
+    """What is kept of one image, or of an image that isn't there; `k` is its place in the shard."""
     about = {
         "id": f"{digest_}-{k:03d}",
         "listed": shard.asked.listed,
@@ -66,10 +74,10 @@ def row(shard: Shard, digest_: str, k: int, drawn: Drawn, source: Source, seen: 
         "slot": shard.first + k,
         "source": source.label,
         **{f"wanted_{a}": source.named(a) for a in TARGET_CLASSES},
-        "faces": len(drawn.faces),
-        "subject": drawn.subject,
+        "faces": len(drawn.faces) if drawn else 0,
+        "subject": drawn.subject if drawn else None,
     }
-    if not drawn.faces:
+    if not drawn or not drawn.faces:
         return about
     face = drawn.faces[0]
     return about | {
@@ -88,10 +96,10 @@ def webp(drawn: Drawn) -> bytes:
     return buffer.getvalue()
 
 
-def packed(rows: Sequence[dict[str, Any]]) -> bytes:
+def packed(rows: Sequence[dict[str, Any]], schema: pa.Schema = SCHEMA) -> bytes:
     """A shard's file."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), SCHEMA), buffer, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(list(rows), schema), buffer, compression="zstd")
     return buffer.getvalue()
 
 
@@ -125,4 +133,4 @@ def read(
             raise ValueError(f"{path.name} is damaged ({error}); delete it and run the study again") from None
     if not tables:
         return SCHEMA.empty_table().to_pandas()
-    return pa.concat_tables(tables).to_pandas()
+    return pa.concat_tables(tables, promote_options="default").to_pandas()

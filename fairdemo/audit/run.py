@@ -15,7 +15,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from fairdemo.audit import folders, painter, rows
-from fairdemo.audit.study import FOLDER, Asked, Origin, Shard, Study, named_lists, shards
+from fairdemo.audit.study import DATA, FOLDER, Asked, Origin, Shard, Study, named_lists, shards
+from fairdemo.data import opening
 from fairdemo.models.profiles import DEFAULT
 from fairdemo.stats.stopping import looks, narrow
 
@@ -73,6 +74,8 @@ def series(study: Study) -> list[Series]:
 
 def asked_of(study: Study, origin: Origin) -> list[Asked]:
     """The prompts that an origin has images for, and how many at most."""
+    if origin.kind == DATA:  # whose prompts are in its captions
+        return [Asked("", "", 0, opening.opened(study.set_of(origin)).count)]
     if origin.kind == FOLDER:
         own = named_lists()["control"]["prompts"]
         return [
@@ -168,6 +171,10 @@ class Driver:
             self.of |= {name: one for part in one.parts for name, _ in part}
             self.advance(one)
         self.told(self.before, self.planned)
+        if (
+            self.limit is not None and self.study.data
+        ):  # a set may be sorted; its first images tell of them alone
+            self.queue = deque(sorted(self.queue, key=lambda task: task[0]))
         if self.queue:
             self.paint(place)
         return self.result
@@ -307,7 +314,7 @@ def fitting(study: Study) -> int:
     resources = ray.cluster_resources()
     if devices := int(resources.get("GPU", 0)):
         return devices
-    if any(o.kind != FOLDER and o.model != DEFAULT for o in study.origins):
+    if any(o.kind not in (FOLDER, DATA) and o.model != DEFAULT for o in study.origins):
         return 1
     return max(1, int(resources.get("memory", 0) / 2**30 // GIB_EACH))
 

@@ -20,12 +20,13 @@ from pydantic import (
 )
 
 from fairdemo.checked import Real, Whole, one_line, read_toml
+from fairdemo.data.captioned import Captioned
 from fairdemo.stats import prompts, targets
 from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, article
 from fairdemo.stats.stopping import looks
 
 BASELINE = "baseline"  # the method that is none
-PROFILE, PIPELINE, API, FOLDER = "profile", "pipeline", "api", "folder"  # kinds of origins
+PROFILE, PIPELINE, API, FOLDER, DATA = "profile", "pipeline", "api", "folder", "data"  # kinds of origins
 AT_ONCE = 32  # images of a shard
 SEEDS = 2**31
 
@@ -45,6 +46,7 @@ class Study(BaseModel):
     pipelines: tuple[str, ...] = ()  # other models: diffusers pipelines, folders or of the Hub
     apis: tuple[str, ...] = ()  # other models: of the Hub's inference providers, or addresses
     folders: tuple[str, ...] = ()  # images that were made elsewhere, with their prompts
+    data: tuple[Captioned, ...] = ()  # captioned image sets, as training data are
     reader: str = ""  # the profile whose classifiers read what no profile has drawn
     # Images of a prompt, and of each list's prompts by the list's name.
     images: Annotated[Whole, Field(ge=1, le=100_000)] = 32
@@ -70,13 +72,15 @@ class Study(BaseModel):
                 raise ValueError(f"list {name!r} isn't known; known are {', '.join(known)}")
         if wrong := [t for t in self.templates if t.count("{}") != 1]:
             raise ValueError(f'template {wrong[0]!r} needs one {{}}, e.g. "a photo of {{}}"')
-        if not (self.prompts or self.lists or self.folders):
-            raise ValueError('asks for nothing; it needs prompts, lists (e.g. ["professions"]) or folders')
+        if not (self.prompts or self.lists or self.folders or self.data):
+            raise ValueError(
+                'asks for nothing; it needs prompts, lists (e.g. ["professions"]), folders or data'
+            )
         for asked in self.asked:
             prompts.read(asked.prompt)
-        if not (self.profiles or self.pipelines or self.apis or self.folders):
-            raise ValueError("has no profiles, pipelines, apis or folders: nothing to take images from")
-        if (self.pipelines or self.apis or self.folders) and not self.reader:
+        if not (self.profiles or self.pipelines or self.apis or self.folders or self.data):
+            raise ValueError("has no profiles, pipelines, apis, folders or data: nothing to take images from")
+        if (self.pipelines or self.apis or self.folders or self.data) and not self.reader:
             raise ValueError("lacks 'reader': the profile whose classifiers read them, e.g. \"sdxl\"")
         names = [origin.name for origin in self.origins]
         if twice := [name for name in names if names.count(name) > 1]:
@@ -96,6 +100,10 @@ class Study(BaseModel):
                 found.setdefault(prompt, Asked(prompt, listed, seed_of(self.seed, prompt), n))
         return list(found.values())
 
+    def set_of(self, origin: "Origin") -> Captioned:
+        """The captioned image set that an origin is."""
+        return next(d for d in self.data if d.source == origin.model)
+
     def _texts(self, name: str) -> list[str]:
         """A list's prompts, its words in every template."""
         entry = named_lists()[name]
@@ -114,7 +122,8 @@ class Study(BaseModel):
             for m in self.methods
             for g in values
         ]
-        every = [*(drawn if self.asked else ()), *(Origin(FOLDER, f) for f in self.folders)]
+        kept = [*(Origin(FOLDER, f) for f in self.folders), *(Origin(DATA, d.source) for d in self.data)]
+        every = [*(drawn if self.asked else ()), *kept]
         return list(dict.fromkeys(every))
 
 
@@ -132,8 +141,8 @@ class Asked:
 class Origin:
     """Where images come from: a model through a method, or a folder of them."""
 
-    kind: str  # PROFILE, PIPELINE, API or FOLDER
-    model: str  # its name; of a folder its path
+    kind: str  # PROFILE, PIPELINE, API, FOLDER or DATA
+    model: str  # its name; of a folder its path, of data their source
     method: str = BASELINE
     guidance: float | None = None  # None: the model's own
 
@@ -142,6 +151,8 @@ class Origin:
         """Its name in tables: the model, then the method, then the guidance where it isn't the usual one."""
         if self.kind == FOLDER:
             return Path(self.model).resolve().name.replace(",", "")
+        if self.kind == DATA:
+            return Captioned(source=self.model).name
         return f"{self.model}, {self.method}" + (f", guidance {self.guidance:g}" if self.guidance else "")
 
 
@@ -187,7 +198,7 @@ def shards(study: Study, origin: Origin, asked: Asked) -> list[list[Shard]]:
     """The shards of one prompt and origin up to each look, in order: one list for a fixed number of
     images."""
     ends = [asked.images]
-    if study.half_width and origin.kind != FOLDER:
+    if study.half_width and origin.kind not in (FOLDER, DATA):
         ends = [look.n for look in looks(study.half_width)]
     return [
         [Shard(origin, asked, start, min(start + AT_ONCE, end)) for start in range(first, end, AT_ONCE)]

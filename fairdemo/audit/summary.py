@@ -20,7 +20,7 @@ from fairdemo.audit.run import STUDY, study_in
 from fairdemo.audit.study import FOLDER, PROFILE, Study
 
 FINDINGS, ROWS, ALIKE = "findings.json", "rows.parquet", "alike.parquet"
-COLUMNS = [c for c in rows.SCHEMA.names if c not in ("image", "box")]
+COLUMNS = [c for c in rows.SET_SCHEMA.names if c not in ("image", "box")]
 # What follows from others (`id`, `seen`, what was wanted) or nobody asks a summary for.
 LEFT_OUT = ["id", "seen", "wanted_race", "wanted_gender", "wanted_age", "detection"]
 

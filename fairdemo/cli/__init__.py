@@ -10,6 +10,7 @@ from fairdemo.cli import (
     bench,
     calibrate,
     compare,
+    data,
     evaluate,
     methods,
     pack,
@@ -18,7 +19,7 @@ from fairdemo.cli import (
     world,
 )
 
-COMMANDS = (compare, methods, calibrate, validate, world, train, evaluate, adapters, pack, audit, bench)
+COMMANDS = (compare, methods, calibrate, validate, world, train, evaluate, adapters, pack, audit, data, bench)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,8 +4,12 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from fairdemo.audit.study import Study
 
 
 def add(commands) -> None:
@@ -48,13 +52,19 @@ def planned(args: argparse.Namespace) -> None:
 def drawn(args: argparse.Namespace) -> None:
     """Draws what is missing of a study."""
     from fairdemo.audit import study
+
+    followed(study.read(args.study), args, args.limit)
+
+
+def followed(asked: "Study", args: argparse.Namespace, limit: int | None) -> None:
+    """Runs what is missing of a study, up to `limit` shards, and tells what became of it."""
     from fairdemo.audit.run import Place, run
 
     for name in ("actors", "limit"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; 1 or more is needed")
-    asked, start = study.read(args.study), time.monotonic()
+    start = time.monotonic()
     with tqdm(desc="images", unit="", file=sys.stderr) as bar:
 
         def told(done: int, of: int) -> None:
@@ -63,7 +73,7 @@ def drawn(args: argparse.Namespace) -> None:
             bar.update(done - bar.n)
             bar.refresh()
 
-        result = run(asked, args.out, Place(args.actors, args.ray), told, args.limit)
+        result = run(asked, args.out, Place(args.actors, args.ray), told, limit)
     spent = time.monotonic() - start
     print(f"{result.drawn:,} images in {spent:.0f} s. Rows are in {args.out}.")
     if result.stopped:

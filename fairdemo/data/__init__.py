@@ -1,0 +1,1 @@
+"""Captioned image sets: what training data looks like, wherever it lies."""

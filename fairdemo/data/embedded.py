@@ -1,0 +1,57 @@
+"""The embedded world's own training data: its portraits are drawn again from their seeds."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fairdemo.data.item import Item
+from fairdemo.world import build, corpus, tiny
+from fairdemo.world.portrait import draw
+
+SETS = {"embedded": "biased", "embedded balanced": "balanced"}  # names of corpora, as the builder knows them
+BLUR = 1.5  # as in training
+
+
+class Embedded:
+    """A corpus of drawn people."""
+
+    drawn, notice = True, ""
+
+    def __init__(self, source: str):
+        self.table = table(SETS[source])
+        self.count = len(self.table)
+
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        """Portraits with a caption each, as training has them."""
+        rows = list(self.table.iloc[list(numbers)].itertuples())
+        with ThreadPoolExecutor(2) as pool:
+            drawn = pool.map(portrait, rows)
+        return [
+            Item(corpus.training_caption(r, np.random.default_rng([r.seed, 3])), x)
+            for r, x in zip(rows, drawn)
+        ]
+
+    def fingerprint(self) -> str:
+        """A hash of its people."""
+        return hashlib.sha256(self.table.to_csv().encode()).hexdigest()
+
+    def truth(self, numbers: Sequence[int]) -> pd.DataFrame:
+        """Who its people are."""
+        return self.table.iloc[list(numbers)][["race", "gender"]].reset_index(drop=True)
+
+
+@lru_cache(2)
+def table(name: str) -> pd.DataFrame:
+    """A corpus' people, a row each."""
+    return build.TABLES[name]()
+
+
+def portrait(row: Any) -> Image.Image:
+    """A person of a corpus."""
+    return Image.fromarray(draw(corpus.person(row), tiny.SIZE, row.seed, BLUR))

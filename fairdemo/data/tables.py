@@ -1,0 +1,218 @@
+"""Captioned image sets that are tables: Parquet files here or on the Hub, CSV, TSV and JSONL, and folders
+with one of them. Images are files in the table, paths beside it, or addresses."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fairdemo.data.captioned import Captioned
+from fairdemo.data.download import fetched
+from fairdemo.data.item import Item, item
+from fairdemo.stats.attributes import CLASSES
+
+CAPTIONS = ("caption", "text", "TEXT", "prompt", "alt_text", "title", "description", "top_caption")
+IMAGES = ("image", "img", "jpg", "png", "file_name", "image_path", "path", "url", "URL", "image_url")
+SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
+FOLDER_TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
+FILES = 64  # of the Hub that are read, evenly spread
+GROUPS = 4  # groups of rows that are kept open
+LARGEST_TABLE = 2_000_000_000  # bytes of a table that is read whole
+MISSING, OUTSIDE, EMPTY = "no such file", "outside the folder", "no image"  # why there is none
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some rows of a file that are read together."""
+
+    file: str
+    number: int  # of the group in its file
+    first: int  # number of its first row in the set
+    count: int
+
+
+class Tabled:
+    """A table of images with captions."""
+
+    drawn = False
+
+    def __init__(self, asked: Captioned, files: Sequence[str], root: Path | None, notice: str = ""):
+        self.asked, self.root = asked, root
+        self.files = list(files)
+        self.rows = lru_cache(GROUPS)(self._rows)
+        columns = self.groups_and_columns[1]
+        self.caption = chosen(asked.caption, CAPTIONS, columns, "caption", asked.source)
+        self.image = chosen(asked.image, IMAGES, columns, "image", asked.source)
+        self.count = sum(g.count for g in self.groups)
+        self.known = [c for c in ("race", "gender") if c in columns]
+        guessed = [n for n in ("image", "caption") if not getattr(asked, n)]
+        told = ", ".join(f"{n}s are taken from the column {getattr(self, n)!r}" for n in guessed)
+        self.notice = " ".join(filter(None, (notice, f"{told}.".capitalize() if told else "")))
+        if not self.count:
+            raise ValueError(f"{asked.source!r} has no rows")
+
+    @cached_property
+    def groups_and_columns(self) -> tuple[list[Group], list[str]]:
+        """All groups of rows, and the columns that all files have."""
+        groups, columns, first = [], None, 0
+        for file in self.files:
+            sizes, own = opened(file)
+            for number, n in enumerate(sizes):
+                groups.append(Group(file, number, first, n))
+                first += n
+            columns = own if columns is None else [c for c in columns if c in own]
+        return groups, columns or []
+
+    @property
+    def groups(self) -> list[Group]:
+        """All groups of rows, in order."""
+        return self.groups_and_columns[0]
+
+    def _rows(self, group: Group) -> pd.DataFrame:
+        """A group's rows."""
+        wanted = [self.image, self.caption, *self.known]
+        if group.file.endswith(".parquet"):
+            with stream(group.file) as file:
+                read = pq.ParquetFile(file).read_row_group(group.number, columns=wanted)
+            return pd.DataFrame({c: read.column(c).to_pylist() for c in wanted})
+        return whole(group.file)[wanted]
+
+    def at(self, numbers: Sequence[int]) -> pd.DataFrame:
+        """The rows of some numbers."""
+        starts = [g.first for g in self.groups]
+        found = []
+        for number in numbers:
+            group = self.groups[int(np.searchsorted(starts, number, "right")) - 1]
+            found.append(self.rows(group).iloc[number - group.first])
+        return pd.DataFrame(found).reset_index(drop=True)
+
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        """Images with captions; addresses are fetched."""
+        table = self.at(numbers)
+        images = [self.content(v) for v in table[self.image]]
+        addresses = [k for k, v in enumerate(images) if isinstance(v, Address)]
+        for k, content in zip(
+            addresses,
+            fetched([str(images[k]) for k in addresses], self.asked.allow_hosts, self.asked.seconds),
+        ):
+            images[k] = content
+        return [item(text(c), v) for c, v in zip(table[self.caption], images)]
+
+    def content(self, value: Any) -> "bytes | str":
+        """An image's bytes, its address, or why there is none."""
+        if isinstance(value, dict):  # as datasets has images
+            value = value.get("bytes") or value.get("path")
+        if isinstance(value, bytes):
+            return value
+        if not isinstance(value, str) or not value.strip():
+            return EMPTY
+        if value.startswith(("http://", "https://")):
+            return Address(value)
+        if self.root is None:
+            return MISSING
+        path = (self.root / value).resolve()
+        if not path.is_relative_to(self.root.resolve()):
+            return OUTSIDE
+        return path.read_bytes() if path.is_file() else MISSING
+
+    def fingerprint(self) -> str:
+        """A hash of its files' names and sizes, and of its columns."""
+        found = [self.image, self.caption, *(f"{Path(g.file).name} {g.first} {g.count}" for g in self.groups)]
+        found += [str(Path(f).stat().st_size) for f in self.files if Path(f).is_file()]
+        return hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+    def truth(self, numbers: Sequence[int]) -> pd.DataFrame | None:
+        """What its columns race and gender say, if all they say are our classes."""
+        if self.known != ["race", "gender"]:
+            return None
+        found = self.at(numbers)[self.known]
+        return found if all(found[a].isin(CLASSES[a]).all() for a in self.known) else None
+
+
+class Address(str):
+    """Where an image is to be fetched."""
+
+
+def text(value: Any) -> str:
+    """A caption, whatever a table has there; of several the first."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        value = value[0] if len(value) else ""
+    return value if isinstance(value, str) else ""
+
+
+def chosen(named: str, usual: Sequence[str], columns: Sequence[str], what: str, source: str) -> str:
+    """The column that is named, or the first usual one; ValueError if there is none."""
+    found = named if named in columns else "" if named else next((c for c in usual if c in columns), "")
+    if not found:
+        raise ValueError(
+            f"{source!r} has no column {named!r}"
+            if named
+            else f"{source!r} has no usual column of {what}s; name one of {', '.join(columns)}"
+        )
+    return found
+
+
+def stream(file: str) -> Any:
+    """A file here or on the Hub, opened."""
+    if file.startswith("hf://"):
+        from huggingface_hub import HfFileSystem
+
+        return HfFileSystem().open(file, "rb")
+    return open(file, "rb")
+
+
+@lru_cache(64)
+def opened(file: str) -> tuple[list[int], list[str]]:
+    """The sizes of a file's groups of rows, and its columns; ValueError if it can't be read."""
+    if not file.endswith(".parquet"):
+        table = whole(file)
+        return [len(table)], [str(c) for c in table.columns]
+    try:
+        with stream(file) as source:
+            read = pq.ParquetFile(source)
+            sizes = [read.metadata.row_group(k).num_rows for k in range(read.num_row_groups)]
+            return sizes, list(read.schema_arrow.names)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{file!r} can't be read: {str(error).splitlines()[0]}") from None
+
+
+@lru_cache(4)
+def whole(file: str) -> pd.DataFrame:
+    """A table that is read whole; ValueError if it can't be."""
+    path = Path(file)
+    try:
+        if path.stat().st_size > LARGEST_TABLE:
+            raise ValueError("it is larger than 2 GB; Parquet files may be")
+        if path.suffix == ".jsonl":
+            return pd.read_json(path, lines=True)
+        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    except Exception as error:  # pandas' readers raise many kinds
+        raise ValueError(f"{file!r} can't be read: {str(error).splitlines()[0]}") from None
+
+
+def on_hub(asked: Captioned) -> Tabled:
+    """A dataset of the Hub, by its Parquet files or those that the Hub has made of it; ValueError says
+    what is wrong."""
+    from huggingface_hub import HfFileSystem
+
+    from fairdemo.models import hub
+
+    try:
+        files = HfFileSystem()
+        found = files.glob(f"datasets/{asked.source}/**/*.parquet") or files.glob(
+            f"datasets/{asked.source}@refs%2Fconvert%2Fparquet/**/*.parquet"
+        )
+    except Exception as error:  # the Hub's client and the network each raise their own kinds
+        raise ValueError(hub.explain(error, f"dataset {asked.source!r}")) from error
+    if not found:
+        raise ValueError(f"dataset {asked.source!r} has no Parquet files, and the Hub has made none of it")
+    some = [found[k * len(found) // FILES] for k in range(FILES)] if len(found) > FILES else found
+    notice = f"{FILES} of {len(found):,} files are read, evenly spread." if len(found) > FILES else ""
+    return Tabled(asked, [f"hf://{f}" for f in some], None, notice)
