@@ -59,6 +59,11 @@ class Right:
     interval: tuple[float, float]  # of the corrected share
     true: float | None
 
+    @property
+    def held(self) -> bool:
+        """Whether the corrected share's interval has the truth."""
+        return self.true is None or self.interval[0] <= self.true <= self.interval[1]
+
 
 @dataclass(frozen=True)
 class InSet:
@@ -132,7 +137,7 @@ def right(faces: pd.DataFrame, origin: str, confusion: dict[str, Any]) -> list[R
     for prompt, own in faces.groupby("prompt"):
         for attribute in (a for a in ("gender", "race") if a in confusion):
             corrected = measure.correct(Counter(own[f"reading_{attribute}"]), confusion[attribute])
-            true = own[f"true_{attribute}"]
+            true: Any = own[f"true_{attribute}"]
             found += [
                 Right(
                     origin,

@@ -14,15 +14,18 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from fairdemo import places
-from fairdemo.audit import folders, known, painter, rows
+from fairdemo.audit import folders, in_set, known, painter, rows, set_rows
 from fairdemo.audit.findings import OLD, Findings, Known, Seen, of, seen
+from fairdemo.audit.in_set import InSet
 from fairdemo.audit.run import STUDY, study_in
 from fairdemo.audit.study import FOLDER, PROFILE, Study
 
 FINDINGS, ROWS, ALIKE = "findings.json", "rows.parquet", "alike.parquet"
+IN_SET = "set.json"
+AUDITS, DATA_SETS = "audit", "data"  # what summaries are of, and their shelves
 COLUMNS = [c for c in rows.SET_SCHEMA.names if c not in ("image", "box")]
 # What follows from others (`id`, `seen`, what was wanted) or nobody asks a summary for.
-LEFT_OUT = ["id", "seen", "wanted_race", "wanted_gender", "wanted_age", "detection"]
+LEFT_OUT = ["id", "seen", "look", "failed", "wanted_race", "wanted_gender", "wanted_age", "detection"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Summary:
     folder: Path
     study: Study
     found: Findings
+    in_set: InSet | None  # of captioned sets
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -41,7 +45,7 @@ class Summary:
     def cell(self, origin: str, prompt: str, group: str) -> pd.DataFrame:
         """The rows behind a cell of the map: of a prompt's images from an origin those of a group ("women",
         a race, "from 40"), in the order of their slots."""
-        own: Any = self.rows
+        own: Any = set_rows.kept(self.rows, self.study)
         own = own[(own.origin == origin) & (own.prompt == prompt) & (own.faces > 0)]
         return own[in_group(own, group)].sort_values("slot")
 
@@ -93,6 +97,9 @@ def write(folder: Path, out: Path) -> Path:
     for name, frame in ((ROWS, table), (ALIKE, summed.alike)):
         whole = pa.Table.from_pandas(frame, preserve_index=False)
         pq.write_table(whole, out / name, compression="zstd", compression_level=19)
+    if study.data:
+        of_set = in_set.of(summed.rows, study, known_of(study))
+        places.replace(out / IN_SET, json.dumps(asdict(of_set)))
     places.replace(out / FINDINGS, json.dumps(asdict(found), default=sorted))
     places.replace(out / STUDY, study.model_dump_json(indent=1))
     return out
@@ -103,22 +110,24 @@ def opened(folder: Path) -> Summary:
     study = study_in(folder)
     try:
         found = TypeAdapter(Findings).validate_python(json.loads((folder / FINDINGS).read_text()))
+        held_ = json.loads((folder / IN_SET).read_text()) if study.data else None
+        of_set = TypeAdapter(InSet).validate_python(held_) if held_ else None
     except (OSError, ValidationError, ValueError):
         raise ValueError(
             f"{str(folder)!r} holds no summary, or an older one; python -m fairdemo audit show makes it"
         ) from None
-    return Summary(folder, study, found)
+    return Summary(folder, study, found, of_set)
 
 
-def offered() -> dict[str, Path]:
-    """Summaries by name: those that come with the program, then one's own."""
-    shipped = places.SHIPPED / "assets" / "audit"
-    return {name: path for place in (shipped, own()) for name, path in held(place)}
+def offered(shelf: str = AUDITS) -> dict[str, Path]:
+    """Summaries by name, of `AUDITS` or `DATA_SETS`: those that come with the program, then one's own."""
+    shipped = places.SHIPPED / "assets" / shelf
+    return {name: path for place in (shipped, own(shelf)) for name, path in held(place)}
 
 
-def own() -> Path:
+def own(shelf: str) -> Path:
     """Where one's own summaries are."""
-    return places.home() / "audits"
+    return places.home() / {AUDITS: "audits", DATA_SETS: "data"}[shelf]
 
 
 def held(place: Path) -> Sequence[tuple[str, Path]]:

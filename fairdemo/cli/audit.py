@@ -93,17 +93,22 @@ def checked(args: argparse.Namespace) -> None:
 
 def reported(args: argparse.Namespace) -> None:
     """Writes a folder's report."""
-    from fairdemo.audit import report
+    from fairdemo.audit import report, run, set_report
 
-    for path in report.write(args.folder):
+    study = run.study_in(args.folder)
+    write = (
+        set_report.write(args.folder, set_report.audits(study)) if study.data else report.write(args.folder)
+    )
+    for path in write:
         print(path)
 
 
 def shown(args: argparse.Namespace) -> None:
     """Sums up a folder for the page."""
-    from fairdemo.audit import summary
+    from fairdemo.audit import run, summary
 
-    print(summary.write(args.folder, args.out or summary.own() / args.folder.resolve().name))
+    shelf = summary.DATA_SETS if run.study_in(args.folder).data else summary.AUDITS
+    print(summary.write(args.folder, args.out or summary.own(shelf) / args.folder.resolve().name))
 
 
 def pushed(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from fairdemo.cli.audit import followed
+from fairdemo.cli.audit import followed, shown
 
 
 def add(commands) -> None:
@@ -47,13 +47,27 @@ def add(commands) -> None:
     audit.add_argument("--actors", type=int, help="readers at work at once (default: as many as fit)")
     audit.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster (default: this machine)")
     audit.set_defaults(run=audited)
+    report = what.add_parser("report", help="write report.html and findings.csv into a set's folder")
+    report.add_argument("folder", type=Path, help="what `data audit` made")
+    report.add_argument(
+        "--audit",
+        type=Path,
+        action="append",
+        default=[],
+        help="a model's audit (`audit show`) to build the bridge to; may be repeated",
+    )
+    report.set_defaults(run=reported)
+    show = what.add_parser("show", help="sum up a set's audit for the page's Training data tab")
+    show.add_argument("folder", type=Path)
+    show.add_argument("--out", type=Path, help="where to (default: the program's own folder)")
+    show.set_defaults(run=shown)
 
 
 def audited(args: argparse.Namespace) -> None:
     """Reads what is missing of a set, and reports what is there."""
     from pydantic import ValidationError
 
-    from fairdemo.audit import report
+    from fairdemo.audit import set_report
     from fairdemo.audit.study import AT_ONCE, Study
     from fairdemo.checked import one_line
     from fairdemo.data import opening
@@ -78,6 +92,19 @@ def audited(args: argparse.Namespace) -> None:
     found = opening.opened(asked)
     print(f"{found.count:,} images with captions. {found.notice}".strip(), file=sys.stderr)
     limit = None if args.limit is None else math.ceil(args.limit / AT_ONCE)
-    followed(Study(data=(asked,), reader=reader), args, limit)
-    for path in report.write(args.out):
+    study = Study(data=(asked,), reader=reader)
+    followed(study, args, limit)
+    for path in set_report.write(args.out, set_report.audits(study)):
+        print(path)
+
+
+def reported(args: argparse.Namespace) -> None:
+    """Writes a set's report."""
+    from fairdemo.audit import run, set_report, summary
+
+    study = run.study_in(args.folder)
+    if not study.data:
+        raise ValueError(f"{str(args.folder)!r} is a model's audit; python -m fairdemo audit report tells it")
+    audits = [summary.opened(path) for path in args.audit] or set_report.audits(study)
+    for path in set_report.write(args.folder, audits):
         print(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Protocol
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from fairdemo.checked import Real
 from fairdemo.data.item import Item
@@ -15,10 +15,8 @@ SEVERAL_FACES, CHILDREN, DUPLICATES = "several faces", "children", "near-duplica
 LEAVABLE = (SEVERAL_FACES, CHILDREN, DUPLICATES)
 
 
-class Captioned(BaseModel):
+class Captioned(BaseModel, frozen=True, extra="forbid"):
     """A captioned image set. Columns that aren't named are guessed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     # "embedded" or "embedded balanced", a folder with a table of captions, Parquet, CSV, TSV or JSONL files,
     # WebDataset shards (.tar), or owner/name of a dataset on the Hub.

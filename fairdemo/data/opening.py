@@ -30,6 +30,11 @@ def opened(asked: Captioned) -> ImageSet:
     return on_hub(asked)
 
 
+def drawn(asked: Captioned) -> bool:
+    """Whether a set's people are drawn."""
+    return asked.source in SETS
+
+
 def in_folder(asked: Captioned, folder: Path) -> ImageSet:
     """A folder with a table of captions, with Parquet files, or with tar files."""
     table = next((folder / name for name in FOLDER_TABLES if (folder / name).is_file()), None)

@@ -82,7 +82,7 @@ class Tabled:
             with stream(group.file) as file:
                 read = pq.ParquetFile(file).read_row_group(group.number, columns=wanted)
             return pd.DataFrame({c: read.column(c).to_pylist() for c in wanted})
-        return whole(group.file)[wanted]
+        return whole(group.file).loc[:, wanted]
 
     def at(self, numbers: Sequence[int]) -> pd.DataFrame:
         """The rows of some numbers."""
@@ -132,7 +132,7 @@ class Tabled:
         """What its columns race and gender say, if all they say are our classes."""
         if self.known != ["race", "gender"]:
             return None
-        found = self.at(numbers)[self.known]
+        found: Any = self.at(numbers)[self.known]
         return found if all(found[a].isin(CLASSES[a]).all() for a in self.known) else None
 
 

@@ -84,7 +84,7 @@ def places(file: str, column: str) -> tuple[Place, ...]:
                     text = tar.extractfile(member).read().decode("utf-8", "replace")  # type: ignore[union-attr]
                     said = text.strip() if kind == "txt" else told(text, column)
                     place.caption = said or place.caption
-                tar.members = []  # the index is ours; a tar file's own grows without end
+                tar.members = []  # type: ignore[attr-defined]  # the index is ours; a tar file's own grows without end
     except (OSError, tarfile.TarError) as error:
         raise ValueError(f"{file!r} can't be read: {error}") from None
     return tuple(found.values())

@@ -4,6 +4,7 @@ other, with the noise of both taken out.
 arXiv 2510.03721 fits such a line to CLIP and Stable Diffusion; shares of few faces would flatten it, since
 noise in what is put in lowers a slope (Fuller 1987, Measurement Error Models, section 1.2)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,6 +57,7 @@ def bridge(points: Sequence[Carried], seed: int = 0) -> Bridge:
     b, r2 = line(x, y, ex, ey)
     if not np.isfinite(b):
         raise ValueError("the data's shares differ by no more than noise; no line can be drawn")
+    around = [np.array([spread(*getattr(p, side)) for p in used]) for side in ("data", "model")]
     chosen = np.random.default_rng(seed).integers(0, len(x), (RESAMPLES, len(x)))
     slopes, fits = line(x[chosen], y[chosen], ex[chosen], ey[chosen])
     ratios = far(y[chosen]) / np.maximum(far(x[chosen]), 1e-9)
@@ -65,8 +67,15 @@ def bridge(points: Sequence[Carried], seed: int = 0) -> Bridge:
         intercept=a,
         explained=Estimate(float(r2), between(fits), len(x)),
         ratio=Estimate(float(far(y) / max(far(x), 1e-9)), between(ratios), len(x)),
-        off=tuple(p.name for p, o in zip(used, strays(y - a - b * x, ey + b * b * ex)) if o),
+        off=tuple(p.name for p, o in zip(used, strays(y - a - b * x, around[1] + b * b * around[0])) if o),
     )
+
+
+def spread(count: int, n: int) -> float:
+    """A share's sampling variance as it is believed from few faces: with two more of either kind (Agresti
+    and Coull 1998), so that none of two isn't taken for none of all."""
+    share = (count + 2) / (n + 4)
+    return share * (1 - share) / (n + 4)
 
 
 def sizes(points: Sequence[Carried], side: str) -> np.ndarray:
@@ -108,6 +117,8 @@ def jackknife(x: np.ndarray, y: np.ndarray, ex: np.ndarray, slope: float) -> tup
 
 def between(resampled: np.ndarray) -> tuple[float, float]:
     """What 95 % of resamples lie between."""
+    if np.isnan(resampled).all():
+        return math.nan, math.nan
     low, high = np.nanquantile(resampled, [MISS / 2, 1 - MISS / 2])
     return float(low), float(high)
 

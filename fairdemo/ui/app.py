@@ -14,6 +14,7 @@ from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
 from fairdemo.ui.audit_tab import audit_tab
+from fairdemo.ui.data_tab import data_tab
 from fairdemo.ui.language import I18N, label
 from fairdemo.ui.methods_tab import methods_tab
 from fairdemo.ui.offered import EXAMPLE, default, studio
@@ -59,6 +60,9 @@ def page() -> gr.Blocks:
         if summary.offered():
             with gr.Tab(label("tab_audit"), id="audit") as audit:
                 audit_tab(audit)
+        if summary.offered(summary.DATA_SETS):
+            with gr.Tab(label("tab_data"), id="data") as data:
+                data_tab(data)
         with gr.Tab(label("tab_saved"), id="saved"):
             saved_tab()
         with gr.Tab(label("tab_about"), id="about"):

@@ -2,6 +2,7 @@
 faces, drawn again from their seeds, and the rows behind it."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -37,7 +38,7 @@ PICK = """element.addEventListener("click", (event) => {
   element.querySelectorAll(".picked").forEach((one) => one.classList.remove("picked"));
   cell.classList.add("picked");
   if (matchMedia("(max-width: 860px)").matches)
-    document.querySelector("#audit-behind").scrollIntoView({ behavior: "smooth" });
+    element.closest("[id$=-cells]").querySelector("[id$=-behind]").scrollIntoView({ behavior: "smooth" });
   trigger("select", { prompt: cell.dataset.prompt, group: cell.dataset.group });
 });"""
 
@@ -71,12 +72,12 @@ class Face:
     wrote: str  # the prompt as its source saw it, where that was changed
 
 
-@lru_cache(4)
-def opened(name: str) -> Summary:
+@lru_cache(8)
+def opened(name: str, shelf: str = summary.AUDITS) -> Summary:
     """A summary that is offered; ValueError for any other, since a browser may ask for anything."""
-    offered = summary.offered()
+    offered = summary.offered(shelf)
     if name not in offered:
-        raise ValueError(f"audit {str(name)[:60]!r} is unknown; offered are {', '.join(offered)}")
+        raise ValueError(f"{shelf} {str(name)[:60]!r} is unknown; offered are {', '.join(offered)}")
     return summary.opened(offered[name])
 
 
@@ -85,6 +86,7 @@ def behind(own: Summary, origin: str, cell: Any, first: int) -> Behind:
     prompt, group = (cell.get(k) if isinstance(cell, dict) else None for k in ("prompt", "group"))
     origins = {o.name: o for o in own.study.origins}
     asked = {a.prompt: a for a in own.study.asked}
+    asked = {c.prompt: asked.get(c.prompt) or Asked(c.prompt, c.listed, 0, c.images) for c in own.found.cells}
     for what, value, known in (
         ("origin", origin, origins),
         ("prompt", prompt, asked),
@@ -125,11 +127,11 @@ def face(drawn: Drawn, sample: Sample, wrote: str, language: str) -> Face:
     )
 
 
-def panel(of: Behind, language: str) -> str:
-    """The faces behind a cell, and the rows; where faces can't be drawn it says why."""
+def panel(of: Behind, language: str, faces_of: Callable[[Behind, str], list[Face]] = drawn_again) -> str:
+    """The faces behind a cell, and the rows; where faces can't be had it says why."""
     faces, why = [], ""
     try:
-        faces = drawn_again(of, language)
+        faces = faces_of(of, language)
     except ValueError as error:
         why = str(error)
     rows = of.rows

@@ -57,9 +57,15 @@ class Tile:
 def chip(face: Face, language: str) -> Chip:
     """A face's labels in a few letters."""
     unsure = any(face.probability[a][face.label(a)] < UNSURE for a in ATTRIBUTES)
-    age = face.age if face.age.endswith("+") else face.age[:2] + "s"
-    race = say(language, f"short_{face.race.replace(' ', '_')}")
-    return Chip(race, COLOURS["race"][face.race], SHORT[face.gender], age, unsure)
+    return labelled(face.race, face.gender, face.age, unsure, language)
+
+
+def labelled(race: str, gender: str, age: str, unsure: bool, language: str) -> Chip:
+    """Labels in a few letters."""
+    years = age if age.endswith("+") else age[:2] + "s"
+    return Chip(
+        say(language, f"short_{race.replace(' ', '_')}"), COLOURS["race"][race], SHORT[gender], years, unsure
+    )
 
 
 def box(face: Face, size: int) -> Box:
