@@ -128,7 +128,8 @@ def read(
     for name in chosen:
         path = folder / FOLDER / f"{name}.parquet"
         try:
-            tables.append(pq.read_table(path, columns=list(columns) if columns else None))
+            there = pq.read_schema(path).names  # rows of models lack columns that those of sets have
+            tables.append(pq.read_table(path, columns=[c for c in columns or there if c in there]))
         except (OSError, pa.ArrowException) as error:
             raise ValueError(f"{path.name} is damaged ({error}); delete it and run the study again") from None
     if not tables:

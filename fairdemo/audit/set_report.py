@@ -169,14 +169,14 @@ def sentences(found: InSet, bridges: Sequence[Bridged]) -> list[str]:
     if len(named) == len(GENDERS) and any(s.count for s in named.values()):
         women, men = (percent(named[g]) for g in GENDERS)
         said.append(f"Captions name the gender of {women} of women, and of {men} of men.")
-    for b in (b for b in bridges[:1] if b.line):
-        slope = b.line.slope  # type: ignore[union-attr]
+    for b, line in ((b, b.line) for b in bridges[:1] if b.line):
+        slope = line.slope
         low, high = slope.interval
         kind = "exaggerated" if low > 1 else "softened" if high < 1 else "about as large"
         said.append(
             f"From the data to {b.origin} differences between professions are {kind}: ten points more women"
             f" in the data are {10 * slope.value:+.0f} points drawn ({10 * low:+.0f} to {10 * high:+.0f};"
-            f" {slope.n} professions); the data explain {estimate(b.line.explained)} of the model's"  # type: ignore[union-attr]
+            f" {slope.n} professions); the data explain {estimate(line.explained)} of the model's"
             " differences (R²)."
         )
     return said

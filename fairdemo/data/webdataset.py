@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 
@@ -81,17 +82,20 @@ def places(file: str, column: str) -> tuple[Place, ...]:
                 if f".{kind.lower()}" in IMAGES:
                     place.start, place.size = member.offset_data, member.size
                 elif kind in ("txt", "json") and member.size <= LARGEST_TEXT:
-                    text = tar.extractfile(member).read().decode("utf-8", "replace")  # type: ignore[union-attr]
-                    said = text.strip() if kind == "txt" else told(text, column)
-                    place.caption = said or place.caption
-                tar.members = []  # type: ignore[attr-defined]  # the index is ours; a tar file's own grows without end
+                    text = told(tar.extractfile(member), kind, column)
+                    place.caption = text or place.caption
+                # The index is ours; a tar file's own would grow without end.
+                tar.members = []  # type: ignore[attr-defined]
     except (OSError, tarfile.TarError) as error:
         raise ValueError(f"{file!r} can't be read: {error}") from None
     return tuple(found.values())
 
 
-def told(text: str, column: str) -> str:
-    """The caption in a JSON, if it has one."""
+def told(file: IO[bytes] | None, kind: str, column: str) -> str:
+    """The caption in a text or in a JSON, if it has one."""
+    text = file.read().decode("utf-8", "replace").strip() if file else ""
+    if kind == "txt":
+        return text
     try:
         read = json.loads(text)
     except ValueError:
