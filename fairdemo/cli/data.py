@@ -61,6 +61,22 @@ def add(commands) -> None:
     show.add_argument("folder", type=Path)
     show.add_argument("--out", type=Path, help="where to (default: the program's own folder)")
     show.set_defaults(run=shown)
+    label = what.add_parser("label", help="label a folder of images for train inc and train div")
+    label.add_argument("folder", type=Path, help="of images; labels.csv is written into it")
+    label.add_argument("--classifier", required=True, help="facenet-svm, openclip-svm, … or a folder")
+    label.add_argument(
+        "--threshold", type=float, default=0.7, help="the least probability that counts (default 0.7)"
+    )
+    label.add_argument(
+        "--from-model",
+        metavar="PROFILE",
+        help="first draw people into the folder whose race and gender the prompt names; those that are read"
+        " otherwise are left out",
+    )
+    label.add_argument(
+        "--each", type=int, default=64, help="images of each race and gender to draw (default 64)"
+    )
+    label.set_defaults(run=labelled)
 
 
 def audited(args: argparse.Namespace) -> None:
@@ -108,3 +124,37 @@ def reported(args: argparse.Namespace) -> None:
     audits = [summary.opened(path) for path in args.audit] or set_report.audits(study)
     for path in set_report.write(args.folder, audits):
         print(path)
+
+
+def labelled(args: argparse.Namespace) -> None:
+    """Labels a folder, whose images a model may draw first."""
+    from tqdm import tqdm
+
+    from fairdemo.cli.progress import following
+    from fairdemo.data import explicit, label
+    from fairdemo.models import hub, pipelines
+    from fairdemo.readers.read import FaceReader
+    from fairdemo.studio.live import Live
+
+    if not 0 <= args.threshold <= 1:
+        raise ValueError(f"threshold is {args.threshold:g}; expected 0 to 1")
+    if args.each < 1:
+        raise ValueError(f"each is {args.each}; 1 or more is needed")
+    if args.from_model:
+        with tqdm(desc="drawing people", file=sys.stderr) as bar:
+            explicit.draw(Live(args.from_model), args.folder, args.each, following(bar))
+    label.images_in(args.folder)
+    local = hub.is_local(args.classifier) or Path(args.classifier).is_dir()
+    own = Path(args.classifier).resolve() if local else args.classifier
+    reader = FaceReader(own, pipelines.default_device())
+    with tqdm(desc="reading faces", file=sys.stderr) as bar:
+        how = label.Labelling(str(own), args.threshold)
+        found = label.label(args.folder, reader, how, following(bar))
+    for why, n in found.aside.items():
+        print(f"{n:,} left out: {why}.")
+    print(
+        f"{found.labelled:,} of {found.images:,} images are labelled in {args.folder / label.LABELS}, as"
+        " perceived by the classifier."
+    )
+    if not found.labelled:
+        raise ValueError("no image could be labelled; a lower --threshold takes labels that are less sure")
