@@ -13,6 +13,10 @@ from fairdemo.world import parts, people
 from fairdemo.world.portrait import draw
 
 FAIRFACE = Path(__file__).resolve().parents[2] / "shared" / "fairface"
+needs_photographs = pytest.mark.skipif(
+    not FAIRFACE.is_dir(),
+    reason="needs 180 FairFace photographs (CC BY 4.0, HuggingFaceM4/FairFace) in ../shared/fairface",
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +27,7 @@ def drawn():
     return who, sample, [Image.fromarray(draw(p, 128, 77 + i, 1.5)) for i, p in enumerate(sample)]
 
 
-@pytest.mark.skipif(
-    not FAIRFACE.is_dir(),
-    reason="needs 180 FairFace photographs (CC BY 4.0, HuggingFaceM4/FairFace) in ../shared/fairface",
-)
+@needs_photographs
 def test_detector_finds_the_people_in_photographs():
     images = [Image.open(p) for p in sorted((FAIRFACE / "images").glob("*.jpg"))[:60]]
     found = Detector().detect(images)
