@@ -191,6 +191,7 @@ class Mark:
     name: str
     short: str
     off: bool
+    label: float  # where its name stands, clear of others
 
 
 @dataclass(frozen=True)
@@ -204,9 +205,13 @@ class Line:
 def drawn(one: Bridged) -> Line:
     """A bridge's professions and its line."""
     off = one.line.off if one.line else ()
+    stray = [p for p in one.points if p.name in off]
+    # Upwards from the lowest, so that no name slides off the drawing.
+    labels = dict(zip((p.name for p in stray), (100 - y for y in apart([100 * p.shares[1] for p in stray]))))
     points = [
-        Mark(100 * p.shares[0], 100 - 100 * p.shares[1], told(p, one), p.name, p.name in off)
+        Mark(100 * x, 100 - 100 * y, told(p, one), p.name, p.name in off, labels.get(p.name, 0.0))
         for p in one.points
+        for x, y in [p.shares]
     ]
     if not one.line:
         return Line(points, "")
