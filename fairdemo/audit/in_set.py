@@ -17,6 +17,7 @@ from fairdemo.data.people import PERSON
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import CLASSES, GENDERS, RACES
 
+LEVEL = 0.05  # that intervals miss
 DRAWS = 2000  # of the posterior behind intervals of PMI
 GROUPS = (*GENDERS, *RACES)
 
@@ -113,7 +114,7 @@ def met(faces: pd.DataFrame, origin: str, seed: int = 0) -> list[Met]:
         if not counts.size:
             continue
         drawn = rng.dirichlet(counts.ravel() + 0.5, DRAWS).reshape(DRAWS, *counts.shape)
-        low, high = np.quantile(bits(drawn), [measure.MISS / 2, 1 - measure.MISS / 2], axis=0)
+        low, high = np.quantile(bits(drawn), [LEVEL / 2, 1 - LEVEL / 2], axis=0)
         middle = bits(counts + 0.5)
         found += [
             Met(origin, str(p), c, float(middle[i, j]), (float(low[i, j]), float(high[i, j])), *sizes)

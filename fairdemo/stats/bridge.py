@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairdemo.stats.measure import MISS, Estimate
+from fairdemo.stats.measure import Estimate
 
 RESAMPLES = 4000
+LEVEL = 0.05  # that intervals miss, and of false strays
 LEAST = 5  # professions that a line needs
 
 
@@ -111,7 +112,7 @@ def jackknife(x: np.ndarray, y: np.ndarray, ex: np.ndarray, slope: float) -> tup
     rest = np.array([[j for j in range(n) if j != k] for k in range(n)])
     without, _ = line(x[rest], y[rest], ex[rest], ex[rest])
     spread = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
-    half = float(t.isf(MISS / 2, n - 2)) * spread
+    half = float(t.isf(LEVEL / 2, n - 2)) * spread
     return slope - half, slope + half
 
 
@@ -119,7 +120,7 @@ def between(resampled: np.ndarray) -> tuple[float, float]:
     """What 95 % of resamples lie between."""
     if np.isnan(resampled).all():
         return math.nan, math.nan
-    low, high = np.nanquantile(resampled, [MISS / 2, 1 - MISS / 2])
+    low, high = np.nanquantile(resampled, [LEVEL / 2, 1 - LEVEL / 2])
     return float(low), float(high)
 
 
@@ -129,4 +130,4 @@ def strays(residuals: np.ndarray, noise: np.ndarray) -> list[bool]:
     from scipy.stats import false_discovery_control, norm
 
     p = 2 * norm.sf(np.abs(residuals) / np.sqrt(np.maximum(noise, 1e-6)))
-    return [bool(q <= MISS) for q in false_discovery_control(p)]
+    return [bool(q <= LEVEL) for q in false_discovery_control(p)]
