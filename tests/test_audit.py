@@ -358,7 +358,7 @@ def some(folder, n=176):
     return folder
 
 
-def running(path, out, *more):
+def running(path, out, *more, **environment):
     """A run of its own process, at the usual priority."""
     command = [
         sys.executable,
@@ -378,7 +378,7 @@ def running(path, out, *more):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "RAY_worker_niceness": "0"},
+        env={**os.environ, "RAY_worker_niceness": "0", **environment},
     )
 
 
@@ -445,6 +445,17 @@ def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path, images, whole)
     pd.testing.assert_frame_equal(found[READ], whole)
     _, told = running(write(tmp_path, reading(images) + "seed = 1\n"), out).communicate()
     assert told.strip().endswith(f"{str(out)!r} holds another study; name a new folder")
+
+
+def test_a_worker_without_memory_is_told_and_the_run_goes_on(tmp_path):
+    """Ray's own guard ends workers, since it is told that this machine's memory is full."""
+    path, out = write(tmp_path, 'prompts = ["a photo of a doctor"]\nimages = 2\n'), tmp_path / "out"
+    full = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "100"}
+    _, told = running(path, out, **full).communicate(timeout=300)
+    assert "a worker ran out of memory; fewer --actors" in told
+    assert told.strip().endswith("1 shards failed; the same command tries them again")
+    _, told = running(path, out).communicate(timeout=300)
+    assert len(rows.read(out)) == 2, told
 
 
 CLUSTER = """

@@ -234,7 +234,7 @@ class Driver:
                     self.again(name, shard, last_line(error))
                     idle.append(one)
                 except RayError as error:  # it was killed, or had too little memory
-                    self.again(name, shard, last_line(error))
+                    self.again(name, shard, ended(error))
                     idle.append(actor(self.study))
 
     def finish(self, name: str, shard: Shard, content: bytes) -> None:
@@ -326,6 +326,15 @@ def placeable() -> int:
     resources = ray.cluster_resources()
     kinds = [resources[kind] for kind in ("CPU", "GPU") if resources.get(kind)]
     return max(1, int(min(kinds, default=1)))
+
+
+def ended(error: Exception) -> str:
+    """Why a worker ended."""
+    from ray.exceptions import OutOfMemoryError
+
+    if isinstance(error, OutOfMemoryError):
+        return "a worker ran out of memory; fewer --actors, or fewer other programs, leave it more"
+    return last_line(error)
 
 
 def last_line(error: Exception) -> str:
