@@ -310,12 +310,13 @@ def discovered(p: Sequence[float]) -> list[bool]:
 def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
     """An origin's measures over its prompts, beside its model's baseline where that is another origin."""
     own: Any = table[table.origin == origin]
-    by = {a: by_prompt(own, a, classes, measure.bias) for a, classes in biased()}
-    spread = {a: by_prompt(own, a, classes, measure.deviation) for a, classes in biased()}
+    counts = {a: by_prompt(own, a, classes) for a, classes in biased()}
+    by = {a: {p: measure.bias(c) for p, c in prompts_.items()} for a, prompts_ in counts.items()}
+    spread = {a: [measure.deviation(c) for c in prompts_.values()] for a, prompts_ in counts.items()}
     base: Any = table[(table.method == BASELINE) & (table.origin != origin) & same_model(table, origin)]
     change = None
     if len(base) and own.method.iloc[0] != BASELINE:
-        then = by_prompt(base, "gender", GENDERS, measure.bias)
+        then = {p: measure.bias(c) for p, c in by_prompt(base, "gender", GENDERS).items()}
         both = [p for p in by["gender"] if p in then]
         change = measure.mean([by["gender"][p] - then[p] for p in both])
     values: Any = alike[(alike.origin == origin) & alike.prompt.isin(own.prompt)]
@@ -325,7 +326,7 @@ def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
         origin,
         own.prompt.nunique(),
         {a: measure.mean(list(values.values())) for a, values in by.items()},
-        {a: measure.mean(list(values.values())) for a, values in spread.items()},
+        {a: measure.mean(values) for a, values in spread.items()},
         change,
         share(np.array(right, bool)),
         measure.mean(list(values[values.race.notna()].value)),
@@ -348,17 +349,10 @@ def together(rows: pd.DataFrame) -> dict[str, Share]:
     return {c: Share(counts[c], len(faces), i) for c, i in measure.simultaneous(counts).items()}
 
 
-def by_prompt(
-    table: pd.DataFrame,
-    attribute: str,
-    classes: Sequence[str],
-    measured: Callable[[dict[str, int]], float],
-) -> dict[str, float]:
-    """A measure of each prompt's counts."""
+def by_prompt(table: pd.DataFrame, attribute: str, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Each prompt's counts of faces."""
     faces: Any = table[table.faces > 0]
-    return {
-        str(prompt): measured(counted(own, attribute, classes)) for prompt, own in faces.groupby("prompt")
-    }
+    return {str(prompt): counted(own, attribute, classes) for prompt, own in faces.groupby("prompt")}
 
 
 def touched(table: pd.DataFrame, order: Sequence[str]) -> list[Touched]:
