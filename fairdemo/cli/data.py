@@ -61,6 +61,11 @@ def add(commands) -> None:
     show.add_argument("folder", type=Path)
     show.add_argument("--out", type=Path, help="where to (default: the program's own folder)")
     show.set_defaults(run=shown)
+    add_label(what)
+
+
+def add_label(what) -> None:
+    """Describes how a folder is labelled."""
     label = what.add_parser("label", help="label a folder of images for train inc and train div")
     label.add_argument("folder", type=Path, help="of images; labels.csv is written into it")
     label.add_argument("--classifier", required=True, help="facenet-svm, openclip-svm, … or a folder")
