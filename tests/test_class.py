@@ -1,6 +1,7 @@
 """A class: rooms, seats that stay the same, answers that can't be lost or read by others, whatever is
 sent."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -8,14 +9,17 @@ import signal
 import threading
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 from fairdemo.lesson import lesson, rooms
 from fairdemo.lesson.rooms import Refused, Rooms, named
 from fairdemo.lesson.store import Store
+from fairdemo.ui import class_routes
 
 
 @pytest.fixture
@@ -180,3 +184,74 @@ def test_nothing_answered_is_lost_when_the_program_is_killed(tmp_path):
             (kept,) = again.seen(code, token)["answers"].values()
             said = [{"women": k % 17, "white": (k // 17) % 17} for k in (confirmed, (confirmed or 0) + 4)]
             assert kept in said
+
+
+@pytest.fixture
+def client(own, monkeypatch) -> TestClient:
+    monkeypatch.setattr(class_routes, "rooms", lambda: own)
+    monkeypatch.setattr(class_routes, "LIMITS", class_routes.Limits())
+    return TestClient(class_routes.APP, raise_server_exceptions=False)
+
+
+def with_(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_the_routes_carry_a_lesson(client):
+    made = client.post("/api/rooms").json()
+    place, teacher = f"/api/rooms/{made['code']}", with_(made["teacher"])
+    joined = client.post(f"{place}/students").json()
+    me = with_(joined["token"])
+    assert joined["you"] == named(0) and joined["step"] == "lobby"
+    assert client.post(f"{place}/students", headers=me).json()["you"] == named(0)
+    asked = client.put(f"{place}/answers/guess-CEO", json={"women": 3, "white": 12}, headers=me)
+    assert asked.status_code == 409 and asked.json() == {"error": "guess-CEO isn't asked now"}
+    assert client.put(f"{place}/step", json={"step": "guess"}, headers=teacher).status_code == 200
+    kept = client.put(f"{place}/answers/guess-CEO", json={"women": 3, "white": 12}, headers=me)
+    assert kept.json() == {"kept": "guess-CEO"}
+    wrong = client.put(f"{place}/answers/guess-CEO", json={"women": 17, "white": 1}, headers=me)
+    assert wrong.status_code == 422 and "women" in wrong.json()["error"]
+    assert client.get(place, headers=me).json()["answers"] == {"guess-CEO": {"women": 3, "white": 12}}
+    assert "answers" not in client.get(place).json()
+    assert client.delete(f"{place}/students/me", headers=me).status_code == 200
+    assert client.get(place, headers=teacher).json()["answers"] == {}
+    assert client.put(f"{place}/ended", headers=teacher).status_code == 200
+    assert client.post(f"{place}/students").status_code == 410
+    assert client.delete(place, headers=teacher).status_code == 200
+    told = client.get(place)
+    assert told.status_code == 404 and told.headers["Cache-Control"] == "no-store"
+    assert set(client.get("/openapi.json").json()["paths"]) >= {"/api/rooms", "/api/rooms/{code}"}
+
+
+def test_a_hundred_and_more_joins_and_large_bodies_are_refused(client):
+    made = client.post("/api/rooms").json()
+    place = f"/api/rooms/{made['code']}"
+    codes = [client.post(f"{place}/students").status_code for _ in range(class_routes.JOINS + 5)]
+    assert codes.count(201) == rooms.MOST and set(codes) == {201, 429}
+    assert "try again in" in client.post(f"{place}/students").json()["error"]
+    big = client.put(
+        f"{place}/answers/wish", content=b"x" * 10_000_000, headers={"Authorization": "Bearer x"}
+    )
+    assert big.status_code == 413
+    endless = client.put(f"{place}/answers/wish", content=iter([b"x" * 100] * 100))
+    assert endless.status_code == 413
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH"]),
+    st.lists(
+        st.sampled_from(
+            ["api", "rooms", "students", "answers", "me", "step", "ended", "wish", "0", "%00", "'--"]
+        )
+        | st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=8),
+        max_size=6,
+    ),
+    VALUES,
+    st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=40),
+)
+def test_forged_requests_never_end_in_a_traceback(client, method, parts, value, secret):
+    path = "/" + "/".join(quote(p, safe="%") for p in parts if p)
+    body = {"content": json.dumps(value)} if method in ("PUT", "POST", "PATCH") else {}
+    answer = client.request(method, path, headers={"Authorization": secret.strip()}, **body)
+    assert answer.status_code < 500, (method, path, value)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fairdemo.audit import check, in_set, rows, set_report, set_rows, summary
+from fairdemo.audit import check, dataset, in_set, rows, run, set_report, set_rows, summary
 from fairdemo.audit.bridged import bridged
 from fairdemo.audit.painter import Painter
 from fairdemo.audit.run import series
@@ -159,6 +159,17 @@ def test_addresses_that_go_wrong_are_counted_as_what_they_are(server):
         2.0,
     )
     assert refused == [*[download.PRIVATE] * 4, *["not an address"] * 2]
+    wrapped = [
+        "10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::",
+        "::10.0.0.1",
+        "::ffff:10.0.0.1",
+        "224.0.0.1",
+        "fe80::1%1",
+    ]
+    assert not any(map(download.is_public, wrapped))
+    assert all(map(download.is_public, ["8.8.8.8", "64:ff9b::808:808", "2001:4860:4860::8888"]))
     assert download.fetched(["http://no-such-host.invalid/x"], [], 5.0) == ["an unknown host"]
 
 
@@ -295,6 +306,7 @@ def test_a_dataset_of_the_hub_is_read_by_its_parquet_files(portraits, tmp_path, 
         ({"metadata.jsonl": "{"}, "can't be read"),
         ({"a.parquet": "PAR1 nothing"}, "can't be read"),
         ({"a.tar": "nothing"}, "can't be read"),
+        ({"metadata.csv": "file_name,caption\n0.jpg,a nurse, smiling\n"}, "can't be read"),
     ],
 )
 def test_a_source_that_is_wrong_is_named(write, match, tmp_path):
@@ -328,11 +340,12 @@ def test_files_outside_the_folder_are_never_read(tmp_path, portraits):
     (tmp_path / "secret.jpg").write_bytes(portraits[0])
     folder = tmp_path / "folder"
     folder.mkdir()
-    names = ["../secret.jpg", str(tmp_path / "secret.jpg"), "there.jpg", "missing.jpg"]
+    names = ["../secret.jpg", str(tmp_path / "secret.jpg"), "there.jpg", "missing.jpg", "x" * 300, ""]
     (folder / "there.jpg").write_bytes(portraits[1])
-    pd.DataFrame({"file_name": names, "caption": ["a chef"] * 4}).to_csv(folder / "metadata.csv", index=False)
-    found = opening.opened(Captioned(source=str(folder))).items(range(4))
-    assert [item.failed for item in found] == [tables.OUTSIDE, tables.OUTSIDE, "", tables.MISSING]
+    pd.DataFrame({"file_name": names, "caption": ["a chef"] * 6}).to_csv(folder / "metadata.csv", index=False)
+    found = opening.opened(Captioned(source=str(folder))).items(range(6))
+    told = [tables.OUTSIDE, tables.OUTSIDE, "", tables.MISSING, tables.UNREADABLE, tables.EMPTY]
+    assert [item.failed for item in found] == told
 
 
 def test_what_is_aside_is_counted(portraits, tmp_path):
@@ -353,8 +366,12 @@ def test_what_is_aside_is_counted(portraits, tmp_path):
     ]  # fmt: skip
     study = Study(data=(asked,), reader="embedded")
     assert set_rows.kept(found, study).slot.tolist() == [0]
+    two = Captioned(source=asked.source, leave_out=("children", "several faces"))
+    counted = set_rows.told(rows_of(two), Study(data=(two,), reader="embedded"))
+    assert counted.slot[~counted.left].tolist() == [0, 1], "nothing else comes in with near-duplicates"
     all_ = Captioned(source=asked.source, leave_out=())
-    assert set_rows.kept(found, Study(data=(all_,), reader="embedded")).slot.tolist() == [0, 1, 4, 5]
+    every = Study(data=(all_,), reader="embedded")
+    assert set_rows.kept(set_rows.told(rows_of(all_), every), every).slot.tolist() == [0, 1, 4, 5]
 
 
 def test_near_duplicates_are_found_among_many():
@@ -447,7 +464,7 @@ def test_drawn_people_are_drawn_again_and_photographs_are_blurred(shipped, portr
     assert [f.slot for f in faces] == list(of.rows.slot[: audit_tab.AT_ONCE])
     assert all(f.chip and f.chip.gender == "F" for f in faces)
     asked = set_of(tmp_path, portraits, ["a nurse"] * 12)
-    plain, blurred = (data_tab.pictured(asked, 3, b) for b in (False, True))
+    (plain,), (blurred,) = (data_tab.PICTURES.of(asked, [3], b) for b in (False, True))
     assert plain and blurred
     sharp = [np.abs(np.diff(np.asarray(one.image, float), axis=1)).mean() for one in (plain, blurred)]
     assert sharp[1] < sharp[0] / 3
@@ -477,7 +494,7 @@ def test_photographs_are_detected_as_before_and_blurred(tmp_path, live):
     told = set_rows.told(found, Study(data=(asked,), reader="embedded"))
     several = int(((told.faces > 1) & told.aside.isna()).sum())
     assert several == 0 and (told.aside == "several faces").sum() <= (told.faces > 1).sum()
-    blurred = [data_tab.pictured(asked, k, True) for k in range(0, 180, 9)]
+    blurred = data_tab.PICTURES.of(asked, range(0, 180, 9), True)
     seen = live.reader.detector.detect([one.image for one in blurred if one])
     assert sum(bool(f) for f in seen) <= 1, "nobody can be found in what is shown"
 
@@ -529,3 +546,42 @@ def test_the_story_goes_from_the_data_to_the_wish(shipped):
     assert found.story and len(found.story.lines) == 32 and found.story.wish == 50
     nurse = next(line for line in found.story.lines if line.name.startswith("nurse"))
     assert nurse.points[0][1] < 30 and abs(nurse.points[-1][1] - 50) < 15
+
+
+def test_rows_of_people_arent_published(portraits, tmp_path):
+    asked = set_of(tmp_path, portraits, ["a nurse"] * 12)
+    out = tmp_path / "out"
+    out.mkdir()
+    run.keep(Study(data=(asked,), reader="embedded"), out)
+    with pytest.raises(ValueError, match="aren't published"):
+        dataset.write(out, tmp_path / "dataset")
+
+
+def test_options_of_telling_dont_make_another_study(tmp_path, portraits):
+    asked = set_of(tmp_path, portraits, ["a nurse"] * 12)
+    out = tmp_path / "out"
+    out.mkdir()
+    for changes in ({}, {"leave_out": ()}, {"seconds": 3.0}):
+        run.keep(Study(data=(asked.model_copy(update=changes),), reader="embedded"), out)
+    assert run.study_in(out).data[0].seconds == 3
+    with pytest.raises(ValueError, match="another study"):
+        run.keep(Study(data=(asked.model_copy(update={"caption": "other"}),), reader="embedded"), out)
+    with pytest.raises(ValueError, match="a study of their own"):
+        Study(data=(asked,), prompts=("a photo of a nurse",), reader="embedded")
+    before = opening.opened(asked).fingerprint()
+    (tmp_path / "metadata.csv").write_text((tmp_path / "metadata.csv").read_text().replace("nurse", "judge"))
+    tables.whole.cache_clear()
+    assert tables.Tabled(asked, [str(tmp_path / "metadata.csv")], tmp_path).fingerprint() != before
+
+
+def test_long_captions_take_no_time():
+    for words in ("Judge ", "nurse ", "a ", "a-", "the her "):
+        placed(words * 20_000)
+
+
+def test_a_limit_is_of_the_same_shards_again():
+    waiting = series(Study(data=(Captioned(source="embedded"),), reader="embedded"))
+    chosen = [
+        {name for one in run.few(waiting, n) for part in one.parts for name, _ in part} for n in (3, 3, 9)
+    ]
+    assert chosen[0] == chosen[1] < chosen[2] and len(chosen[0]) == 3

@@ -72,6 +72,11 @@ def write(folder: Path, out: Path) -> Path:
     """A study's folder as a dataset in the new folder `out`; ValueError if it has no rows, or damaged
     ones."""
     asked = study_in(folder)
+    if asked.data:
+        raise ValueError(
+            f"{str(folder)!r} is of captioned images; who is in them wasn't asked, so their rows aren't"
+            " published"
+        )
     if wrong := check.faults(folder):
         raise ValueError("\n".join(wrong))
     if out.exists():

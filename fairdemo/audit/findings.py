@@ -153,7 +153,7 @@ def seen(table: pd.DataFrame, study: Study) -> Seen:
     read, finer than its label (`measure.reading`)."""
     table = set_rows.told(table, study) if study.data else table
     kept = table.drop(columns=["embedding", *(f"p_{a}" for a in CLASSES)])
-    for a in ("gender", "race"):
+    for a in CLASSES if study.data else ("gender", "race"):
         kept[f"reading_{a}"] = [
             None if p is None else measure.reading(dict(zip(CLASSES[a], map(float, p))))
             for p in table[f"p_{a}"]

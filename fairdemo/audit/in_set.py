@@ -89,7 +89,11 @@ def of(table: pd.DataFrame, study: Study, known: Known) -> InSet:
         len(kept),
         [one for origin, own in by_origin for one in marked(own, origin)],
         [one for origin, own in by_origin for one in met(own, origin)],
-        [r for origin, own in by_origin for r in right(own, origin, known.confusion.get(origin, {}))],
+        [
+            r
+            for origin, own in kept.groupby("origin", sort=False)
+            for r in right(own, str(origin), known.confusion.get(str(origin), {}))
+        ],
     )
 
 
@@ -132,13 +136,16 @@ def bits(joint: np.ndarray) -> np.ndarray:
     return np.log2(joint * joint.sum((-1, -2), keepdims=True) / (rows * columns))
 
 
-def right(faces: pd.DataFrame, origin: str, confusion: dict[str, Any]) -> list[Right]:
-    """Each prompt's corrected shares, beside the truth where it is known."""
+def right(kept: pd.DataFrame, origin: str, confusion: dict[str, Any]) -> list[Right]:
+    """Each prompt's corrected shares among faces, beside the truth of all its images where it is known."""
     found = []
-    for prompt, own in faces.groupby("prompt"):
-        for attribute in (a for a in ("gender", "race") if a in confusion):
-            corrected = measure.correct(Counter(own[f"reading_{attribute}"]), confusion[attribute])
-            true: Any = own[f"true_{attribute}"]
+    for prompt, images in kept.groupby("prompt"):
+        own: Any = images[images.faces > 0]
+        for attribute in (a for a in CLASSES if a in confusion and len(own)):
+            # Adults alone are drawn: a class that no known face is of can't be corrected.
+            known = {c: row for c, row in confusion[attribute].items() if sum(row.values())}
+            corrected = measure.correct(Counter(own[f"reading_{attribute}"]), known)
+            true: Any = images[f"true_{attribute}"]
             found += [
                 Right(
                     origin,
@@ -150,6 +157,6 @@ def right(faces: pd.DataFrame, origin: str, confusion: dict[str, Any]) -> list[R
                     corrected.intervals[c],
                     float((true == c).mean()) if true.notna().all() else None,
                 )
-                for c in CLASSES[attribute]
+                for c in known
             ]
     return found

@@ -1,5 +1,6 @@
 """A captioned set's findings as parts of a page: drawings and tables that need nothing else."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from fairdemo.audit.study import BASELINE, DATA, Study
 from fairdemo.audit.summary import Summary
 from fairdemo.data import opening
 from fairdemo.stats import prompts, targets
-from fairdemo.stats.attributes import GENDERS, RACES
-from fairdemo.stats.bridge import Carried
+from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
+from fairdemo.stats.bridge import Bridge, Carried
 
 WIDTH = 50.0  # between two columns of the story
 NAMED = 2  # professions at either end of the story that are named, and as many of the largest changes
@@ -72,7 +73,8 @@ def page(study: Study, found: Findings, own: InSet, bridges: Sequence[OnModel]) 
         groups=report.GROUPS,
         met=met(own),
         met_groups=GROUPS,
-        right={a: right(own, a) for a in ("gender", "race")},
+        right={a: right(own, a) for a in CLASSES},
+        ages=AGES[1:],
         races=RACES,
         scatter=[(b, report.caption(b), report.dots(b)) for b in found.beside if b.reference != TRAINING],
         settings=study.model_dump_json(exclude_defaults=True),
@@ -134,6 +136,7 @@ def parts(found: InSet) -> dict[str, str]:
         "met": part("met", met(found), GROUPS),
         "right_gender": part("right", right(found, "gender"), GENDERS[:1]),
         "right_race": part("right", right(found, "race"), RACES),
+        "right_age": part("right", right(found, "age"), AGES[1:]),
     }
 
 
@@ -172,14 +175,28 @@ def sentences(found: InSet, bridges: Sequence[Bridged]) -> list[str]:
     for b, line in ((b, b.line) for b in bridges[:1] if b.line):
         slope = line.slope
         low, high = slope.interval
-        kind = "exaggerated" if low > 1 else "softened" if high < 1 else "about as large"
+        near = low > 0.75 and high < 1.33
+        kind = "exaggerated" if low > 1 else "softened" if high < 1 else "about as large" if near else ""
+        if not kind:
+            said.append(
+                f"Whether differences between professions grow or shrink from the data to {b.origin} can't be"
+                " told"
+                f" from this few faces: the slope is {estimate(slope)} ({slope.n} professions)."
+            )
+            continue
         said.append(
             f"From the data to {b.origin} differences between professions are {kind}: ten points more women"
             f" in the data are {10 * slope.value:+.0f} points drawn ({10 * low:+.0f} to {10 * high:+.0f};"
-            f" {slope.n} professions); the data explain {estimate(line.explained)} of the model's"
-            " differences (R²)."
+            f" {slope.n} professions); {explained(line)}."
         )
     return said
+
+
+def explained(line: Bridge) -> str:
+    """How much of the model's differences the data explain, in words."""
+    if math.isnan(line.explained.value):
+        return "how much of the model's differences the data explain can't be told"
+    return f"the data explain {estimate(line.explained)} of the model's differences (R²)"
 
 
 @dataclass(frozen=True)

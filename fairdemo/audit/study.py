@@ -82,6 +82,10 @@ class Study(BaseModel):
             raise ValueError("has no profiles, pipelines, apis, folders or data: nothing to take images from")
         if (self.pipelines or self.apis or self.folders or self.data) and not self.reader:
             raise ValueError("lacks 'reader': the profile whose classifiers read them, e.g. \"sdxl\"")
+        if self.data and (self.prompts or self.lists or self.folders):
+            raise ValueError(
+                "has data beside prompts, lists or folders; captioned sets take a study of their own"
+            )
         names = [origin.name for origin in self.origins]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two origins are called {twice[0]!r}; each needs a name of its own")
@@ -99,6 +103,13 @@ class Study(BaseModel):
                 n = self.images_of.get(listed, self.images)
                 found.setdefault(prompt, Asked(prompt, listed, seed_of(self.seed, prompt), n))
         return list(found.values())
+
+    def as_read(self) -> "Study":
+        """The study without what changes only how its rows are fetched or told."""
+        usual = {
+            name: Captioned.model_fields[name].default for name in ("leave_out", "allow_hosts", "seconds")
+        }
+        return self.model_copy(update={"data": tuple(d.model_copy(update=usual) for d in self.data)})
 
     def set_of(self, origin: "Origin") -> Captioned:
         """The captioned image set that an origin is."""
@@ -186,6 +197,9 @@ def read(path: Path) -> Study:
     for key in ("folders", "pipelines"):  # so that actors find what a relative path means here
         if isinstance(asked.get(key), list):
             asked[key] = [str(Path(p).resolve()) if Path(str(p)).exists() else p for p in asked[key]]
+    for one in asked.get("data", ()):
+        if isinstance(one, dict) and Path(str(one.get("source", ""))).exists():
+            one["source"] = str(Path(str(one["source"])).resolve())
     try:
         return Study.model_validate(asked)
     except ValidationError as error:

@@ -94,6 +94,8 @@ def audited(args: argparse.Namespace) -> None:
     from fairdemo.data import opening
     from fairdemo.data.captioned import LEAVABLE, Captioned
     from fairdemo.data.embedded import SETS
+    from fairdemo.models.profiles import DEFAULT
+    from fairdemo.studio.live import Live
 
     if wrong := [kind for kind in args.include if kind not in LEAVABLE]:
         raise ValueError(f"include is {wrong[0]!r}; expected {' or '.join(map(repr, LEAVABLE))}")
@@ -111,6 +113,9 @@ def audited(args: argparse.Namespace) -> None:
         raise ValueError(one_line(error, Captioned)) from None
     reader = args.reader or ("embedded" if source in SETS else "sdxl")
     found = opening.opened(asked)
+    Live(reader).reader  # noqa: B018  # what it lacks is told before anything is read
+    if reader == DEFAULT and not found.drawn:
+        print("The embedded classifier reads drawings; labels of photographs mean nothing.", file=sys.stderr)
     print(f"{found.count:,} images with captions. {found.notice}".strip(), file=sys.stderr)
     limit = None if args.limit is None else math.ceil(args.limit / AT_ONCE)
     study = Study(data=(asked,), reader=reader)
@@ -153,7 +158,7 @@ def labelled(args: argparse.Namespace) -> None:
     own = Path(args.classifier).resolve() if local else args.classifier
     reader = FaceReader(own, pipelines.default_device())
     with tqdm(desc="reading faces", file=sys.stderr) as bar:
-        how = label.Labelling(str(own), args.threshold)
+        how = label.Labelling(label.known_by(own), args.threshold)
         found = label.label(args.folder, reader, how, following(bar))
     for why, n in found.aside.items():
         print(f"{n:,} left out: {why}.")

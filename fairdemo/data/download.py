@@ -13,7 +13,9 @@ from fairdemo import __version__
 
 AT_ONCE, OF_A_HOST = 16, 2  # downloads
 REDIRECTS = 5
+USUAL = ("text/html", "application/json", "text/plain")  # that hosts send instead of images
 LARGEST = 20_000_000  # bytes
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # IPv4 addresses on networks of IPv6 alone
 AGENT = f"fairdemo/{__version__} (an audit of captioned images)"
 PRIVATE, TOO_LONG, TOO_LARGE = "a private address", "took too long", "larger than 20 MB"
 
@@ -27,7 +29,9 @@ class Public(httpx.AsyncHTTPTransport):
     moment later."""
 
     def __init__(self, allowed: Collection[str]):
-        super().__init__()
+        # Kept alive, a connection would serve another host of the same address, whose certificate
+        # nobody looked at.
+        super().__init__(limits=httpx.Limits(max_keepalive_connections=0))
         self.allowed = allowed
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -41,7 +45,9 @@ class Public(httpx.AsyncHTTPTransport):
                 stream=request.stream,
                 extensions={**request.extensions, "sni_hostname": host},
             )
-        return await super().handle_async_request(request)
+        response = await super().handle_async_request(request)
+        response.headers.pop("set-cookie", None)
+        return response
 
 
 async def public(host: str) -> str:
@@ -51,9 +57,23 @@ async def public(host: str) -> str:
     except (OSError, UnicodeError):
         raise Refused("an unknown host") from None
     addresses = [str(entry[4][0]) for entry in found]
-    if not all(ipaddress.ip_address(a).is_global for a in addresses):
+    if not all(map(is_public, addresses)):
         raise Refused(PRIVATE)
     return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is of the public network, and any IPv4 address that is wrapped in it as well."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    inner: list[ipaddress.IPv4Address] = []
+    if isinstance(found, ipaddress.IPv6Address):
+        if found in TRANSLATED:
+            return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
+        inner = [v4 for v4 in (found.ipv4_mapped, found.sixtofour, *(found.teredo or ())) if v4]
+    return all(
+        one.is_global and not (one.is_multicast or one.is_reserved or one.is_unspecified)
+        for one in (found, *inner)
+    )
 
 
 def fetched(addresses: Sequence[str], allowed: Collection[str], seconds: float) -> list[bytes | str]:
@@ -104,7 +124,7 @@ async def content(client: httpx.AsyncClient, url: httpx.URL) -> bytes:
             raise Refused(f"HTTP {response.status_code}")
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind and not kind.startswith("image/") and kind != "application/octet-stream":
-            raise Refused(f"not an image ({kind[:40]})")
+            raise Refused(f"not an image ({kind})" if kind in USUAL else "not an image")
         found = bytearray()
         async for part in response.aiter_raw():
             found += part

@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from fairdemo.data.item import Item
+from fairdemo.stats.attributes import age_group
 from fairdemo.world import build, corpus, tiny
 from fairdemo.world.portrait import draw
 
@@ -43,7 +44,8 @@ class Embedded:
 
     def truth(self, numbers: Sequence[int]) -> pd.DataFrame:
         """Who its people are."""
-        return self.table.iloc[list(numbers)][["race", "gender"]].reset_index(drop=True)
+        own = self.table.iloc[list(numbers)].reset_index(drop=True)
+        return own.assign(age=[age_group(years) for years in own.age])[["race", "gender", "age"]]
 
 
 @lru_cache(2)

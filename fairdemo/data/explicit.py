@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairdemo.data.label import DRAWN
+from fairdemo.data.label import DRAWN, drawn_before
 from fairdemo.methods import words
 from fairdemo.models.generating import Sample, by_default
 from fairdemo.places import replace
@@ -30,11 +30,18 @@ def draw(live: Live, folder: Path, each: int, told: Callable[[int, int], None]) 
             "prompt": photo_of(PROFESSIONS[k % len(PROFESSIONS)]),
             "race": race,
             "gender": gender,
+            "profile": live.profile.name,
         }
         for k in range(each)
         for race, gender in groups
     ]
-    replace(folder / DRAWN, pd.DataFrame(rows).to_csv(index=False))
+    table = pd.DataFrame(rows)
+    if (folder / DRAWN).is_file():
+        before = drawn_before(folder)
+        if other := set(before.profile) - {live.profile.name}:
+            raise ValueError(f"folder {str(folder)!r} holds people drawn by {other.pop()}; name a new folder")
+        table = pd.concat([before, table]).drop_duplicates("image")
+    replace(folder / DRAWN, table.to_csv(index=False))
     for k in range(each):  # those of one noise in one batch
         own = rows[k * len(groups) : (k + 1) * len(groups)]
         missing = [row for row in own if not (folder / row["image"]).is_file()]

@@ -4,6 +4,7 @@ classifier
 prompts whose face is read as what the prompt says)."""
 
 import csv
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 AT_ONCE = 32
 READINGS, LABELS, DRAWN = "readings.csv", "labels.csv", "drawn.csv"
 COLUMNS = ["image", "bytes", "classifier", "failed", "faces", *ATTRIBUTES, *(f"sure_{a}" for a in ATTRIBUTES)]
+DRAWN_COLUMNS = ["image", "prompt", "race", "gender", "profile"]
 NO_FACE, SEVERAL, OTHER = "no face", "several faces", "another face than the prompt says"
 
 
@@ -41,6 +43,15 @@ class Labels:
     images: int
     labelled: int
     aside: dict[str, int]  # why images aren't labelled, and how many
+
+
+def known_by(classifier: Path | str) -> str:
+    """What readings know a classifier by: its name, and of a folder what is in it."""
+    if isinstance(classifier, str):
+        return classifier
+    files = sorted(p for p in classifier.iterdir() if p.is_file()) if classifier.is_dir() else []
+    found = hashlib.sha256(b"".join(hashlib.sha256(p.read_bytes()).digest() for p in files))
+    return f"{classifier.name} {found.hexdigest()[:12]}"
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -68,7 +79,7 @@ def label(folder: Path, reader: FaceReader, how: Labelling, told: Callable[[int,
     missing = [name for name in sizes if name not in there]
     told(len(there), len(sizes))
     keep(folder, there.values())
-    with (folder / READINGS).open("a", newline="") as file:
+    with (folder / READINGS).open("a", newline="", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, COLUMNS)
         for start in range(0, len(missing), AT_ONCE):
             names = missing[start : start + AT_ONCE]
@@ -86,7 +97,7 @@ def read_before(folder: Path, classifier: str, sizes: dict[str, int]) -> dict[st
     path = folder / READINGS
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", errors="surrogateescape") as file:
         rows = [r for r in csv.DictReader(file) if r.get(COLUMNS[-1]) is not None]  # a kill may tear the last
     return {
         r["image"]: r
@@ -98,7 +109,7 @@ def read_before(folder: Path, classifier: str, sizes: dict[str, int]) -> dict[st
 def keep(folder: Path, rows: Sequence[dict[str, str]] | object) -> None:
     """Writes readings anew, whole or not at all."""
     part = folder / f"{READINGS}.part"
-    with part.open("w", newline="") as file:
+    with part.open("w", newline="", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)  # type: ignore[arg-type]
@@ -133,7 +144,8 @@ def written(folder: Path, rows: Sequence[dict[str, str]], how: Labelling) -> Lab
     """Writes labels.csv from readings."""
     drawn = {}
     if (folder / DRAWN).is_file():
-        drawn = pd.read_csv(folder / DRAWN, dtype=str, index_col="image").to_dict("index")
+        table = drawn_before(folder)
+        drawn = table.set_index("image").to_dict("index")
     kept, aside = [], Counter()
     for row in rows:
         asked = drawn.get(row["image"])
@@ -145,6 +157,17 @@ def written(folder: Path, rows: Sequence[dict[str, str]], how: Labelling) -> Lab
     columns = ["image", *ATTRIBUTES, *(["prompt"] if drawn else [])]
     replace(folder / LABELS, pd.DataFrame(kept, columns=columns).to_csv(index=False))
     return Labels(len(rows), len(kept), dict(aside.most_common()))
+
+
+def drawn_before(folder: Path) -> pd.DataFrame:
+    """What a folder's drawn images were to show; ValueError if its table isn't one that we wrote."""
+    try:
+        table = pd.read_csv(folder / DRAWN, dtype=str)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{str(folder / DRAWN)!r} can't be read: {str(error).splitlines()[0]}") from None
+    if lacking := [c for c in DRAWN_COLUMNS if c not in table.columns]:
+        raise ValueError(f"{str(folder / DRAWN)!r} lacks the column {lacking[0]!r}")
+    return table
 
 
 def doubt(row: dict[str, str], how: Labelling, asked: dict[str, str] | None) -> str:

@@ -53,7 +53,7 @@ def of_files(asked: Captioned, files: list[Path]) -> ImageSet:
     """Files of one kind."""
     kinds = {path.suffix for path in files}
     if len(kinds) != 1 or not kinds <= {*SUFFIXES, ".tar"}:
-        found = ", ".join(sorted(kinds)) or "no file"
+        found = ", ".join(sorted(filter(None, kinds))) or "no such file"
         raise ValueError(
             f"source {asked.source!r} is {found}; expected files of one kind:"
             f" {', '.join((*SUFFIXES, '.tar'))}"

@@ -2,6 +2,7 @@
 with one of them. Images are files in the table, paths beside it, or addresses."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -23,9 +24,12 @@ IMAGES = ("image", "img", "jpg", "png", "file_name", "image_path", "path", "url"
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
 FOLDER_TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 FILES = 64  # of the Hub that are read, evenly spread
-GROUPS = 4  # groups of rows that are kept open
+GROUPS = 2  # groups of rows that are kept open
 LARGEST_TABLE = 2_000_000_000  # bytes of a table that is read whole
-MISSING, OUTSIDE, EMPTY = "no such file", "outside the folder", "no image"  # why there is none
+LARGEST_IMAGE = 50_000_000  # bytes
+# Why there is no image.
+MISSING, OUTSIDE, EMPTY, UNREADABLE = "no such file", "outside the folder", "none", "can't be opened"
+TOO_LARGE = "larger than 50 MB"
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,14 @@ class Tabled:
         self.asked, self.root = asked, root
         self.files = list(files)
         self.rows = lru_cache(GROUPS)(self._rows)
+        self.known_columns = lru_cache(1)(self._known_columns)
         columns = self.groups_and_columns[1]
         self.caption = chosen(asked.caption, CAPTIONS, columns, "caption", asked.source)
         self.image = chosen(asked.image, IMAGES, columns, "image", asked.source)
         self.count = sum(g.count for g in self.groups)
         self.known = [c for c in ("race", "gender") if c in columns]
+        if self.image == self.caption:
+            raise ValueError(f"{asked.source!r}: images and captions can't both be the column {self.image!r}")
         guessed = [n for n in ("image", "caption") if not getattr(asked, n)]
         told = ", ".join(f"{n}s are taken from the column {getattr(self, n)!r}" for n in guessed)
         self.notice = " ".join(filter(None, (notice, f"{told}.".capitalize() if told else "")))
@@ -75,35 +82,38 @@ class Tabled:
         """All groups of rows, in order."""
         return self.groups_and_columns[0]
 
-    def _rows(self, group: Group) -> pd.DataFrame:
-        """A group's rows."""
-        wanted = [self.image, self.caption, *self.known]
-        if group.file.endswith(".parquet"):
-            with stream(group.file) as file:
-                read = pq.ParquetFile(file).read_row_group(group.number, columns=wanted)
-            return pd.DataFrame({c: read.column(c).to_pylist() for c in wanted})
-        return whole(group.file).loc[:, wanted]
+    def _rows(self, group: Group) -> pa.Table:
+        """A group's images and captions."""
+        return self.columns(group, [self.image, self.caption])
 
-    def at(self, numbers: Sequence[int]) -> pd.DataFrame:
-        """The rows of some numbers."""
+    def columns(self, group: Group, names: list[str]) -> pa.Table:
+        """Some columns of a group's rows."""
+        if not group.file.endswith(".parquet"):
+            return pa.Table.from_pandas(whole(group.file).loc[:, names], preserve_index=False)
+        with stream(group.file) as file:
+            return pq.ParquetFile(file).read_row_group(group.number, columns=names)
+
+    def at(self, numbers: Sequence[int]) -> list[tuple[Any, Any]]:
+        """Image and caption of some numbers."""
         starts = [g.first for g in self.groups]
         found = []
         for number in numbers:
             group = self.groups[int(np.searchsorted(starts, number, "right")) - 1]
-            found.append(self.rows(group).iloc[number - group.first])
-        return pd.DataFrame(found).reset_index(drop=True)
+            (row,) = self.rows(group).slice(number - group.first, 1).to_pylist()
+            found.append((row[self.image], row[self.caption]))
+        return found
 
     def items(self, numbers: Sequence[int]) -> list[Item]:
         """Images with captions; addresses are fetched."""
-        table = self.at(numbers)
-        images = [self.content(v) for v in table[self.image]]
+        rows = self.at(numbers)
+        images = [self.content(v) for v, _ in rows]
         addresses = [k for k, v in enumerate(images) if isinstance(v, Address)]
         for k, content in zip(
             addresses,
             fetched([str(images[k]) for k in addresses], self.asked.allow_hosts, self.asked.seconds),
         ):
             images[k] = content
-        return [item(text(c), v) for c, v in zip(table[self.caption], images)]
+        return [item(text(c), v) for (_, c), v in zip(rows, images)]
 
     def content(self, value: Any) -> "bytes | str":
         """An image's bytes, its address, or why there is none."""
@@ -111,29 +121,59 @@ class Tabled:
             value = value.get("bytes") or value.get("path")
         if isinstance(value, bytes):
             return value
+        if isinstance(value, (int, np.integer)):
+            value = str(value)
         if not isinstance(value, str) or not value.strip():
             return EMPTY
-        if value.startswith(("http://", "https://")):
+        if value.lower().startswith(("http://", "https://")):
             return Address(value)
-        if self.root is None:
-            return MISSING
-        path = (self.root / value).resolve()
-        if not path.is_relative_to(self.root.resolve()):
-            return OUTSIDE
-        return path.read_bytes() if path.is_file() else MISSING
+        return MISSING if self.root is None else beside(self.root, value)
 
     def fingerprint(self) -> str:
-        """A hash of its files' names and sizes, and of its columns."""
+        """A hash of its columns and of its files: of a table that is read whole what is in it, and when each
+        image beside it was changed; of Parquet files the size, and when they were changed."""
         found = [self.image, self.caption, *(f"{Path(g.file).name} {g.first} {g.count}" for g in self.groups)]
-        found += [str(Path(f).stat().st_size) for f in self.files if Path(f).is_file()]
-        return hashlib.sha256("\n".join(found).encode()).hexdigest()
+        for file in map(Path, (f for f in self.files if Path(f).is_file())):
+            if file.suffix == ".parquet":
+                found.append(f"{file.stat().st_size} {file.stat().st_mtime_ns}")
+            else:
+                found.append(hashlib.sha256(file.read_bytes()).hexdigest())
+                found += [changed(self.root or file.parent, v) for v in whole(str(file))[self.image]]
+        return hashlib.sha256("\n".join(found).encode("utf-8", "surrogatepass")).hexdigest()
 
     def truth(self, numbers: Sequence[int]) -> pd.DataFrame | None:
         """What its columns race and gender say, if all they say are our classes."""
+        known = self.known_columns()
+        return None if known is None else known.iloc[list(numbers)].reset_index(drop=True)
+
+    def _known_columns(self) -> pd.DataFrame | None:
+        """The columns race and gender, if it has them and all they say are our classes."""
         if self.known != ["race", "gender"]:
             return None
-        found: Any = self.at(numbers)[self.known]
+        found: Any = pa.concat_tables([self.columns(g, self.known) for g in self.groups]).to_pandas()
         return found if all(found[a].isin(CLASSES[a]).all() for a in self.known) else None
+
+
+def beside(root: Path, name: str) -> bytes | str:
+    """The bytes of a file in a folder, or why they can't be had."""
+    try:
+        path = (root / name).resolve()
+        if not path.is_relative_to(root.resolve()):
+            return OUTSIDE
+        if not path.is_file():
+            return MISSING
+        return path.read_bytes() if path.stat().st_size <= LARGEST_IMAGE else TOO_LARGE
+    except (OSError, ValueError):  # a name that no file can have, or one that mayn't be read
+        return UNREADABLE
+
+
+def changed(root: Path, name: Any) -> str:
+    """When a file beside a table was changed, and its size; empty where there is none."""
+    try:
+        found = (root / str(name)).stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+    except (OSError, ValueError):
+        return ""
 
 
 class Address(str):
@@ -154,7 +194,7 @@ def chosen(named: str, usual: Sequence[str], columns: Sequence[str], what: str, 
         raise ValueError(
             f"{source!r} has no column {named!r}"
             if named
-            else f"{source!r} has no usual column of {what}s; name one of {', '.join(columns)}"
+            else f"{source!r} has no usual column of {what}s; it has {', '.join(columns) or 'none'}"
         )
     return found
 
@@ -191,8 +231,16 @@ def whole(file: str) -> pd.DataFrame:
         if path.stat().st_size > LARGEST_TABLE:
             raise ValueError("it is larger than 2 GB; Parquet files may be")
         if path.suffix == ".jsonl":
-            return pd.read_json(path, lines=True)
-        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+            return pd.read_json(path, lines=True, dtype=False)  # type: ignore[arg-type]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the head
+            return pd.read_csv(
+                path,
+                sep="\t" if path.suffix == ".tsv" else ",",
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+            )
     except Exception as error:  # pandas' readers raise many kinds
         raise ValueError(f"{file!r} can't be read: {str(error).splitlines()[0]}") from None
 

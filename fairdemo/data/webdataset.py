@@ -13,11 +13,10 @@ import pandas as pd
 
 from fairdemo.data.captioned import Captioned
 from fairdemo.data.item import Item, item
-from fairdemo.data.tables import CAPTIONS, EMPTY
+from fairdemo.data.tables import CAPTIONS, EMPTY, LARGEST_IMAGE, TOO_LARGE
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
-LARGEST_IMAGE, LARGEST_TEXT = 50_000_000, 100_000  # bytes
-TOO_LARGE = "larger than 50 MB"
+LARGEST_TEXT = 100_000  # bytes
 
 
 @dataclass
@@ -40,6 +39,8 @@ class Shards:
         self.count = len(self.places)
         if not self.count:
             raise ValueError(f"{asked.source!r} holds no samples; expected images and captions of one name")
+        if asked.caption and not any(p.caption for p in self.places):
+            raise ValueError(f"{asked.source!r} has no {asked.caption!r} in its JSON files")
 
     def items(self, numbers: Sequence[int]) -> list[Item]:
         """Images with captions."""
@@ -68,8 +69,8 @@ def content(place: Place) -> bytes | str:
 
 @lru_cache(64)
 def places(file: str, column: str) -> tuple[Place, ...]:
-    """A tar file's samples; `column` of a JSON is the caption, else the usual names; ValueError if it
-    can't be read."""
+    """A tar file's samples; `column` of a JSON is the caption, else a text file or the usual names;
+    ValueError if it can't be read."""
     found: dict[str, Place] = {}
     try:
         with tarfile.open(file, "r:") as tar:
@@ -95,10 +96,10 @@ def told(file: IO[bytes] | None, kind: str, column: str) -> str:
     """The caption in a text or in a JSON, if it has one."""
     text = file.read().decode("utf-8", "replace").strip() if file else ""
     if kind == "txt":
-        return text
+        return "" if column else text
     try:
         read = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     names = (column,) if column else CAPTIONS
     return next((read[n] for n in names if isinstance(read, dict) and isinstance(read.get(n), str)), "")

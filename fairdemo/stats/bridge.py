@@ -46,8 +46,8 @@ class Bridge:
 
 def bridge(points: Sequence[Carried], seed: int = 0) -> Bridge:
     """The bridge of professions with two faces and more on either side, at least `LEAST`, with 95 % intervals
-    of a bootstrap over professions, which carry the noise of their images along. ValueError for fewer, or
-    where the data's shares differ by no more than noise."""
+    of a jackknife (the slope's) and of a bootstrap over professions, which carry the noise of their images
+    along. ValueError for fewer, or where the data's shares differ by no more than noise."""
     used = [p for p in points if p.data[1] > 1 and p.model[1] > 1]
     if len(used) < LEAST:
         raise ValueError(
@@ -111,6 +111,10 @@ def jackknife(x: np.ndarray, y: np.ndarray, ex: np.ndarray, slope: float) -> tup
     n = len(x)
     rest = np.array([[j for j in range(n) if j != k] for k in range(n)])
     without, _ = line(x[rest], y[rest], ex[rest], ex[rest])
+    if not np.isfinite(without).all():
+        raise ValueError(
+            "without one profession the data's shares differ by no more than noise; no line can be drawn"
+        )
     spread = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
     half = float(t.isf(LEVEL / 2, n - 2)) * spread
     return slope - half, slope + half

@@ -13,6 +13,7 @@ from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS
 
 WORDS = tomllib.loads((Path(__file__).parent / "captions.toml").read_text(encoding="utf-8"))
 ANY_CASE = re.IGNORECASE
+LONGEST = 1000  # characters that are read of a caption; rules take time in proportion to their square
 NONE, ONE, SEVERAL = "none", "one", "several"
 GAP = r"(?:[\w'’-]+ ){0,3}?"  # words between an adjective and its noun
 
@@ -149,7 +150,7 @@ def titled(text: str) -> bool:
 
 def read(caption: str) -> Read:
     """What a caption says of whom it shows."""
-    text = shown(caption)
+    text = shown(caption[:LONGEST])
     found = found_jobs(text)
     plain = pattern(any_of(WORDS["people"]["one"])).findall(text)
     said = {g: pattern(any_of(w)).findall(text) for g, w in WORDS["gender"].items()}

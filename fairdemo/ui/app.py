@@ -14,6 +14,7 @@ from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
 from fairdemo.ui.audit_tab import audit_tab
+from fairdemo.ui.class_routes import ROUTES as CLASS
 from fairdemo.ui.data_tab import data_tab
 from fairdemo.ui.language import I18N, label
 from fairdemo.ui.methods_tab import methods_tab
@@ -112,5 +113,5 @@ def launch(profile: str | None = None) -> None:
         footer_links=["gradio", "settings"],
         max_file_size="300mb",
         mcp_server=True,
-        app_kwargs={"routes": ROUTES},
+        app_kwargs={"routes": [*ROUTES, *CLASS]},
     )

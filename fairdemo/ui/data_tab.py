@@ -2,6 +2,8 @@
 map shows its images: drawn people again from their seeds, photographs blurred."""
 
 import tempfile
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +19,7 @@ from fairdemo.audit.summary import DATA_SETS, Summary
 from fairdemo.data import opening
 from fairdemo.data.captioned import Captioned
 from fairdemo.pairs import Drawn
-from fairdemo.stats.attributes import AGES, RACES
+from fairdemo.stats.attributes import RACES
 from fairdemo.ui.audit_tab import AT_ONCE, PICK, Behind, Face, behind, filed, maps_of, opened, panel
 from fairdemo.ui.face_wall import labelled
 from fairdemo.ui.language import label, language_of
@@ -28,31 +30,50 @@ from fairdemo.ui.templates import render
 
 OPENING = "embedded"  # the set that a visitor finds
 BLUR = 14  # an image's side over the blur's radius: no face can be recognised
-CHILD = AGES[0]  # whose faces are never shown
 
 
-@lru_cache(512)
-def pictured(asked: Captioned, slot: int, blurred: bool) -> Drawn | None:
-    """An image of a set as the page shows it; None if it isn't there any more."""
-    image = opening.opened(asked).items([slot])[0].image
-    if image is None:
-        return None
-    if blurred:
-        image = image.filter(ImageFilter.GaussianBlur(max(image.size) / BLUR))
-    return Drawn(image, [], "", np.zeros(0))
+class Pictures:
+    """Images of sets as the page shows them, the latest kept."""
+
+    def __init__(self, most: int):
+        self.most, self.kept = most, OrderedDict[tuple[Captioned, int, bool], Drawn | None]()
+
+    def of(self, asked: Captioned, slots: Sequence[int], blurred: bool) -> list[Drawn | None]:
+        """Images by number, opened together; None where one isn't there any more."""
+        missing = [s for s in slots if (asked, s, blurred) not in self.kept]
+        for slot, item in zip(missing, opening.opened(asked).items(missing) if missing else []):
+            image = item.image
+            if image and blurred:
+                image = image.filter(ImageFilter.GaussianBlur(max(image.size) / BLUR))
+            self.kept[asked, slot, blurred] = Drawn(image, [], "", np.zeros(0)) if image else None
+        found = [self.kept[asked, s, blurred] for s in slots]
+        while len(self.kept) > self.most:
+            self.kept.popitem(last=False)
+        return found
+
+
+PICTURES = Pictures(512)
 
 
 def images_of(of: Behind, language: str, blurred: bool) -> list[Face]:
-    """Up to `AT_ONCE` images of a cell from the set itself; ValueError if it can't be opened any more."""
+    """Up to `AT_ONCE` images of a cell from the set itself, but none that may show a child: by its
+    caption, by its face, or by a smaller face beside it; ValueError if it can't be opened any more."""
     asked = of.own.study.set_of(of.origin)
     rows = of.rows.iloc[of.first : of.first + AT_ONCE]
-    hide = blurred and not opening.drawn(asked)
-    found = []
-    for row in rows[rows.age != CHILD].itertuples():
-        if drawn := pictured(asked, int(row.slot), hide):
-            chip = labelled(row.race, row.gender, row.age, False, language)
-            found.append(Face(address(drawn), chip, None, int(row.slot), row.source, ""))
-    return found
+    rows = rows[~rows.child.astype(bool) & (rows.faces == 1)]
+    drawn = PICTURES.of(asked, [int(s) for s in rows.slot], blurred and not opening.drawn(asked))
+    return [
+        Face(
+            address(one),
+            labelled(row.race, row.gender, row.age, False, language),
+            None,
+            int(row.slot),
+            row.source,
+            "",
+        )
+        for row, one in zip(rows.itertuples(), drawn)
+        if one
+    ]
 
 
 @lru_cache(8)
