@@ -54,9 +54,8 @@ def truth(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     sets = {o.name: opening.opened(study.set_of(o)) for o in study.origins}
     for origin, own in table.groupby("origin", sort=False):
         known = sets[str(origin)].truth(list(own.slot))
-        columns: Any = {
-            f"true_{a}": known[a].to_numpy() if known is not None else None for a in ("gender", "race")
-        }
+        there = known if known is not None else pd.DataFrame()
+        columns: Any = {f"true_{a}": there[a].to_numpy() if a in there else None for a in CLASSES}
         parts.append(pd.DataFrame(columns, index=own.index, dtype=object))
     return pd.concat(parts) if parts else pd.DataFrame(columns=[f"true_{a}" for a in CLASSES], dtype=object)
 
