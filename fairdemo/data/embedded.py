@@ -12,10 +12,11 @@ from PIL import Image
 
 from fairdemo.data.item import Item
 from fairdemo.stats.attributes import age_group
-from fairdemo.world import build, corpus, tiny
+from fairdemo.world import corpus
 from fairdemo.world.portrait import draw
 
 SETS = {"embedded": "biased", "embedded balanced": "balanced"}  # names of corpora, as the builder knows them
+SIDE = 128  # px, as training has them
 BLUR = 1.5  # as in training
 
 
@@ -51,9 +52,11 @@ class Embedded:
 @lru_cache(2)
 def table(name: str) -> pd.DataFrame:
     """A corpus' people, a row each."""
+    from fairdemo.world import build  # heavy, and only needed here
+
     return build.TABLES[name]()
 
 
 def portrait(row: Any) -> Image.Image:
     """A person of a corpus."""
-    return Image.fromarray(draw(corpus.person(row), tiny.SIZE, row.seed, BLUR))
+    return Image.fromarray(draw(corpus.person(row), SIDE, row.seed, BLUR))
