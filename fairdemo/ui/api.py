@@ -34,7 +34,7 @@ def plan_of(settings: dict[str, Any] | None, **asked: Any) -> Plan:
     more = {} if settings is None else settings
     if not isinstance(more, dict) or not set(more) <= set(SETTINGS):
         raise ValueError(
-            f"settings is {reprlib.repr(settings)}; expected a table with any of {', '.join(SETTINGS)}"
+            f"settings is {reprlib.repr(settings)[:200]}; expected a table with any of {', '.join(SETTINGS)}"
         )
     request = Request.checked(SERVER, **asked, **more)
     return studio(request.profile).plan(request)
