@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from fairdemo.audit.findings import CONTROL, Cell, Share
 from fairdemo.stats import prompts
-from fairdemo.stats.attributes import RACES
 from fairdemo.stats.bridge import Bridge, Carried, bridge
 
 WOMEN = "women"
-GROUPS = (WOMEN, *RACES)
 
 
 @dataclass(frozen=True)

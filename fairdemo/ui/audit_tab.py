@@ -257,6 +257,27 @@ def screen() -> Screen:
     return Screen(audit, origin, whole, summed, map_, faces, further, rows, rest, gr.State(None))
 
 
+def unpicked(s: Any, template: str, language: str) -> Values:
+    """What a tab shows while no cell is picked."""
+    return {
+        s.faces: render(template, language),
+        s.further: gr.Button(visible=False),
+        s.rows: gr.DownloadButton(visible=False),
+        s.cell: None,
+    }
+
+
+def beneath(s: Any, of: Behind, clicked: Any, faces: str) -> Values:
+    """What a tab shows of a picked cell, and where its next faces begin."""
+    n, next_ = len(of.rows), of.first + AT_ONCE
+    return {
+        s.faces: faces,
+        s.further: gr.Button(visible=n > AT_ONCE),
+        s.rows: gr.DownloadButton(value=filed(of), visible=n > 0),
+        s.cell: (clicked, next_ if next_ < n else 0),
+    }
+
+
 class Events:
     """What happens on the tab."""
 
@@ -287,10 +308,7 @@ class Events:
         return {
             s.map: mapped(own, origin, language),
             s.more: more(own, origin, language),
-            s.faces: render("audit_none.html", language),
-            s.further: gr.Button(visible=False),
-            s.rows: gr.DownloadButton(visible=False),
-            s.cell: None,
+            **unpicked(s, "audit_none.html", language),
         }
 
     def picked(self, name: str, origin: str, request: gr.Request, event: gr.EventData) -> Values:
@@ -306,13 +324,7 @@ class Events:
         s, (clicked, first) = self.screen, cell
         with told(request):
             of = behind(opened(name), origin, clicked, first)
-            n = len(of.rows)
-            return {
-                s.faces: panel(of, language_of(request)),
-                s.further: gr.Button(visible=n > AT_ONCE),
-                s.rows: gr.DownloadButton(value=filed(of), visible=n > 0),
-                s.cell: (clicked, first + AT_ONCE if first + AT_ONCE < n else 0),
-            }
+            return beneath(s, of, clicked, panel(of, language_of(request)))
 
 
 def audit_tab(tab: gr.Tab) -> None:

@@ -20,7 +20,18 @@ from fairdemo.data import opening
 from fairdemo.data.captioned import Captioned
 from fairdemo.pairs import Drawn
 from fairdemo.stats.attributes import RACES
-from fairdemo.ui.audit_tab import AT_ONCE, PICK, Behind, Face, behind, filed, maps_of, opened, panel
+from fairdemo.ui.audit_tab import (
+    AT_ONCE,
+    PICK,
+    Behind,
+    Face,
+    behind,
+    beneath,
+    maps_of,
+    opened,
+    panel,
+    unpicked,
+)
 from fairdemo.ui.face_wall import labelled
 from fairdemo.ui.language import label, language_of
 from fairdemo.ui.pictures import address
@@ -212,10 +223,7 @@ class Events:
                 s.clear: gr.Checkbox(value=False, visible=not drawn),
                 s.map: mapped(own, language),
                 s.more: more(own, language),
-                s.faces: render("data_none.html", language),
-                s.further: gr.Button(visible=False),
-                s.rows: gr.DownloadButton(visible=False),
-                s.cell: None,
+                **unpicked(s, "data_none.html", language),
                 **self.of_audit(name, first, language),
             }
 
@@ -247,13 +255,8 @@ class Events:
         with told(request):
             own = opened(name, DATA_SETS)
             of = behind(own, own.study.origins[0].name, clicked, first)
-            n = len(of.rows)
-            return {
-                s.faces: panel(of, language_of(request), lambda o, lang: images_of(o, lang, not clear)),
-                s.further: gr.Button(visible=n > AT_ONCE),
-                s.rows: gr.DownloadButton(value=filed(of), visible=n > 0),
-                s.cell: (clicked, first + AT_ONCE if first + AT_ONCE < n else 0),
-            }
+            faces = panel(of, language_of(request), lambda o, lang: images_of(o, lang, not clear))
+            return beneath(s, of, clicked, faces)
 
 
 def data_tab(tab: gr.Tab) -> None:
