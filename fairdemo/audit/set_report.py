@@ -51,12 +51,15 @@ def audits(study: Study) -> list[Summary]:
     """The shipped audits of the model that a study's sets have trained; none of any other set."""
     if not all(opening.drawn(d) for d in study.data):
         return []
-    return [summary.opened(path) for path in summary.offered().values() if bridging(path)]
+    return [summary.opened(path) for path in bridging().values()]
 
 
-def bridging(path: Path) -> bool:
-    """Whether an audit asks for professions, which a bridge needs."""
-    return "professions" in summary.study_in(path).lists
+def bridging() -> dict[str, Path]:
+    """The offered audits that ask for professions, which a bridge needs, by name: those of most methods first."""
+    studies = {name: summary.study_in(path) for name, path in summary.offered().items()}
+    asking = [name for name, study in studies.items() if "professions" in study.lists]
+    asking.sort(key=lambda name: -len(studies[name].methods))
+    return {name: summary.offered()[name] for name in asking}
 
 
 def page(study: Study, found: Findings, own: InSet, bridges: Sequence[OnModel]) -> str:

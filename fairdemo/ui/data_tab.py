@@ -94,11 +94,6 @@ def beside(name: str, audit: str) -> OnModel:
     return set_report.on_model(own.found, own.study, opened(audit))
 
 
-def audits_of(own: Summary) -> list[str]:
-    """The audits that a bridge can be built to: for the embedded world's data the shipped model's first."""
-    return [name for name, path in summary.offered().items() if set_report.bridging(path)]
-
-
 @lru_cache(4)
 def paged(name: str, audit: str) -> str:
     """A file of a set's whole report, made once."""
@@ -215,7 +210,7 @@ class Events:
         s, language = self.screen, language_of(request)
         with told(request):
             own = opened(name, DATA_SETS)
-            audits = audits_of(own)
+            audits = list(set_report.bridging())
             drawn = all(opening.drawn(d) for d in own.study.data)
             first = next(iter(audits), "")
             return {
