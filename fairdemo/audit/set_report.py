@@ -55,7 +55,8 @@ def audits(study: Study) -> list[Summary]:
 
 
 def bridging() -> dict[str, Path]:
-    """The offered audits that ask for professions, which a bridge needs, by name: those of most methods first."""
+    """The offered audits that ask for professions, which a bridge needs, by name: those of most methods
+    first."""
     studies = {name: summary.study_in(path) for name, path in summary.offered().items()}
     asking = [name for name, study in studies.items() if "professions" in study.lists]
     asking.sort(key=lambda name: -len(studies[name].methods))
