@@ -15,7 +15,7 @@ NURSE = Setting("a photo of a nurse", 5, 12, 2.0)
 
 @pytest.fixture(scope="module")
 def twofold(live):
-    return live.generator.draw_twofold(NURSE, through([()], 8))
+    return live.generator.draw_twofold([(NURSE, s) for s in through([()], 8)])
 
 
 def test_what_is_shown_is_twice_the_size_of_what_is_read(live, twofold):
@@ -29,7 +29,7 @@ def test_what_is_shown_is_twice_the_size_of_what_is_read(live, twofold):
 
 
 def test_what_is_shown_follows_from_the_latents_alone(live, twofold):
-    _, again = live.generator.draw_twofold(NURSE, [Sample(3)])[0]
+    _, again = live.generator.draw_twofold([(NURSE, Sample(3))])[0]
     difference = np.abs(np.asarray(again, float) - np.asarray(twofold[3][1], float))
     assert difference.mean() < 1 and np.quantile(difference, 0.999) <= 16  # bfloat16 rounds by batch
 
@@ -52,7 +52,7 @@ def test_a_profile_without_it_shows_what_is_read(tmp_path, monkeypatch):
     monkeypatch.setitem(profiles.PROFILES, "plain", profiles.profile("embedded").but(crisp=None))
     plain = Live("plain", "cpu")
     assert plain.profile.shown == 128 and plain.kept.most == 1500
-    (small, shown), *_ = plain.generator.draw_twofold(NURSE, [Sample(0)])
+    (small, shown), *_ = plain.generator.draw_twofold([(NURSE, Sample(0))])
     assert small is shown and small.size == (128, 128)
 
 

@@ -75,7 +75,9 @@ def test_twins_in_a_pack_are_the_models_twins(folder, live):
     """A pack holds what the model draws and the classifier reads, but for WebP's small losses."""
     pool = open_pack(str(folder))
     name = live.adapters[3].name
-    stored = pool.draw(Setting(PROMPTS[1], 0, 12, 2.0), [Sample(2), Sample(2, Source((name,)))])
+    samples = [Sample(2), Sample(2, Source((name,)))]
+    (found,) = pool.draw(Setting(PROMPTS[1], 0, 12, 2.0), samples)
+    stored = [found[one] for one in samples]
     slot = int(np.random.default_rng(0).permutation(SEEDS)[2])
     setting = by_default(live.profile, PROMPTS[1], PACK_SEED + 1)
     drawn = live.fresh(setting, [Sample(slot), Sample(slot, Source((name,)))])

@@ -58,6 +58,9 @@ class Sample:
     source: Source = BASELINE
 
 
+Shot = tuple[Setting, Sample]  # an image to draw wherever it belongs
+
+
 def by_default(profile: Profile, prompt: str, seed: int) -> Setting:
     """A drawing with a profile's own steps and guidance."""
     return Setting(prompt, seed, profile.steps, profile.guidance)
@@ -163,33 +166,33 @@ class PairedGenerator:
     def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Image.Image]:
         """An image for each sample, in mixed batches as large as memory allows. ValueError if it doesn't
         suffice for one."""
-        return self._drawn(self.decode, setting, wanted, watch)
+        return self._drawn(self.decode, [(setting, sample) for sample in wanted], watch)
 
     def draw_twofold(
-        self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT
+        self, shots: Sequence[Shot], watch: Watch = SILENT
     ) -> list[tuple[Image.Image, Image.Image]]:
-        """Each sample's image for readers, as `draw` gives it, and the one to show: of twice the size where
-        the profile has a crisp decoder, else the same."""
-        return self._drawn(self.decode_twofold, setting, wanted, watch)
+        """Each shot's image for readers, as `draw` gives it, and the one to show: of twice the size where
+        the profile has a crisp decoder, else the same. Shots may be of several visitors, whose prompts and
+        seeds differ; ValueError unless steps and guidance are all the same."""
+        return self._drawn(self.decode_twofold, shots, watch)
 
     def _drawn(
         self,
         decode: Callable[[torch.Tensor], list[Decoded]],
-        setting: Setting,
-        wanted: Sequence[Sample],
+        shots: Sequence[Shot],
         watch: Watch,
     ) -> list[Decoded]:
-        """What `decode` makes of the latents of each sample."""
+        """What `decode` makes of the latents of each shot."""
         drawn: list[tuple[torch.Tensor, Future]] = []  # latents that are decoded beside the drawing
         images: list[Decoded] = []
         done = 0
         with self.lock:
-            while done < len(wanted):
-                size = fitting(len(wanted) - done, self.memory.free(), self.image_bytes, self.most)
-                part = wanted[done : done + size]
+            while done < len(shots):
+                size = fitting(len(shots) - done, self.memory.free(), self.image_bytes, self.most)
+                part = shots[done : done + size]
                 self.memory.begin()
                 try:
-                    latents = self.denoise(setting, part, watch.part(done, len(part), len(wanted)))
+                    latents = self.denoised(part, watch.part(done, len(part), len(shots)))
                     if self.decoder is None:
                         images += decode(latents)
                     else:
@@ -227,9 +230,13 @@ class PairedGenerator:
         return decode(latents)
 
     def encode(self, prompt: str, sources: Sequence[Source], guidance: float) -> Text:
-        """The pipeline's arguments for each source's text. Samples with the same words, text adapters and
-        edits share one encoding."""
-        keys = [self._text_key(prompt, source) for source in sources]
+        """The pipeline's arguments for each source's text of a prompt."""
+        return self.encode_each([prompt] * len(sources), sources, guidance)
+
+    def encode_each(self, prompts: Sequence[str], sources: Sequence[Source], guidance: float) -> Text:
+        """The pipeline's arguments for each prompt as its source sees it. Samples with the same words, text
+        adapters and edits share one encoding."""
+        keys = [self._text_key(prompt, source) for prompt, source in zip(prompts, sources)]
         once = list(dict.fromkeys(keys))
         with (
             self.router.routed([adapters for _, adapters, _ in once])
@@ -313,9 +320,17 @@ class PairedGenerator:
         index = [once.index(word) for word in words]
         return {k: t if t is None else t[index] for k, t in zip(EMBEDDINGS, encoded)}
 
-    @torch.no_grad()
     def denoise(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> torch.Tensor:
         """One mixed batch of latents (n, c, h, w)."""
+        return self.denoised([(setting, sample) for sample in wanted], watch)
+
+    @torch.no_grad()
+    def denoised(self, shots: Sequence[Shot], watch: Watch = SILENT) -> torch.Tensor:
+        """One mixed batch of latents (n, c, h, w); ValueError unless steps and guidance are all the same."""
+        settings, wanted = zip(*shots)
+        setting = settings[0]
+        if len({(one.steps, one.guidance) for one in settings}) > 1:
+            raise ValueError("shots of one batch have the same steps and guidance")
 
         def after_step(_: Any, step: int, __: Any, tensors: dict) -> dict:
             if watch.cancel is not None and watch.cancel.is_set():
@@ -325,9 +340,9 @@ class PairedGenerator:
 
         pipe: Any = self.pipeline  # what all pipelines share doesn't say that they are called
         sources = [sample.source for sample in wanted]
-        noise, generators = zip(*(self.noise(setting.seed, sample.slot) for sample in wanted))
+        noise, generators = zip(*(self.noise(one.seed, sample.slot) for one, sample in shots))
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
-            text = self.encode(setting.prompt, sources, setting.guidance)
+            text = self.encode_each([one.prompt for one in settings], sources, setting.guidance)
             with self._led(sources, setting):
                 latents = pipe(
                     **text,

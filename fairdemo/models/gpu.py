@@ -5,10 +5,9 @@ Imported before torch uses a GPU, as `spaces` asks. What crosses over is pickled
 stay behind (`Watch`)."""
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Work = TypeVar("Work", bound=Callable)
 ZERO = bool(os.environ.get("SPACES_ZERO_GPU"))
@@ -28,18 +27,30 @@ def _silent(share: float) -> None:
     pass
 
 
+class Flag(Protocol):
+    """What may be set, as a `threading.Event`."""
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        ...
+
+
 @dataclass(frozen=True)
 class Watch:
     """Who watches a drawing: `progress(share)` is told, and `cancel` ends it. In another process nobody
     does."""
 
     progress: Callable[[float], object] = _silent
-    cancel: threading.Event | None = None
+    cancel: Flag | None = None
+    wait: Callable[[float], object] = _silent  # told for how many seconds others come first
+    done: int = 0  # images that this visitor's wall has already
 
     def part(self, done: int, size: int, of: int) -> "Watch":
         """For `size` of `of` images of a drawing of which `done` are drawn: its own share is told as one of
         the whole."""
-        return Watch(lambda share: self.progress((done + share * size) / of), self.cancel)
+        return Watch(
+            lambda share: self.progress((done + share * size) / of), self.cancel, self.wait, self.done + done
+        )
 
     def __reduce__(self) -> tuple:
         return Watch, ()

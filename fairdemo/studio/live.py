@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,7 +17,7 @@ from fairdemo.measures import Confusion
 from fairdemo.methods import registry
 from fairdemo.methods.method import Method
 from fairdemo.models import catalog, pipelines, profiles, routing
-from fairdemo.models.generating import PairedGenerator, Sample, Setting, cut_words
+from fairdemo.models.generating import PairedGenerator, Sample, Setting, Shot, cut_words
 from fairdemo.models.gpu import SILENT, ZERO, Watch, on_gpu
 from fairdemo.pairs import Drawn
 from fairdemo.places import SHIPPED
@@ -26,6 +27,7 @@ from fairdemo.readers.subject import ClipSubjects, SubjectReader
 from fairdemo.request import MIX, Request
 from fairdemo.stats import response
 from fairdemo.stats.mix import Source
+from fairdemo.studio.batches import Batches
 from fairdemo.studio.cached import cached_property
 from fairdemo.studio.one_thread import OneThread
 from fairdemo.studio.pool import PACK_SEED, Pool, open_pack
@@ -37,21 +39,19 @@ MODEL = OneThread()  # visitors' threads draw on it
 LIVES: WeakValueDictionary[tuple[str, int], "Live"] = WeakValueDictionary()  # by profile and id
 
 
-def seconds(key: tuple[str, int], setting: Setting, wanted: Sequence[Sample], watch: Watch) -> float:
+def seconds(key: tuple[str, int], shots: Sequence[Shot], watch: Watch) -> float:
     """For how long a shared GPU is asked: a large one takes about 0.04 s for a step of one image of 1024 px,
     twice that with guidance."""
-    calls = len(wanted) * setting.steps * (1 + (setting.guidance > 1))
+    calls = sum(setting.steps * (1 + (setting.guidance > 1)) for setting, _ in shots)
     return min(120.0, 10 + 0.04 * calls * (LIVES[key].profile.size / 1024) ** 2)
 
 
 @on_gpu(seconds)
-def draw_and_read(
-    key: tuple[str, int], setting: Setting, wanted: Sequence[Sample], watch: Watch
-) -> list[Drawn]:
+def draw_and_read(key: tuple[str, int], shots: Sequence[Shot], watch: Watch) -> list[Drawn]:
     """Images to show, and what is read in them, at the size that the readers were measured on. It gets a
     model by its key, since one can't travel to the process that has the GPU."""
     live = LIVES.get(key) or Live(key[0])
-    drawn = live.generator.draw_twofold(setting, wanted, watch)
+    drawn = live.generator.draw_twofold(shots, watch)
     images = [image for image, _ in drawn]
     scale = live.profile.shown / live.profile.size
     return [
@@ -74,6 +74,7 @@ class Live:
         LIVES[self.key] = self
         self.kept = Kept(min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.shown**2))
         self.turns = Turns()
+        self.batches = Batches(MODEL, partial(draw_and_read, self.key), 2 * self.profile.batch)
         self._loading = threading.Lock()
 
     @cached_property
@@ -210,17 +211,31 @@ class Live:
         seed = PACK_SEED + list(own.prompts).index(setting.prompt)
         return setting == Setting(setting.prompt, seed, own.about["steps"], own.about["guidance"])
 
-    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
-        """Images and what is read in them, drawn in one batch but for those that were kept. A visitor's
-        drawing: what is drawn ahead gives way."""
+    def draw(
+        self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT
+    ) -> Iterator[dict[Sample, Drawn]]:
+        """Images and what is read in them as they are there: first those that were kept, then those that are
+        drawn, in batches with other visitors'. What is drawn ahead gives way."""
         found = self.held(setting, wanted)
         missing = [w for w in wanted if w not in found]
+        if found:
+            yield found
         if missing:
             with self.turns.visitor():
                 self.load()
-                found |= dict(zip(missing, self.fresh(setting, missing, watch)))
-        self.kept.keep(setting, {w: found[w] for w in wanted})
-        return [found[w] for w in wanted]
+                for new in self._drawn(setting, missing, watch):
+                    self.kept.keep(setting, new)
+                    yield new
+        self.kept.keep(setting, found)
+
+    def _drawn(
+        self, setting: Setting, wanted: Sequence[Sample], watch: Watch
+    ) -> Iterator[dict[Sample, Drawn]]:
+        """Samples drawn now: on a shared GPU for each visitor alone, since each one's own time is charged."""
+        if ZERO or threading.current_thread() is threading.main_thread():
+            yield dict(zip(wanted, self.fresh(setting, wanted, watch)))
+        else:
+            yield from self.batches.draw(setting, wanted, watch)
 
     def ahead(self, setting: Setting, wanted: Sequence[Sample]) -> None:
         """Draws samples to be kept while nobody draws; Cancelled once somebody wants to."""
@@ -228,10 +243,11 @@ class Live:
         self.kept.keep(setting, drawn)
 
     def fresh(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
-        """Images and what is read in them, drawn now."""
+        """Images and what is read in them, drawn now in a batch of their own."""
+        shots = [(setting, sample) for sample in wanted]
         if ZERO or threading.current_thread() is threading.main_thread():
-            return draw_and_read(self.key, setting, wanted, watch)
-        return MODEL.do(lambda: draw_and_read(self.key, setting, wanted, watch))
+            return draw_and_read(self.key, shots, watch)
+        return MODEL.do(lambda: draw_and_read(self.key, shots, watch))
 
 
 class Turns:

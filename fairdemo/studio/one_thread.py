@@ -21,12 +21,16 @@ class OneThread:
 
     def do(self, call: Callable[[], T]) -> T:
         """The result of a call, or what it raises; it sees the caller's context variables."""
+        return self.later(call).result()
+
+    def later(self, call: Callable[[], T]) -> Future[T]:
+        """The same without waiting for it."""
         if self.started.acquire(blocking=False):
             threading.Thread(target=self._run, daemon=True, name="model").start()
         future: Future[T] = Future()
         context = copy_context()
         self.work.put((future, lambda: context.run(call)))
-        return future.result()
+        return future
 
     def _run(self) -> None:
         while True:

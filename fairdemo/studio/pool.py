@@ -6,7 +6,7 @@ A pack is a folder that `datasets` opens and the Hub can host: `data/metadata.pa
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -153,12 +153,14 @@ class Pool:
         """All of them: everything is drawn."""
         return dict(zip(wanted, self.draw(setting, wanted)))
 
-    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
-        """Images and faces from the pool; which of a prompt's images a slot gets follows from the seed,
-        twins share theirs."""
+    def draw(
+        self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT
+    ) -> Iterator[dict[Sample, Drawn]]:
+        """Images and faces from the pool, all at once; which of a prompt's images a slot gets follows from
+        the seed, twins share theirs."""
         order = np.random.default_rng(setting.seed).permutation(self.most)
         places = [(setting.prompt, sample.source.label, int(order[sample.slot])) for sample in wanted]
-        return [self.image(self.rows[place]) for place in places]
+        yield {one: self.image(self.rows[place]) for one, place in zip(wanted, places)}
 
     def numbered(self, prompt: str, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
         """Those of the wanted samples that it has under their own numbers: as the model drew them."""

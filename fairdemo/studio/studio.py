@@ -101,8 +101,10 @@ class Artist(Protocol):
         """Those of the wanted samples that are drawn already."""
         ...
 
-    def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
-        """Draws samples and reads what is in them."""
+    def draw(
+        self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT
+    ) -> Iterator[dict[Sample, Drawn]]:
+        """Samples with what is read in them, as they are there."""
         ...
 
 
@@ -296,12 +298,25 @@ class Studio:
             ahead = len(todo) + sum(not plan.slots[i].is_baseline for i in todo)
             wanted = plan.samples(part)
             told = watch.part(done, len(wanted), done + len(wanted) + ahead)
-            self._add(plan, part, dict(zip(wanted, self.artist.draw(plan.setting, wanted, told))))
+            drawn: dict[Sample, Drawn] = {}
+            for new in self.artist.draw(plan.setting, wanted, told):
+                drawn |= new
+                if len(drawn) < len(wanted) and self._add_whole(plan, part, drawn):
+                    yield plan.comparison
+            self._add(plan, sorted({*part} & {*plan.left}), drawn)
             done += len(wanted)
             if not todo:
                 methods, prompt = self.asked(plan.request.method), plan.request.prompt.text
                 plan.comparison.notices += [told for method in methods for told in method.after(prompt)]
             yield plan.comparison
+
+    def _add_whole(self, plan: Plan, part: list[int], drawn: dict[Sample, Drawn]) -> bool:
+        """Puts pairs of which both images are there into the plan's comparison; whether there were any.
+        They steer nothing yet: what steers must not depend on who else draws."""
+        left = {*plan.left}
+        whole = [i for i in part if i in left and drawn.keys() >= set(plan.samples([i]))]
+        self._add(plan, whole, drawn, False)
+        return bool(whole)
 
     def filled(self, plan: Plan) -> Plan:
         """The plan with what is drawn already: batch by batch and steered, as `run` would, up to the first
@@ -313,8 +328,7 @@ class Studio:
             drawn = self.artist.held(plan.setting, plan.samples(part))
             if len(drawn) < len(plan.samples(part)):
                 part += todo
-                drawn = self.artist.held(plan.setting, plan.samples(part))
-                self._add(plan, [i for i in part if drawn.keys() >= set(plan.samples([i]))], drawn, False)
+                self._add_whole(plan, part, self.artist.held(plan.setting, plan.samples(part)))
                 break
             self._add(plan, part, drawn)
         return plan

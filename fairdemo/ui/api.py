@@ -15,6 +15,7 @@ from fairdemo.request import SERVER, Request
 from fairdemo.stats import targets
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.offered import studio
+from fairdemo.ui.visits import DRAWS
 
 # What `settings` may hold.
 SETTINGS = ("method", "rounding", "steering", "dependence", "steps", "guidance")
@@ -101,10 +102,7 @@ ENDPOINTS = {"compare": compare, "foresee": foresee, "presets": presets}
 def endpoints() -> None:
     """Registers them inside a `gr.Blocks`."""
     for name, function in ENDPOINTS.items():
-        one: dict[str, Any] = (
-            {"concurrency_limit": 1, "concurrency_id": "model"} if function is compare else {}
-        )
-        gr.api(function, api_name=name, **one)
+        gr.api(function, api_name=name, **(DRAWS if function is compare else {}))
 
 
 def complete(name: str, inputs: list[Any]) -> list[Any]:

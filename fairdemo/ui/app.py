@@ -24,6 +24,7 @@ from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.studio_events import wire
 from fairdemo.ui.studio_view import screen
 from fairdemo.ui.templates import render
+from fairdemo.ui.visits import AT_ONCE
 
 HERE = Path(__file__).parent
 HEAD_START = 2.0  # seconds in which the first page has the processor to itself
@@ -106,7 +107,8 @@ def launch(profile: str | None = None) -> None:
         os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
     sys.setswitchinterval(0.0005)  # a page mustn't wait for Python threads that load and draw
     threading.Thread(target=warm, daemon=True).start()
-    page().queue(default_concurrency_limit=4, max_size=40).launch(
+    page().queue(default_concurrency_limit=4, max_size=400).launch(
+        max_threads=2 * AT_ONCE,  # whoever waits for images holds one
         theme=THEME,
         head=head(),
         i18n=I18N,

@@ -108,9 +108,10 @@ def drawn_again(of: Behind, language: str) -> list[Face]:
     if any(one.source.label != source for one, source in zip(wanted, rows.source)):
         raise ValueError(f"{of.origin.name} draws by other sources now than in this audit; run it again")
     texts = [artist.written(of.asked.prompt, one.source) for one in wanted]
+    drawn = {one: image for new in artist.draw(setting, wanted) for one, image in new.items()}
     return [
-        face(drawn, one, "" if text == of.asked.prompt else text, language)
-        for drawn, one, text in zip(artist.draw(setting, wanted), wanted, texts)
+        face(drawn[one], one, "" if text == of.asked.prompt else text, language)
+        for one, text in zip(wanted, texts)
     ]
 
 

@@ -24,7 +24,7 @@ from fairdemo.ui.offered import EXAMPLE, default, described, offered, studio
 from fairdemo.ui.studio_events import TOLD_EVERY, Values, told
 from fairdemo.ui.studio_view import PLAIN, UNIFORM, preset_key
 from fairdemo.ui.templates import render
-from fairdemo.ui.visits import RUNNING
+from fairdemo.ui.visits import DRAWS, RUNNING
 from fairdemo.ui.why import reasons
 
 MOST = 3  # methods beside the baseline
@@ -112,7 +112,7 @@ class Drawing:
         try:
             for k, plan in enumerate(self.plans):
                 room = studio(plan.request.profile)
-                for _ in room.run(plan, Watch(lambda part, k=k: self.step(k, part), self.cancel)):
+                for _ in room.run(plan, Watch(lambda part, k=k: self.step(k, part), self.cancel, self.waits)):
                     far = say(
                         self.language,
                         "method_so_far",
@@ -140,6 +140,12 @@ class Drawing:
         own = studio(plan.request.profile).asked(plan.request.method)[0]
         shown = {str(k + 1): card(plan.comparison, "debiased", own, self.language)}
         return shown | ({"0": card(plan.comparison, "baseline", None, self.language)} if k == 0 else {})
+
+    def waits(self, seconds: float) -> None:
+        """Says when the next pair comes, while others are drawn first."""
+        if (now := time.perf_counter()) - self.last > TOLD_EVERY:
+            self.last = now
+            self.progress(None, desc=say(self.language, "others_first", seconds=max(1, seconds)))
 
     def step(self, k: int, part: float) -> None:
         """Moves the bar."""
@@ -235,7 +241,7 @@ def methods_tab() -> None:
             running.set()
 
     outputs = [*tab.walls.values(), *tab.cards.values(), tab.status]
-    one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+    one: dict[str, Any] = {**DRAWS, "api_visibility": "private"}
     begins = [tab.draw.click, tab.controls["prompt"].submit]
     shown: dict[str, Any] = {"show_progress": "full", "show_progress_on": tab.status}
     gr.on(begins, drawn, set(tab.controls.values()), outputs, **shown, **one)

@@ -46,7 +46,7 @@ from fairdemo.ui.offered import (
 from fairdemo.ui.sliding import reassigned
 from fairdemo.ui.studio_view import FIRST, SURPRISE, UNIFORM, Screen, Shown, methods
 from fairdemo.ui.templates import render
-from fairdemo.ui.visits import RUNNING, Visit, title
+from fairdemo.ui.visits import DRAWS, RUNNING, Visit, title
 
 Values = dict[Any, Any]  # by component
 FIELDS = (
@@ -425,7 +425,7 @@ class Run:
         began = say(self.language, "drawing" if ready.artist.loaded else "loading")
         yield self.page.standing(now, began, self.language, n)
         try:
-            for grown in ready.run(plan, Watch(self.step, self.cancel)):
+            for grown in ready.run(plan, Watch(self.step, self.cancel, self.waits)):
                 if len(grown.pairs) < n:
                     far = say(self.language, "so_far", done=len(grown.pairs), n=n)
                     yield self.page.standing(now, far, self.language, n)
@@ -448,6 +448,12 @@ class Run:
         drawn = len(plan.comparison.pairs)
         key = "failed" if drawn else "not_drawn"
         return say(self.language, key, done=drawn, n=plan.request.n, error=html.escape(told[:500]))
+
+    def waits(self, seconds: float) -> None:
+        """Says when the next pair comes, while others are drawn first."""
+        if (now := time.perf_counter()) - self.told >= TOLD_EVERY:
+            self.told = now
+            self.progress(None, desc=say(self.language, "others_first", seconds=max(1, seconds)))
 
     def step(self, part: float) -> None:
         """Moves the bar; one that moved at each step would take the processor from the model."""
@@ -489,7 +495,7 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     ask.profile.input(page.turned, known, [*fields, shown.status], **hidden)
     arrived.then(page.look_ahead, known, wanted.foreseen, **hidden)
 
-    one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+    one: dict[str, Any] = {**DRAWS, "api_visibility": "private"}
     drawing: dict[str, Any] = {"show_progress": "full", "show_progress_on": shown.status, **one}
     waited = gr.on([screen.draw.click, ask.prompt.submit], page.wait, None, None, queue=False, **hidden)
     drawn = waited.then(page.draw, known, results, **drawing)

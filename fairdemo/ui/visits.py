@@ -3,8 +3,10 @@
 import secrets
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakValueDictionary
 
+from fairdemo.models.gpu import ZERO
 from fairdemo.request import Request
 from fairdemo.studio.studio import Plan
 
@@ -35,6 +37,10 @@ class Visit:
         same = (p for p in self.history if request.same_wall(p.request) and p.comparison.target == target)
         return next(same, None)
 
+
+# Events that draw: all who wait at once share batches; a shared GPU is lent to one after the other.
+AT_ONCE = 1 if ZERO else 64
+DRAWS: dict[str, Any] = {"concurrency_limit": AT_ONCE, "concurrency_id": "model"}
 
 # Visits whose wall stands on somebody's screen.
 STANDING: WeakValueDictionary[str, Visit] = WeakValueDictionary()
