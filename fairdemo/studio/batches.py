@@ -15,7 +15,7 @@ from fairdemo.models.gpu import Watch
 from fairdemo.pairs import Drawn
 from fairdemo.studio.one_thread import OneThread
 
-LOOK = 0.1  # seconds after which a waiting visitor looks at how far things are
+LOOK = 0.25  # seconds after which a waiting visitor looks at how far things are
 FIRST_GUESS = 0.005  # seconds an image and step, before anything was drawn
 
 
@@ -87,7 +87,7 @@ class Batches:
                 with self.lock:
                     order.changed.clear()
                     new, order.arrived = order.arrived, {}
-                    before = self._before(order)
+                    before = 0.0 if new or order.share else self._before(order)
                 if new:
                     fetched += len(new)
                     yield new

@@ -244,7 +244,10 @@ class Live:
 
     def fresh(self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT) -> list[Drawn]:
         """Images and what is read in them, drawn now in a batch of their own."""
-        shots = [(setting, sample) for sample in wanted]
+        return self.shots([(setting, sample) for sample in wanted], watch)
+
+    def shots(self, shots: Sequence[Shot], watch: Watch = SILENT) -> list[Drawn]:
+        """The same for samples of several drawings that have the same steps and guidance."""
         if ZERO or threading.current_thread() is threading.main_thread():
             return draw_and_read(self.key, shots, watch)
         return MODEL.do(lambda: draw_and_read(self.key, shots, watch))
