@@ -1,22 +1,20 @@
 """The lesson: its steps, its questions, and what an answer may be. Everything is chosen, nothing is typed."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from fairdemo.checked import Whole
+from fairdemo.stats.attributes import RACES
 
 STEPS = ("lobby", "guess", "look", "compare", "decide", "methods", "end")
 WALL = 16  # images that are guessed and looked at
 GUESSED = ("doctor", "nurse", "CEO", "housekeeper")  # professions
-REASONS = (
-    "as the world is",
-    "as the world should be",
-    "everybody alike",
-    "as the question was",
-    "don't know",
-)
+REASONS = ("world-is", "world-should-be", "everybody-alike", "as-asked", "dont-know")
+PAIRS = 4  # blind pairs of walls
+SHOWN = 6  # pictures of a wall in a blind pair
+Percent = Annotated[Whole, Field(ge=0, le=100)]
 
 
 class Guess(BaseModel, frozen=True, extra="forbid"):
@@ -27,27 +25,43 @@ class Guess(BaseModel, frozen=True, extra="forbid"):
 
 
 class Wish(BaseModel, frozen=True, extra="forbid"):
-    """What somebody would have a model draw, in percent of women, and why."""
+    """What somebody would have a model draw, and why."""
 
-    women: Annotated[Whole, Field(ge=0, le=100)]
+    women: Percent
+    race: dict[Literal[RACES], Percent]  # type: ignore[valid-type]  # in parts, whatever they add up to
     reason: Literal[REASONS]  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if set(self.race) != set(RACES) or not sum(self.race.values()):
+            raise ValueError("race needs all six classes, not all of them 0")
+        return self
+
+
+class Facts(BaseModel, frozen=True, extra="forbid"):
+    """What a teacher has set in a lesson."""
+
+    free: bool = False  # everybody at their own pace
+    profession: Literal[GUESSED] = GUESSED[0]  # type: ignore[valid-type]  # that is looked at
+    wish: dict[str, dict[str, float]] | None = None  # the class's target, once it is to be drawn
+    revealed: bool = False  # whether the names of blind pairs are shown
 
 
 QUESTIONS: Mapping[str, tuple[str, TypeAdapter]] = {  # by the step at which they are open
     **{f"guess-{name}": ("guess", TypeAdapter(Guess)) for name in GUESSED},
     "wish": ("decide", TypeAdapter(Wish)),
-    **{f"pair-{k}": ("methods", TypeAdapter(Literal["left", "right", "alike"])) for k in range(4)},
+    **{f"pair-{k}": ("methods", TypeAdapter(Literal["left", "right", "alike"])) for k in range(PAIRS)},
 }
 
 
-def checked(question: str, value: Any) -> Any:
+def checked(questions: Mapping[str, tuple[str, TypeAdapter]], question: str, value: Any) -> Any:
     """An answer as it is kept; ValueError names what is wrong with it."""
-    if question not in QUESTIONS:
-        raise ValueError(f"question {question[:40]!r} isn't in the lesson")
-    kind = QUESTIONS[question][1]
+    if question not in questions:
+        raise ValueError(f"question {question[:40]!r} isn't asked here")
+    kind = questions[question][1]
     try:
         return kind.dump_python(kind.validate_python(value), mode="json")
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "answer"
+        where = ".".join(str(part)[:40] for part in first["loc"]) or "answer"
         raise ValueError(f"{question}: {where}: {first['msg']}") from None

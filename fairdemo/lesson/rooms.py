@@ -3,12 +3,16 @@ digest."""
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairdemo.lesson import lesson
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from fairdemo.checked import one_line
+from fairdemo.lesson import experiment, lesson
 from fairdemo.lesson.store import Room, Store, Student, digest
+from fairdemo.stats.experiment import assigned
 
 LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none that looks like another
 LENGTH = 5  # of a code
@@ -17,6 +21,21 @@ ROOMS = 50  # open at once
 DAY = 86_400.0  # seconds after which a room is deleted
 COLOURS = ("red", "orange", "yellow", "green", "teal", "blue", "violet", "pink")
 ANIMALS = ("otter", "heron", "lynx", "whale", "tortoise", "badger", "swift", "gecko")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a room is for."""
+
+    steps: tuple[str, ...]
+    questions: Mapping[str, tuple[str, TypeAdapter]]
+    facts: type[BaseModel]
+
+
+KINDS: Mapping[str, Kind] = {
+    "lesson": Kind(lesson.STEPS, lesson.QUESTIONS, lesson.Facts),
+    "experiment": Kind(experiment.STEPS, experiment.QUESTIONS, experiment.Facts),
+}
 
 
 @dataclass
@@ -43,14 +62,18 @@ class Rooms:
     def __init__(self, store: Store, now: Callable[[], float] = time.time):
         self.store, self.now = store, now
 
-    def create(self) -> tuple[str, str]:
-        """A new room: its code and the teacher's secret. Refused where too many are open."""
+    def create(self, kind: str = "lesson", asked: Mapping[str, Any] | None = None) -> tuple[str, str]:
+        """A new room: its code and the teacher's secret. Refused where too many are open, or what is asked
+        for it is no good."""
+        if kind not in KINDS:
+            raise Refused(422, f"kind {kind[:40]!r}; expected {' or '.join(KINDS)}")
+        facts = set_facts(kind, {}, asked or {})
         self.store.delete_older(self.now() - DAY)
         if self.store.rooms() >= ROOMS:
             raise Refused(429, f"{ROOMS} rooms are open, which is all that there may be; try again later")
         while True:
             code, secret = "".join(secrets.choice(LETTERS) for _ in range(LENGTH)), secrets.token_urlsafe(18)
-            if self.store.add_room(code, secret, secrets.randbelow(2**31), self.now()):
+            if self.store.add_room(code, secret, secrets.randbelow(10_000), self.now(), kind, facts):
                 return code, secret
 
     def room(self, code: str) -> Room:
@@ -98,14 +121,40 @@ class Rooms:
     def answer(self, code: str, token: str, question: str, value: Any) -> None:
         """Keeps a student's answer; Refused if it can't be one, or isn't asked now."""
         room = self.open(code)
-        student = self.seated(room, token)
+        student, own = self.seated(room, token), KINDS[room.kind]
         try:
-            kept = lesson.checked(question, value)
+            kept = lesson.checked(own.questions, question, value)
         except ValueError as error:
             raise Refused(422, str(error)) from None
-        if lesson.STEPS[room.step] != lesson.QUESTIONS[question][0]:
+        step = own.steps[room.step]
+        free = room.facts.get("free") and step not in ("lobby", "end")
+        if step != own.questions[question][0] and not free:
             raise Refused(409, f"{question} isn't asked now")
+        if room.kind == "experiment":
+            self._in_turn(room, student.number, question)
         self.store.answer(room.code, student.number, question, kept, self.now())
+
+    def _in_turn(self, room: Room, number: int, question: str) -> None:
+        """Refused unless it is an experiment's turn to ask a student this; an arm is dealt upon consent.
+        What was estimated before can't be changed once images were seen."""
+        have = {q for _, q, _ in self.store.answers(room.code, number)}
+        before = {q for q in experiment.ORDER if q.startswith("before")}
+        if question != "consent" and "consent" not in have:
+            raise Refused(409, "say first that you take part")
+        if question in before and "seen" in have:
+            raise Refused(409, f"{question} can't be changed any more")
+        if question not in before | {"consent"} and not before <= have:
+            raise Refused(409, f"{question} isn't asked yet")
+        if question.partition("-")[0] in ("attention", "after") and "seen" not in have:
+            raise Refused(409, f"{question} isn't asked yet")
+        if question == "consent":
+            arms = experiment.ARMS[room.facts["arms"]]
+
+            def dealt(place: int) -> dict[str, Any]:
+                block, arm = assigned(place, arms, room.seed)
+                return {"arm": arm, "block": block}
+
+            self.store.deal(room.code, number, dealt, self.now())
 
     def leave(self, code: str, token: str) -> None:
         """A student goes, with all answers."""
@@ -116,9 +165,32 @@ class Rooms:
         """The teacher's next step."""
         room = self.taught(code, secret)
         self.open(code)
-        if step not in lesson.STEPS:
-            raise Refused(422, f"step {step[:40]!r} isn't in the lesson; steps are {', '.join(lesson.STEPS)}")
-        self.store.move(room.code, lesson.STEPS.index(step))
+        steps = KINDS[room.kind].steps
+        if step not in steps:
+            raise Refused(422, f"step {step[:40]!r} isn't in this room; steps are {', '.join(steps)}")
+        self.store.move(room.code, steps.index(step))
+
+    def set(self, code: str, secret: str, asked: Mapping[str, Any]) -> None:
+        """What the teacher sets; an experiment's facts stand once it has begun."""
+        room = self.taught(code, secret)
+        self.open(code)
+        if room.kind == "experiment" and (room.step or room.facts["simulated"]):
+            raise Refused(409, "an experiment that has begun stays as it is")
+        self.store.set(room.code, set_facts(room.kind, room.facts, asked))
+
+    def simulate(self, code: str, secret: str) -> None:
+        """Fills an experiment's room with made-up students, and says so in its facts."""
+        room = self.taught(code, secret)
+        if room.kind != "experiment" or room.step or self.store.students(room.code):
+            raise Refused(409, "simulated students need an experiment's room that is empty")
+        facts = experiment.Facts(**{**room.facts, "simulated": True})
+        people = {
+            k: experiment.simulated(k, facts, room.seed)
+            for k in range(facts.expected // facts.arms * facts.arms)
+        }
+        self.store.fill(room.code, people, self.now())
+        self.store.set(room.code, facts.model_dump())
+        self.store.move(room.code, len(experiment.STEPS) - 1)
 
     def remove(self, code: str, secret: str, number: int) -> None:
         """The teacher takes a student out."""
@@ -135,27 +207,11 @@ class Rooms:
         """All of a room is deleted."""
         self.store.delete_room(self.taught(code, secret).code)
 
-    def seen(self, code: str, bearer: str) -> dict[str, Any]:
-        """What a phone, the projector or the teacher sees: everybody the step and how many are here, a
-        student the
-        own name and answers, the teacher who is here and what the class answers, without who."""
-        room = self.room(code)
-        found: dict[str, Any] = {
-            "code": room.code,
-            "step": lesson.STEPS[room.step],
-            "ended": room.ended is not None,
-            "version": room.version,
-        }
-        if bearer and secrets.compare_digest(room.teacher, digest(bearer)):
-            here = self.store.students(room.code)
-            by_question: dict[str, list[Any]] = {}
-            for _, question, value in self.store.answers(room.code):
-                by_question.setdefault(question, []).append(value)
-            names = [{"number": n, "name": named(n)} for n in here]
-            return found | {"here": len(here), "students": names, "answers": by_question}
-        found["here"] = len(self.store.students(room.code))
-        student = self.store.student(room.code, bearer) if bearer else None
-        if student and student.here:
-            own = {question: value for _, question, value in self.store.answers(room.code, student.number)}
-            found |= {"you": named(student.number), "answers": own}
-        return found
+
+def set_facts(kind: str, before: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A room's facts with what is asked; Refused names what is wrong."""
+    model = KINDS[kind].facts
+    try:
+        return model.model_validate({**before, **asked}).model_dump()
+    except ValidationError as error:
+        raise Refused(422, one_line(error, model)) from None

@@ -3,20 +3,25 @@ agent is ever written; secrets are kept as digests alone."""
 
 import hashlib
 import json
+import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+VERSION = 2  # of the tables; older ones are dropped: what they hold would be deleted within a day
 SCHEMA = """
 create table if not exists rooms (
   code text primary key,
+  kind text not null,           -- "lesson" or "experiment"
   teacher text not null,        -- digest of the teacher's secret
   seed integer not null,        -- of whatever is dealt at random
-  step integer not null,        -- of the lesson
+  step integer not null,        -- of its steps
+  facts text not null,          -- JSON: what the teacher has set
+  dealt integer not null,       -- arms of an experiment that were dealt so far
   begun real not null,          -- seconds since 1970
   ended real,
   version integer not null      -- counts every change that phones show
@@ -45,9 +50,12 @@ class Room:
     """A class's room."""
 
     code: str
+    kind: str
     teacher: str
     seed: int
     step: int
+    facts: dict[str, Any]
+    dealt: int
     begun: float
     ended: float | None
     version: int
@@ -74,6 +82,10 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.local = path, threading.local()
         with self.open("immediate") as db:
+            if db.execute("pragma user_version").fetchone()[0] != VERSION:
+                for table in ("answers", "students", "rooms"):
+                    db.execute(f"drop table if exists {table}")
+                db.execute(f"pragma user_version = {VERSION}")
             for statement in filter(str.strip, SCHEMA.split(";\n")):
                 db.execute(statement)
 
@@ -95,13 +107,16 @@ class Store:
             raise
         db.execute("commit")
 
-    def add_room(self, code: str, teacher: str, seed: int, now: float) -> bool:
+    def add_room(
+        self, code: str, teacher: str, seed: int, now: float, kind: str, facts: dict[str, Any]
+    ) -> bool:
         """A new room; False where the code is taken."""
         with self.open("immediate") as db:
             if db.execute("select 1 from rooms where code = ?", (code,)).fetchone():
                 return False
             db.execute(
-                "insert into rooms values (?, ?, ?, 0, ?, null, 0)", (code, digest(teacher), seed, now)
+                "insert into rooms values (?, ?, ?, ?, 0, ?, 0, ?, null, 0)",
+                (code, kind, digest(teacher), seed, json.dumps(facts), now),
             )
             return True
 
@@ -109,7 +124,7 @@ class Store:
         """A room by its code."""
         with self.open() as db:
             found = db.execute("select * from rooms where code = ?", (code,)).fetchone()
-        return Room(*found) if found else None
+        return Room(*found[:5], json.loads(found[5]), *found[6:]) if found else None
 
     def rooms(self) -> int:
         """How many rooms are open."""
@@ -120,6 +135,26 @@ class Store:
         """Another step of the lesson."""
         with self.open("immediate") as db:
             db.execute("update rooms set step = ?, version = version + 1 where code = ?", (step, code))
+
+    def set(self, code: str, facts: dict[str, Any]) -> None:
+        """Other facts of a room."""
+        with self.open("immediate") as db:
+            told = json.dumps(facts), code
+            db.execute("update rooms set facts = ?, version = version + 1 where code = ?", told)
+
+    def deal(self, code: str, number: int, dealt: Callable[[int], dict[str, Any]], now: float) -> None:
+        """Deals a student the next place of an experiment, once: `dealt` says what is answered by it."""
+        with self.open("immediate") as db:
+            key = code, number
+            if db.execute(
+                "select 1 from answers where room = ? and number = ? and question = 'arm'", key
+            ).fetchone():
+                return
+            (place,) = db.execute("select dealt from rooms where code = ?", (code,)).fetchone()
+            for question, value in dealt(place).items():
+                told = (*key, question, json.dumps(value), now)
+                db.execute("insert into answers values (?, ?, ?, ?, ?)", told)
+            db.execute("update rooms set dealt = dealt + 1, version = version + 1 where code = ?", (code,))
 
     def end(self, code: str, now: float) -> None:
         """Ends a room; what was answered stays."""
@@ -183,6 +218,17 @@ class Store:
                 " at = excluded.at",
                 (code, number, question, json.dumps(value), now),
             )
+            db.execute("update rooms set version = version + 1 where code = ?", (code,))
+
+    def fill(self, code: str, people: Mapping[int, Mapping[str, Any]], now: float) -> None:
+        """Seats for made-up people, with all that they answer."""
+        with self.open("immediate") as db:
+            for number, answers in people.items():
+                # Nobody holds the token of a made-up student.
+                seat = code, number, digest(secrets.token_urlsafe(18))
+                db.execute("insert into students values (?, ?, ?, 1)", seat)
+                told = [(code, number, q, json.dumps(v), now) for q, v in answers.items()]
+                db.executemany("insert into answers values (?, ?, ?, ?, ?)", told)
             db.execute("update rooms set version = version + 1 where code = ?", (code,))
 
     def answers(self, code: str, number: int | None = None) -> list[tuple[int, str, Any]]:

@@ -14,6 +14,7 @@ from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
 from fairdemo.ui.audit_tab import audit_tab
+from fairdemo.ui.class_tab import class_tab
 from fairdemo.ui.class_routes import ROUTES as CLASS
 from fairdemo.ui.data_tab import data_tab
 from fairdemo.ui.language import I18N, label
@@ -65,6 +66,8 @@ def page() -> gr.Blocks:
         if summary.offered(summary.DATA_SETS):
             with gr.Tab(label("tab_data"), id="data") as data:
                 data_tab(data)
+        with gr.Tab(label("tab_class"), id="class") as lesson:
+            class_tab(lesson)
         with gr.Tab(label("tab_saved"), id="saved"):
             saved_tab()
         with gr.Tab(label("tab_about"), id="about"):

@@ -1,5 +1,6 @@
-"""The class's own routes, beside Gradio's: plain JSON, described at /class/openapi.json. A secret or token
-comes in the header `Authorization: Bearer …`, never in an address."""
+"""The class's own routes, beside Gradio's: light pages, and plain JSON that is described at
+/class/openapi.json. A secret or token comes in the header `Authorization: Bearer …`, never in an address that
+a server sees."""
 
 import hashlib
 import hmac
@@ -10,14 +11,21 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import Body, FastAPI, Header, Request
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel
 from starlette.routing import Mount
 
 from fairdemo import places
-from fairdemo.lesson import lesson
-from fairdemo.lesson.rooms import MOST, Refused, Rooms
+from fairdemo.lesson import experiment
+from fairdemo.lesson.classroom import Classroom
+from fairdemo.lesson.rooms import KINDS, MOST, Refused, Rooms
 from fairdemo.lesson.store import Store
+from fairdemo.lesson.walls import Walls
+from fairdemo.ui import class_pages, reach
+from fairdemo.ui.language import language_named
+from fairdemo.ui.offered import default, studio
+from fairdemo.ui.pictures import address as picture
 
 LARGEST = 4096  # bytes of a body
 WINDOW = 600.0  # seconds
@@ -54,6 +62,19 @@ def rooms() -> Rooms:
     return Rooms(Store(places.home() / "classes.db"))
 
 
+@lru_cache(1)
+def classroom() -> Classroom:
+    """The rooms with their walls, drawn by the default model."""
+    return Classroom(rooms(), Walls(lambda: studio(default())), picture)
+
+
+class Opened(BaseModel, extra="forbid"):
+    """What a room is opened for."""
+
+    kind: str = "lesson"
+    facts: dict[str, Any] = {}
+
+
 class Step(BaseModel, extra="forbid"):
     """Where a lesson is to go."""
 
@@ -66,7 +87,7 @@ def bearer(authorization: str) -> str:
     return secret.strip() if kind.lower() == "bearer" else ""
 
 
-def address(request: Request) -> str:
+def asker(request: Request) -> str:
     """Who asks, for limits alone."""
     return request.client.host if request.client else ""
 
@@ -93,11 +114,20 @@ def refused(_: Request, error: Refused) -> JSONResponse:
     return JSONResponse({"error": error.why}, error.status)
 
 
+@APP.exception_handler(RequestValidationError)
+def misread(_: Request, error: RequestValidationError) -> JSONResponse:
+    """A body or a path that isn't what the route takes."""
+    first = error.errors()[0]
+    where = ".".join(str(part)[:40] for part in first["loc"])
+    return JSONResponse({"error": f"{where}: {first['msg']}"[:300]}, 422)
+
+
 @APP.post("/api/rooms", status_code=201)
-def create(request: Request) -> dict[str, str]:
+def create(request: Request, asked: Opened | None = None) -> dict[str, str]:
     """Opens a room: its code, and the teacher's secret."""
-    LIMITS.count("create", address(request), CREATES)
-    code, teacher = rooms().create()
+    LIMITS.count("create", asker(request), CREATES)
+    asked = asked or Opened()
+    code, teacher = rooms().create(asked.kind, asked.facts)
     return {"code": code, "teacher": teacher}
 
 
@@ -106,15 +136,15 @@ def join(code: str, request: Request, authorization: str = Header("")) -> dict[s
     """A seat: the one that a token has already, or a new one."""
     token = bearer(authorization)
     if not token:
-        LIMITS.count("join", address(request), JOINS)
+        LIMITS.count("join", asker(request), JOINS)
     token, _ = rooms().join(code, token)
-    return {"token": token, **rooms().seen(code, token)}
+    return {"token": token, **classroom().seen(code, token)}
 
 
 @APP.get("/api/rooms/{code}")
-def seen(code: str, authorization: str = Header("")) -> dict[str, Any]:
-    """The room as whoever asks may see it."""
-    return rooms().seen(code, bearer(authorization))
+def seen(code: str, step: str = "", profession: str = "", authorization: str = Header("")) -> dict[str, Any]:
+    """The room as whoever asks may see it; `step` and `profession` are of those who go at their own pace."""
+    return classroom().seen(code, bearer(authorization), step, profession)
 
 
 @APP.put("/api/rooms/{code}/answers/{question}")
@@ -129,6 +159,57 @@ def move(code: str, asked: Step, authorization: str = Header("")) -> dict[str, s
     """The teacher goes on."""
     rooms().move(code, bearer(authorization), asked.step)
     return {"step": asked.step}
+
+
+@APP.put("/api/rooms/{code}/facts")
+def set_facts(code: str, asked: dict[str, Any] = Body(), authorization: str = Header("")) -> dict[str, str]:
+    """The teacher sets what may be set: a lesson's profession and pace, an experiment's arms."""
+    if "wish" in asked or "simulated" in asked:
+        raise Refused(422, "wish and simulated aren't set by hand")
+    rooms().set(code, bearer(authorization), asked)
+    return {"set": code}
+
+
+@APP.post("/api/rooms/{code}/wish")
+def draw_wish(code: str, authorization: str = Header("")) -> dict[str, str]:
+    """The teacher lets the class's wish be drawn."""
+    classroom().draw_wish(code, bearer(authorization))
+    return {"drawn": code}
+
+
+@APP.post("/api/rooms/{code}/simulated")
+def simulate(code: str, authorization: str = Header("")) -> dict[str, str]:
+    """The teacher fills an experiment's empty room with made-up students."""
+    rooms().simulate(code, bearer(authorization))
+    return {"simulated": code}
+
+
+@APP.get("/api/rooms/{code}/table.csv")
+def table(code: str, authorization: str = Header("")) -> Response:
+    """An experiment's answers, in oTree's wide form, for the teacher."""
+    return Response(classroom().table(code, bearer(authorization)), media_type="text/csv")
+
+
+@APP.get("/api/codebook.csv")
+def codebook() -> Response:
+    """What the table's columns mean."""
+    return Response(experiment.codebook(), media_type="text/csv")
+
+
+@APP.get("/api/rooms/{code}/code.svg")
+def drawn_code(code: str, link: str) -> Response:
+    """A room's address as a QR code."""
+    rooms().room(code)
+    try:
+        return Response(class_pages.qr(link), media_type="image/svg+xml")
+    except ValueError as error:
+        raise Refused(422, str(error)) from None
+
+
+@APP.get("/api/reach")
+def reached(request: Request) -> dict[str, Any]:
+    """The address that phones can open, where the asking page's own isn't one."""
+    return reach.told(request.headers.get("host", "")[:100], request.url.scheme)
 
 
 @APP.delete("/api/rooms/{code}/students/me")
@@ -161,8 +242,23 @@ def delete(code: str, authorization: str = Header("")) -> dict[str, str]:
 
 @APP.get("/api/lesson")
 def told() -> dict[str, Any]:
-    """The lesson's steps and questions."""
-    return {"steps": lesson.STEPS, "questions": {q: step for q, (step, _) in lesson.QUESTIONS.items()}}
+    """What rooms there are, with their steps and questions."""
+    return {
+        name: {"steps": kind.steps, "questions": {q: step for q, (step, _) in kind.questions.items()}}
+        for name, kind in KINDS.items()
+    }
+
+
+@APP.get("/{page}", response_class=HTMLResponse, include_in_schema=False)
+@APP.get("/", response_class=HTMLResponse, include_in_schema=False)
+def shown(request: Request, page: str = "student") -> Response:
+    """A page of ours: the phone's, the teacher's, the projector's, the plan, the form."""
+    wanted = request.query_params.get("lang") or request.headers.get("accept-language", "")
+    found = class_pages.page(page, language_named(wanted))
+    if found is None:
+        return JSONResponse({"error": "there is no such page"}, 404)
+    html, policy = found
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
 ROUTES = [Mount("/class", app=APP)]

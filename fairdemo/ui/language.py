@@ -24,8 +24,13 @@ def label(key: str) -> Any:
 
 def language_of(request: gr.Request | None) -> str:
     """The first of the browser's languages that the page speaks, else English."""
-    wanted = (request.headers.get("accept-language", "") if request else "").split(",")
-    return next((code for code in (w.strip()[:2].lower() for w in wanted) if code in WORDS), "en")
+    return language_named(request.headers.get("accept-language", "") if request else "")
+
+
+def language_named(wanted: str) -> str:
+    """The first of some languages, as a browser names them, that the page speaks, else English."""
+    codes = (one.strip()[:2].lower() for one in wanted.split(","))
+    return next((code for code in codes if code in WORDS), "en")
 
 
 def say(language: str, key: str, **values) -> str:

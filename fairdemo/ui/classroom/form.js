@@ -1,0 +1,22 @@
+// The preregistration form: filled with what the teacher's page knows; what is typed stays in this browser.
+const KEPT = "fairdemo-form";
+const fields = [...document.querySelectorAll("textarea")];
+let facts = {};
+try {
+  facts = JSON.parse(decodeURIComponent(location.hash.slice(1)) || "{}");
+} catch {
+  // a link that was cut; the form is empty then
+}
+const known = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+const words = JSON.parse(document.getElementById("words").textContent);
+if (facts.arms) {
+  known.arms ||= words[`arms_${facts.arms}`];
+  known.n = String(facts.expected);
+  if (facts.points) known.smallest = words.teach_smallest.replace("{each}", facts.each).replace("{points}", facts.points.toFixed(1));
+}
+for (const field of fields) {
+  if (known[field.id]) field.value = known[field.id];
+  field.oninput = () =>
+    localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(fields.map((f) => [f.id, f.value]))));
+}
+document.getElementById("print").onclick = () => print();
