@@ -47,9 +47,10 @@ class Facts(BaseModel, frozen=True, extra="forbid"):
 
 
 def said_before(facts: Facts) -> dict[str, Any]:
-    """The smallest effect that so many people can show, by arm's size."""
+    """The smallest effect that so many people can show; no points where they are too few."""
     each = facts.expected // facts.arms
-    return {"each": each, "points": experiment.smallest_effect(each, facts.deviation)}
+    points = experiment.smallest_effect(each, facts.deviation)
+    return {"each": each, "points": points if np.isfinite(points) else None}
 
 
 def score(answers: Mapping[str, Any], when: str) -> float:

@@ -55,10 +55,15 @@ class Walls:
             plan = studio.plan(wall.request)
             for grown in studio.run(plan):
                 wall.done = len(grown.pairs)
-                self.stamp += 1
+                self._changed()
             _ = plan.comparison.measures  # counted here, not while a phone waits
             wall.comparison = plan.comparison
         except Exception as error:  # whatever a model raises is shown to the class in a line
             wall.failed = time.monotonic()
             wall.error = (" ".join(str(error).split()) or type(error).__name__)[:300]
-        self.stamp += 1
+        self._changed()
+
+    def _changed(self) -> None:
+        """Counts a change; two threads that did so at once could count one."""
+        with self.lock:
+            self.stamp += 1

@@ -12,7 +12,7 @@ function h(tag, props = {}, ...children) {
     if (name.startsWith("on") || name in node) node[name] = value;
     else node.setAttribute(name, value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ""));
   return node;
 }
 function svg(tag, props = {}, ...children) {
@@ -227,6 +227,6 @@ function show(key, make) {
   const began = !standing;
   standing = now;
   const y = scrollY;
-  main.replaceChildren(...[make()].flat());
+  main.replaceChildren(...[make()].flat(Infinity).filter((part) => part !== "" && part !== null));
   if (!began) scrollTo(0, y);
 }

@@ -9,13 +9,13 @@ async function look() {
   link ||= await phoneLink();
   const seen = found.data;
   const { version, ...shape } = seen;
-  show(shape, () => [top(seen), body(seen)]);
+  show(shape, () => [heading(seen), body(seen)]);
 }
 async function phoneLink() {
   const found = await api("GET", "reach");
   return `${found.data.address || location.origin + root}class/#${code}`;
 }
-function top(seen) {
+function heading(seen) {
   return h("header", { className: "top" }, h("b", {}, `${link.replace(/^https?:\/\//, "").replace(/\/#.*/, "")} · ${code}`),
     h("span", {}, t("here", { n: seen.here })));
 }
