@@ -41,10 +41,10 @@ def test_nothing_serious_in_any_tab(address, scheme, width, height):
         found["settings"] = violations(page)
         page.keyboard.press("Escape")
         if width > 860:
-            for place, tab in ((1, "methods"), (2, "audit"), (3, "saved"), (4, "about")):
-                page.locator("[role=tab]").nth(place).click()
+            for tab in ("Methods", "Audit", "Training data", "Class", "Open a saved one", "About"):
+                page.get_by_role("tab", name=tab, exact=True).click()
                 page.wait_for_timeout(500)
-                if tab == "methods":
+                if tab == "Methods":
                     page.locator("#methods-ask input[type=number]").first.fill("2")
                     page.click("#methods-draw")
                     page.wait_for_selector("#methods-status >> text=3 methods in", timeout=120_000)

@@ -20,15 +20,17 @@ class Classroom:
 
     def __init__(self, rooms: Rooms, walls: Walls, address: Address):
         self.rooms, self.walls, self.address = rooms, walls, address
-        self.cached: dict[str, tuple[Any, dict[str, Any]]] = {}  # by room: what it was made of, what is shown
+        self.cached: dict[
+            tuple[str, str, str], tuple[Any, dict[str, Any]]
+        ] = {}  # what it was made of, and what is shown
 
     def seen(self, code: str, bearer: str, step: str = "", profession: str = "") -> dict[str, Any]:
         """The room for whoever asks. `step` and `profession` are of those who go at their own pace."""
         room = self.rooms.room(code)
         teacher = bool(bearer) and secrets.compare_digest(room.teacher, digest(bearer))
-        if not (room.facts.get("free") and step in lesson.STEPS):
-            step = KINDS[room.kind].steps[room.step]
-        if not (room.facts.get("free") and profession in lesson.GUESSED):
+        free = self.rooms.free_steps(room)
+        step = step if step in free else KINDS[room.kind].steps[room.step]
+        if not (free and profession in lesson.GUESSED):
             profession = room.facts.get("profession", "")
         found = self._public(room, step, profession)
         if teacher:
@@ -38,14 +40,16 @@ class Classroom:
             own = {q: v for _, q, v in self.rooms.store.answers(room.code, student.number)}
             found = found | {"number": student.number, "answers": own}
             if room.kind == "experiment":
-                found |= self._participant(room, own, step == "end" or room.ended is not None)
+                debrief = step == "end" or room.ended is not None
+                found["answers"] = {q: v for q, v in own.items() if q in experiment.QUESTIONS}
+                found |= self._participant(room, own, debrief)
         return found
 
     def _public(self, room: Room, step: str, profession: str) -> dict[str, Any]:
         """What everybody sees; made again only when something in it changed."""
-        key = room.version, room.ended, self.walls.stamp, step, profession
-        known = self.cached.get(room.code)
-        if known and known[0] == key:
+        key, place = (room.version, room.ended, self.walls.stamp), (room.code, step, profession)
+        known = self.cached.get(place)
+        if known and known[0] == key and not self.walls.broken:
             return known[1]
         found: dict[str, Any] = {
             "code": room.code,
@@ -66,7 +70,7 @@ class Classroom:
             found["consented"] = sum("arm" in p for p in people)
             if step == "end":
                 found["results"] = self.results(room)
-        self.cached = {**self.cached, room.code: (key, found)} if len(self.cached) < 100 else {}
+        self.cached = {**self.cached, place: (key, found)} if len(self.cached) < 200 else {}
         return found
 
     def _lesson(self, room: Room, step: str, profession: str) -> dict[str, Any]:
@@ -94,11 +98,12 @@ class Classroom:
             hidden = [{"sides": pair["sides"]} for pair in pairs]
             return {"pairs": hidden, "answered": sum(len(answers.get(f"pair-{k}", ())) for k in range(4))}
         if step == "end":
-            rows = shown.summary(self.walls, answers, room.seed, self.address)
-            pairs = self._pairs(room, profession)
-            return {"summary": rows, "chosen": shown.chosen(answers, pairs)} | self._wish(
-                room, profession, answers
-            )
+            found = {"summary": shown.summary(self.walls, answers, room.seed, self.address)}
+            if any(q.startswith("pair-") for q in answers) and (
+                facts["revealed"] or not self.rooms.free_steps(room)
+            ):
+                found["chosen"] = shown.chosen(answers, self._pairs(room, profession))
+            return found | self._wish(room, profession, answers)
         return {}
 
     def _wish(self, room: Room, profession: str, answers: shown.Answers) -> dict[str, Any]:
@@ -113,7 +118,10 @@ class Classroom:
             "before": shown.wall(own, "baseline", self.address),
             "wall": shown.wall(own, "debiased", self.address),
         }
-        return found | ({"cost": shown.cost(own.comparison)} if own.comparison else {})
+        if own.comparison is None:
+            return found
+        self._pairs(room, profession)  # drawn while the class talks about its wish
+        return found | {"cost": shown.cost(own.comparison)}
 
     def _pairs(self, room: Room, profession: str) -> list[Mapping[str, Any]]:
         return shown.compared(self.walls, room.seed, profession, room.facts["wish"], self.address)
@@ -130,7 +138,7 @@ class Classroom:
             self.walls.of(self._compared(room, name))
         found["said"] = experiment.said_before(experiment.Facts(**room.facts))
         found["arms_of"] = list(experiment.ARMS[room.facts["arms"]])
-        return found | {"results": self.results(room)}
+        return found | {"results": self.results(room, room.step == len(experiment.STEPS) - 1)}
 
     def draw_wish(self, code: str, secret: str) -> None:
         """The class's medians become the wish that is drawn."""
@@ -139,9 +147,10 @@ class Classroom:
             raise Refused(409, "an experiment has no wish")
         try:
             wish = shown.target(self.answers(room))
+            shown.request(room.seed, room.facts["profession"], wish)  # refused before it is kept
         except ValueError as error:
             raise Refused(409, str(error)) from None
-        self.rooms.set(code, secret, {"wish": wish})
+        self.rooms.change(code, secret, {"wish": wish})
 
     def answers(self, room: Room) -> dict[str, list[Any]]:
         """A room's answers by question, without who."""
@@ -157,8 +166,9 @@ class Classroom:
             found.setdefault(number, {"number": number})[question] = value
         return list(found.values())
 
-    def results(self, room: Room) -> dict[str, Any]:
-        """What an experiment shows so far: people and mean scores by arm, and effects."""
+    def results(self, room: Room, told: bool = True) -> dict[str, Any]:
+        """People by arm and, once an experiment is over (`told`), their scores and the effects: whoever looks
+        at them before may be tempted to stop when they please."""
         people = self.people(room)
         done = [p for p in people if experiment.finished(p) and experiment.attentive(p)]
         arms = experiment.ARMS[room.facts["arms"]]
@@ -167,13 +177,13 @@ class Classroom:
             own = [p for p in done if p["arm"] == arm]
             row: dict[str, Any] = {"arm": arm, "n": len(own)}
             row["dealt"] = sum(p.get("arm") == arm for p in people)
-            for when in ("before", "after"):
+            for when in ("before", "after") if told else ():
                 row[when] = shown.spread([experiment.score(p, when) for p in own])
             by_arm.append(row)
         left_out = sum(experiment.finished(p) for p in people) - len(done)
         return {
             "arms": by_arm,
-            "effects": experiment.effects(done, arms, room.seed),
+            "effects": experiment.effects(done, arms, room.seed) if told else [],
             "inattentive": left_out,
         }
 
@@ -186,7 +196,6 @@ class Classroom:
         rows = [
             experiment.row(
                 room.code,
-                number,
                 digest(f"{room.teacher} {number}")[:8],
                 people.get(number, {}),
                 room.facts["simulated"],
@@ -200,22 +209,22 @@ class Classroom:
         arm = own.get("arm", "")
         if debrief:
             return {"arm": arm, "images": {arm: self._images(room, arm) for arm in experiment.ARMS[2]}}
-        if not arm or arm == experiment.NONE:
-            return {"images": {}, "label": False}
+        ready = "attention" in own  # before the estimates nothing tells of an arm
+        if not ready or arm == experiment.NONE:
+            return {"ready": ready}
         kind = experiment.INCLUSIVE if arm.startswith(experiment.INCLUSIVE) else experiment.OTHER
-        return {
-            "images": {"shown": self._images(room, kind)},
-            "label": arm.endswith(experiment.LABELLED),
-        }
+        images = {"shown": self._images(room, kind)}
+        return {"ready": True, "images": images, "label": arm.endswith(experiment.LABELLED)}
 
     def _compared(self, room: Room, profession: str):
         return shown.request(room.seed, profession, PRESETS["uniform"].target, LOOKED)
 
-    def _images(self, room: Room, kind: str) -> dict[str, list[str]]:
-        """Pictures of every profession: both kinds are from the same noise."""
-        found = {}
+    def _images(self, room: Room, kind: str) -> dict[str, Any]:
+        """Pictures of every profession, or why there are none: both kinds are from the same noise."""
+        found: dict[str, Any] = {}
+        side = "debiased" if kind == experiment.INCLUSIVE else "baseline"
         for name in lesson.GUESSED:
-            c = self.walls.of(self._compared(room, name)).comparison
-            side = "debiased" if kind == experiment.INCLUSIVE else "baseline"
-            found[name] = [self.address(p.side(side)) for p in c.pairs] if c else []
+            wall = self.walls.of(self._compared(room, name))
+            pairs = wall.comparison.pairs if wall.comparison else []
+            found[name] = {"pictures": [self.address(p.side(side)) for p in pairs], "error": wall.error}
         return found

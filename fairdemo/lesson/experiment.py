@@ -7,7 +7,7 @@ permuted blocks, the score, and the order of the analyses."""
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -30,8 +30,9 @@ OFF = 5  # points by which it may be missed
 QUESTIONS: Mapping[str, tuple[str, TypeAdapter]] = {
     "consent": ("experiment", TypeAdapter(Literal[True])),
     **{f"before-{name}": ("experiment", TypeAdapter(Percent)) for name in GUESSED},
-    "seen": ("experiment", TypeAdapter(Literal[True])),
+    # Before the images: whoever is left out for it is left out whatever they saw.
     "attention": ("experiment", TypeAdapter(Percent)),
+    "seen": ("experiment", TypeAdapter(Literal[True])),
     **{f"after-{name}": ("experiment", TypeAdapter(Percent)) for name in GUESSED},
 }
 ORDER = tuple(QUESTIONS)  # in which they are asked
@@ -44,6 +45,16 @@ class Facts(BaseModel, frozen=True, extra="forbid"):
     expected: Annotated[Whole, Field(ge=4, le=60)] = 40  # students
     deviation: Annotated[Whole, Field(ge=1, le=50)] = 18  # of people's changes, points
     simulated: bool = False  # whether its students are made up
+
+
+def in_turn(question: str, have: Collection[str]) -> None:
+    """ValueError unless it is a question's turn, for somebody who has answered others. What was estimated
+    before can be changed until the images; nothing else can."""
+    before = ORDER[: ORDER.index("attention")]
+    if missing := [q for q in ORDER[: ORDER.index(question)] if q not in have]:
+        raise ValueError(f"{question} isn't asked yet; {missing[0]} comes first")
+    if question in have and (question not in before or "seen" in have) and question != "consent":
+        raise ValueError(f"{question} can't be changed any more")
 
 
 def said_before(facts: Facts) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def told(effect: Effect) -> dict[str, Any]:
 
 
 COLUMNS: Mapping[str, str] = {  # of the table, in oTree's wide form, and what they mean
-    "participant.id_in_session": "number of the seat, from 1, in the order of joining",
+    "participant.id_in_session": "number from 1, in an order that says nothing of who sat where",
     "participant.code": "code of the seat; says nothing of who sat there",
     "session.code": "code of the room",
     "session.is_demo": "1: the students are simulated",
@@ -137,7 +148,7 @@ COLUMNS: Mapping[str, str] = {  # of the table, in oTree's wide form, and what t
 }
 
 
-def row(code: str, number: int, name: str, answers: Mapping[str, Any], simulated: bool) -> dict[str, Any]:
+def row(code: str, name: str, answers: Mapping[str, Any], simulated: bool) -> dict[str, Any]:
     """A student's line of the table; empty where nothing was answered."""
     player: dict[str, Any] = {
         "consent": int(answers.get("consent", False)),
@@ -153,18 +164,19 @@ def row(code: str, number: int, name: str, answers: Mapping[str, Any], simulated
         player |= {f"{when}_{k}": v for k, v in every.items()}
         player[f"score_{when}"] = "" if "" in every.values() else score(answers, when)
     found = {
-        "participant.id_in_session": number + 1,
         "participant.code": name,
         "session.code": code,
         "session.is_demo": int(simulated),
         **{f"survey.1.player.{k}": v for k, v in player.items()},
     }
-    return {column: found[column] for column in COLUMNS}
+    return found
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV."""
-    return _csv([list(COLUMNS), *([r[c] for c in COLUMNS] for r in rows)])
+    """Rows as CSV, in the order of their codes."""
+    own = sorted(rows, key=lambda r: r["participant.code"])
+    numbered = [{**r, "participant.id_in_session": k + 1} for k, r in enumerate(own)]
+    return _csv([list(COLUMNS), *([r[c] for c in COLUMNS] for r in numbered)])
 
 
 def codebook() -> str:

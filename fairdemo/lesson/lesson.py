@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from fairdemo.checked import Whole
+from fairdemo.stats import targets
 from fairdemo.stats.attributes import RACES
 
 STEPS = ("lobby", "guess", "look", "compare", "decide", "methods", "end")
@@ -45,6 +46,11 @@ class Facts(BaseModel, frozen=True, extra="forbid"):
     profession: Literal[GUESSED] = GUESSED[0]  # type: ignore[valid-type]  # that is looked at
     wish: dict[str, dict[str, float]] | None = None  # the class's target, once it is to be drawn
     revealed: bool = False  # whether the names of blind pairs are shown
+
+    @field_validator("wish")
+    @classmethod
+    def _target(cls, value: Any) -> Any:
+        return value if value is None else targets.check(value)
 
 
 QUESTIONS: Mapping[str, tuple[str, TypeAdapter]] = {  # by the step at which they are open

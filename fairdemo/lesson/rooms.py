@@ -1,6 +1,7 @@
 """Rooms: who may do what in a class. A teacher has a secret, a student a token; neither is kept but as a
 digest."""
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,9 +19,11 @@ LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none that looks like another
 LENGTH = 5  # of a code
 MOST = 60  # students of a room
 ROOMS = 50  # open at once
+IDLE = 4 * 3600.0  # seconds after which a room no longer counts among those that are open
+TOKEN = re.compile(r"[A-Za-z0-9_-]{20,64}")  # that a phone may make
+EMPTY = "simulated students need an experiment's room in which nobody sits or sat"
+SET_HERE = {"wish", "simulated"}  # facts that nobody sets by hand
 DAY = 86_400.0  # seconds after which a room is deleted
-COLOURS = ("red", "orange", "yellow", "green", "teal", "blue", "violet", "pink")
-ANIMALS = ("otter", "heron", "lynx", "whale", "tortoise", "badger", "swift", "gecko")
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,6 @@ class Refused(Exception):
         return self.why
 
 
-def named(number: int) -> str:
-    """What a student is called: a colour and an animal, all of a room's different."""
-    return f"{COLOURS[number % 8]} {ANIMALS[(number + number // 8) % 8]}" + (
-        f" {number // 64 + 1}" if number > 63 else ""
-    )
-
-
 class Rooms:
     """All rooms of one program."""
 
@@ -68,8 +64,8 @@ class Rooms:
         if kind not in KINDS:
             raise Refused(422, f"kind {kind[:40]!r}; expected {' or '.join(KINDS)}")
         facts = set_facts(kind, {}, asked or {})
-        self.store.delete_older(self.now() - DAY)
-        if self.store.rooms() >= ROOMS:
+        self.forget()
+        if self.store.rooms(self.now() - IDLE) >= ROOMS:
             raise Refused(429, f"{ROOMS} rooms are open, which is all that there may be; try again later")
         while True:
             code, secret = "".join(secrets.choice(LETTERS) for _ in range(LENGTH)), secrets.token_urlsafe(18)
@@ -98,18 +94,23 @@ class Rooms:
         return found
 
     def join(self, code: str, token: str) -> tuple[str, Student]:
-        """A seat: the one that a token has already, else a new one with a new token."""
-        room = self.open(code)
+        """A seat: the one that a token has already, also after the end; else a new one, of the token that a
+        phone made for itself or of one that is made here."""
+        room = self.room(code)
         known = self.store.student(room.code, token) if token else None
-        if known:
-            if not known.here:
-                raise Refused(403, "you have left this room")
-            return token, known
-        fresh = secrets.token_urlsafe(18)
-        seat = self.store.add_student(room.code, fresh, MOST)
-        if seat is None:
+        if known is None:
+            self.open(code)
+            token = token if TOKEN.fullmatch(token) else secrets.token_urlsafe(18)
+            known = self.store.add_student(room.code, token, MOST)
+        if known is None:
             raise Refused(429, f"the room is full: {MOST} are here")
-        return fresh, seat
+        if not known.here:
+            raise Refused(403, "you have left this room")
+        return token, known
+
+    def known(self, code: str, token: str) -> bool:
+        """Whether a token has a seat in a room."""
+        return bool(token) and self.store.student(self.room(code).code, token) is not None
 
     def seated(self, room: Room, token: str) -> Student:
         """Whose token it is."""
@@ -126,35 +127,34 @@ class Rooms:
             kept = lesson.checked(own.questions, question, value)
         except ValueError as error:
             raise Refused(422, str(error)) from None
-        step = own.steps[room.step]
-        free = room.facts.get("free") and step not in ("lobby", "end")
-        if step != own.questions[question][0] and not free:
+        if own.questions[question][0] not in (own.steps[room.step], *self.free_steps(room)):
             raise Refused(409, f"{question} isn't asked now")
-        if room.kind == "experiment":
-            self._in_turn(room, student.number, question)
-        self.store.answer(room.code, student.number, question, kept, self.now())
+        if question.startswith("pair-") and room.facts.get("revealed"):
+            raise Refused(409, "the names are shown already")
+        now, deal = self.now(), None
 
-    def _in_turn(self, room: Room, number: int, question: str) -> None:
-        """Refused unless it is an experiment's turn to ask a student this; an arm is dealt upon consent.
-        What was estimated before can't be changed once images were seen."""
-        have = {q for _, q, _ in self.store.answers(room.code, number)}
-        before = {q for q in experiment.ORDER if q.startswith("before")}
-        if question != "consent" and "consent" not in have:
-            raise Refused(409, "say first that you take part")
-        if question in before and "seen" in have:
-            raise Refused(409, f"{question} can't be changed any more")
-        if question not in before | {"consent"} and not before <= have:
-            raise Refused(409, f"{question} isn't asked yet")
-        if question.partition("-")[0] in ("attention", "after") and "seen" not in have:
-            raise Refused(409, f"{question} isn't asked yet")
+        def check(have: set[str]) -> None:
+            if room.kind == "experiment":
+                try:
+                    experiment.in_turn(question, have)
+                except ValueError as error:
+                    raise Refused(409, str(error)) from None
+
+        def dealt(place: int) -> dict[str, Any]:
+            block, arm = assigned(place, experiment.ARMS[room.facts["arms"]], room.seed)
+            return {"arm": arm, "block": block}
+
         if question == "consent":
-            arms = experiment.ARMS[room.facts["arms"]]
+            deal = dealt
+        if not self.store.answer(room.code, student.number, question, kept, now, check, deal):
+            raise Refused(403, "you aren't in this room; join it first")
 
-            def dealt(place: int) -> dict[str, Any]:
-                block, arm = assigned(place, arms, room.seed)
-                return {"arm": arm, "block": block}
-
-            self.store.deal(room.code, number, dealt, self.now())
+    @staticmethod
+    def free_steps(room: Room) -> tuple[str, ...]:
+        """The steps of a room that anybody may go to by themselves."""
+        steps = KINDS[room.kind].steps
+        free = room.facts.get("free") and room.ended is None and steps[room.step] != steps[-1]
+        return steps[1:] if free else ()
 
     def leave(self, code: str, token: str) -> None:
         """A student goes, with all answers."""
@@ -168,29 +168,34 @@ class Rooms:
         steps = KINDS[room.kind].steps
         if step not in steps:
             raise Refused(422, f"step {step[:40]!r} isn't in this room; steps are {', '.join(steps)}")
+        if room.kind == "experiment" and steps.index(step) < room.step:
+            raise Refused(409, "an experiment doesn't go back")
         self.store.move(room.code, steps.index(step))
 
-    def set(self, code: str, secret: str, asked: Mapping[str, Any]) -> None:
+    def change(self, code: str, secret: str, asked: Mapping[str, Any]) -> None:
         """What the teacher sets; an experiment's facts stand once it has begun."""
         room = self.taught(code, secret)
         self.open(code)
-        if room.kind == "experiment" and (room.step or room.facts["simulated"]):
+        if room.kind == "experiment" and room.step:
             raise Refused(409, "an experiment that has begun stays as it is")
-        self.store.set(room.code, set_facts(room.kind, room.facts, asked))
+        facts = set_facts(room.kind, room.facts, asked)
+        wished = any(q == "wish" or q.startswith("pair") for _, q, _ in self.store.answers(room.code))
+        if wished and facts.get("profession") != room.facts.get("profession"):
+            raise Refused(409, "the class has wished for this profession already; open another room")
+        self.store.put_facts(room.code, facts)
 
     def simulate(self, code: str, secret: str) -> None:
         """Fills an experiment's room with made-up students, and says so in its facts."""
         room = self.taught(code, secret)
-        if room.kind != "experiment" or room.step or self.store.students(room.code):
-            raise Refused(409, "simulated students need an experiment's room that is empty")
+        self.open(code)
+        if room.kind != "experiment" or room.step:
+            raise Refused(409, EMPTY)
         facts = experiment.Facts(**{**room.facts, "simulated": True})
-        people = {
-            k: experiment.simulated(k, facts, room.seed)
-            for k in range(facts.expected // facts.arms * facts.arms)
-        }
-        self.store.fill(room.code, people, self.now())
-        self.store.set(room.code, facts.model_dump())
-        self.store.move(room.code, len(experiment.STEPS) - 1)
+        many = facts.expected // facts.arms * facts.arms
+        people = {k: experiment.simulated(k, facts, room.seed) for k in range(many)}
+        last = len(experiment.STEPS) - 1
+        if not self.store.fill(room.code, people, facts.model_dump(), last, self.now()):
+            raise Refused(409, EMPTY)
 
     def remove(self, code: str, secret: str, number: int) -> None:
         """The teacher takes a student out."""
@@ -206,6 +211,10 @@ class Rooms:
     def delete(self, code: str, secret: str) -> None:
         """All of a room is deleted."""
         self.store.delete_room(self.taught(code, secret).code)
+
+    def forget(self) -> None:
+        """Deletes rooms that began more than a day ago."""
+        self.store.delete_older(self.now() - DAY)
 
 
 def set_facts(kind: str, before: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

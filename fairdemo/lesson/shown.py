@@ -120,8 +120,8 @@ def target(answers: Answers) -> dict[str, dict[str, float]]:
         raise ValueError("nobody has wished yet")
     women = found["women"]["median"] / 100
     medians = {r: found["race"][r]["median"] for r in RACES}
-    whole = sum(medians.values()) or 1.0
-    race = {r: m / whole if whole > 1e-9 else 1 / len(RACES) for r, m in medians.items()}
+    whole = sum(medians.values())  # 0 where nobody's parts go together
+    race = {r: m / whole if whole else 1 / len(RACES) for r, m in medians.items()}
     return {"gender": {"Female": women, "Male": 1 - women}, "race": race}
 
 

@@ -29,9 +29,10 @@ create table if not exists rooms (
 create table if not exists students (
   room text not null references rooms on delete cascade,
   number integer not null,      -- in the order of joining, from 0; never given twice
-  token text not null unique,   -- digest of the student's token
+  token text not null,          -- digest of the student's token
   here integer not null,        -- 0: has left, or was removed
-  primary key (room, number)
+  primary key (room, number),
+  unique (room, token)
 );
 create table if not exists answers (
   room text not null,
@@ -126,35 +127,22 @@ class Store:
             found = db.execute("select * from rooms where code = ?", (code,)).fetchone()
         return Room(*found[:5], json.loads(found[5]), *found[6:]) if found else None
 
-    def rooms(self) -> int:
-        """How many rooms are open."""
+    def rooms(self, since: float) -> int:
+        """How many rooms that were begun since then are open."""
         with self.open() as db:
-            return db.execute("select count(*) from rooms where ended is null").fetchone()[0]
+            asked = "select count(*) from rooms where ended is null and begun > ?"
+            return db.execute(asked, (since,)).fetchone()[0]
 
     def move(self, code: str, step: int) -> None:
         """Another step of the lesson."""
         with self.open("immediate") as db:
             db.execute("update rooms set step = ?, version = version + 1 where code = ?", (step, code))
 
-    def set(self, code: str, facts: dict[str, Any]) -> None:
+    def put_facts(self, code: str, facts: dict[str, Any]) -> None:
         """Other facts of a room."""
         with self.open("immediate") as db:
             told = json.dumps(facts), code
             db.execute("update rooms set facts = ?, version = version + 1 where code = ?", told)
-
-    def deal(self, code: str, number: int, dealt: Callable[[int], dict[str, Any]], now: float) -> None:
-        """Deals a student the next place of an experiment, once: `dealt` says what is answered by it."""
-        with self.open("immediate") as db:
-            key = code, number
-            if db.execute(
-                "select 1 from answers where room = ? and number = ? and question = 'arm'", key
-            ).fetchone():
-                return
-            (place,) = db.execute("select dealt from rooms where code = ?", (code,)).fetchone()
-            for question, value in dealt(place).items():
-                told = (*key, question, json.dumps(value), now)
-                db.execute("insert into answers values (?, ?, ?, ?, ?)", told)
-            db.execute("update rooms set dealt = dealt + 1, version = version + 1 where code = ?", (code,))
 
     def end(self, code: str, now: float) -> None:
         """Ends a room; what was answered stays."""
@@ -175,8 +163,13 @@ class Store:
             return db.execute("delete from rooms where begun < ?", (before,)).rowcount
 
     def add_student(self, code: str, token: str, most: int) -> Student | None:
-        """A new seat; None where the room is full."""
+        """A seat: the one that a token has, or a new one; None where the room is full."""
         with self.open("immediate") as db:
+            own = db.execute(
+                "select number, here from students where room = ? and token = ?", (code, digest(token))
+            ).fetchone()
+            if own:
+                return Student(code, own[0], bool(own[1]))
             here, last = db.execute(
                 "select coalesce(sum(here), 0), coalesce(max(number), -1) from students where room = ?",
                 (code,),
@@ -210,26 +203,63 @@ class Store:
             db.execute("update students set here = 0 where room = ? and number = ?", (code, number))
             db.execute("update rooms set version = version + 1 where code = ?", (code,))
 
-    def answer(self, code: str, number: int, question: str, value: Any, now: float) -> None:
-        """Keeps an answer; a later one to the same question replaces it."""
+    def answer(
+        self,
+        code: str,
+        number: int,
+        question: str,
+        value: Any,
+        now: float,
+        check: Callable[[set[str]], None] = lambda have: None,
+        deal: Callable[[int], Mapping[str, Any]] | None = None,
+    ) -> bool:
+        """Keeps an answer; a later one to the same question replaces it. False where nobody sits there.
+        `check` gets the questions that were answered before, and raises what speaks against this one;
+        `deal` says what the next place of an experiment is, for whoever has none."""
         with self.open("immediate") as db:
-            db.execute(
-                "insert into answers values (?, ?, ?, ?, ?) on conflict do update set value = excluded.value,"
-                " at = excluded.at",
-                (code, number, question, json.dumps(value), now),
-            )
+            key = code, number
+            here = db.execute("select here from students where room = ? and number = ?", key).fetchone()
+            if not here or not here[0]:
+                return False
+            rows = db.execute("select question from answers where room = ? and number = ?", key)
+            have = {name for (name,) in rows}
+            check(have)
+            told = {question: value}
+            if deal is not None and "arm" not in have:
+                (place,) = db.execute("select dealt from rooms where code = ?", (code,)).fetchone()
+                told |= deal(place)
+                db.execute("update rooms set dealt = dealt + 1 where code = ?", (code,))
+            for name, one in told.items():
+                db.execute(
+                    "insert into answers values (?, ?, ?, ?, ?) on conflict do update set"
+                    " value = excluded.value, at = excluded.at",
+                    (*key, name, json.dumps(one), now),
+                )
             db.execute("update rooms set version = version + 1 where code = ?", (code,))
+        return True
 
-    def fill(self, code: str, people: Mapping[int, Mapping[str, Any]], now: float) -> None:
-        """Seats for made-up people, with all that they answer."""
+    def fill(
+        self,
+        code: str,
+        people: Mapping[int, Mapping[str, Any]],
+        facts: Mapping[str, Any],
+        step: int,
+        now: float,
+    ) -> bool:
+        """Seats for made-up people, with all that they answer, and the facts that say so; False where
+        somebody sits or sat there."""
         with self.open("immediate") as db:
+            if db.execute("select 1 from students where room = ?", (code,)).fetchone():
+                return False
             for number, answers in people.items():
                 # Nobody holds the token of a made-up student.
                 seat = code, number, digest(secrets.token_urlsafe(18))
                 db.execute("insert into students values (?, ?, ?, 1)", seat)
                 told = [(code, number, q, json.dumps(v), now) for q, v in answers.items()]
                 db.executemany("insert into answers values (?, ?, ?, ?, ?)", told)
-            db.execute("update rooms set version = version + 1 where code = ?", (code,))
+            own = json.dumps(facts), step, code
+            db.execute("update rooms set facts = ?, step = ?, version = version + 1 where code = ?", own)
+        return True
 
     def answers(self, code: str, number: int | None = None) -> list[tuple[int, str, Any]]:
         """All answers of a room or of one student: number, question, value."""

@@ -6,12 +6,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 from fairdemo.comparison import Comparison
 from fairdemo.request import Request
 from fairdemo.studio.studio import Studio
 
-MOST = 24  # walls that are kept; those that nobody has looked at for longest go first
+MOST = 48  # walls that are kept; those that were asked for least lately go first
+AT_ONCE = 4  # walls that are drawn side by side
 RETRY = 10.0  # seconds until a wall that failed is tried again
 
 
@@ -34,6 +36,14 @@ class Walls:
         self.lock = threading.Lock()
         self.walls: OrderedDict[str, Wall] = OrderedDict()
         self.stamp = 0  # counts every change that phones show
+        self.todo: SimpleQueue[Wall] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+
+    @property
+    def broken(self) -> bool:
+        """Whether a wall failed, so that whoever asks again may have it tried again."""
+        with self.lock:
+            return any(wall.error for wall in self.walls.values())
 
     def of(self, asked: Request) -> Wall:
         """The wall of a request; it is begun if nobody has asked for it before."""
@@ -42,11 +52,20 @@ class Walls:
             wall = self.walls.get(key)
             if wall is None or (wall.error and time.monotonic() - wall.failed > RETRY):
                 wall = self.walls[key] = Wall(asked)
-                threading.Thread(target=self._draw, args=(wall,), daemon=True, name="class").start()
+                self.todo.put(wall)
+                if len(self.threads) < AT_ONCE:
+                    self.threads.append(threading.Thread(target=self._work, daemon=True, name="class"))
+                    self.threads[-1].start()
             self.walls.move_to_end(key)
-            while len(self.walls) > MOST:
-                self.walls.popitem(last=False)
+            old = [k for k, w in self.walls.items() if w.comparison or w.error]
+            for k in old[: max(0, len(self.walls) - MOST)]:
+                del self.walls[k]
         return wall
+
+    def _work(self) -> None:
+        """Draws one wall after the other."""
+        while True:
+            self._draw(self.todo.get())
 
     def _draw(self, wall: Wall) -> None:
         """Draws a wall; what goes wrong is kept in it."""

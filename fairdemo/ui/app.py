@@ -14,8 +14,8 @@ from fairdemo.models import gpu
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
 from fairdemo.ui.audit_tab import audit_tab
-from fairdemo.ui.class_tab import class_tab
 from fairdemo.ui.class_routes import ROUTES as CLASS
+from fairdemo.ui.class_tab import class_tab
 from fairdemo.ui.data_tab import data_tab
 from fairdemo.ui.language import I18N, label
 from fairdemo.ui.methods_tab import methods_tab

@@ -5,8 +5,10 @@ a server sees."""
 import hashlib
 import hmac
 import secrets
+import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +21,7 @@ from starlette.routing import Mount
 from fairdemo import places
 from fairdemo.lesson import experiment
 from fairdemo.lesson.classroom import Classroom
-from fairdemo.lesson.rooms import KINDS, MOST, Refused, Rooms
+from fairdemo.lesson.rooms import KINDS, MOST, SET_HERE, Refused, Rooms
 from fairdemo.lesson.store import Store
 from fairdemo.lesson.walls import Walls
 from fairdemo.ui import class_pages, reach
@@ -37,10 +39,14 @@ class Limits:
     the key goes with the program."""
 
     def __init__(self) -> None:
-        self.key, self.times = secrets.token_bytes(32), {}
+        self.key, self.times, self.lock = secrets.token_bytes(32), {}, threading.Lock()
 
     def count(self, what: str, address: str, most: int) -> None:
         """Refused once `most` in a window are reached."""
+        with self.lock:
+            self._count(what, address, most)
+
+    def _count(self, what: str, address: str, most: int) -> None:
         name = hmac.digest(self.key, f"{what} {address}".encode(), hashlib.sha256)
         now, times = time.monotonic(), self.times.setdefault(name, deque())
         while times and times[0] < now - WINDOW:
@@ -58,8 +64,16 @@ LIMITS = Limits()
 
 @lru_cache(1)
 def rooms() -> Rooms:
-    """The rooms of this program."""
-    return Rooms(Store(places.home() / "classes.db"))
+    """The rooms of this program; those of yesterday are forgotten, whether anybody comes or not."""
+    found = Rooms(Store(places.home() / "classes.db"))
+
+    def forgets() -> None:
+        while True:
+            found.forget()
+            time.sleep(WINDOW)
+
+    threading.Thread(target=forgets, daemon=True, name="forgets").start()
+    return found
 
 
 @lru_cache(1)
@@ -81,6 +95,12 @@ class Step(BaseModel, extra="forbid"):
     step: str
 
 
+def by_hand(facts: Mapping[str, Any]) -> None:
+    """Refused if facts name what nobody sets by hand."""
+    if named := SET_HERE & set(facts):
+        raise Refused(422, f"{', '.join(sorted(named))} can't be set by hand")
+
+
 def bearer(authorization: str) -> str:
     """What stands behind "Bearer"."""
     kind, _, secret = authorization.partition(" ")
@@ -89,6 +109,8 @@ def bearer(authorization: str) -> str:
 
 def asker(request: Request) -> str:
     """Who asks, for limits alone."""
+    if reach.on_space():  # behind a proxy, which puts the visitor last
+        return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
     return request.client.host if request.client else ""
 
 
@@ -127,6 +149,7 @@ def create(request: Request, asked: Opened | None = None) -> dict[str, str]:
     """Opens a room: its code, and the teacher's secret."""
     LIMITS.count("create", asker(request), CREATES)
     asked = asked or Opened()
+    by_hand(asked.facts)
     code, teacher = rooms().create(asked.kind, asked.facts)
     return {"code": code, "teacher": teacher}
 
@@ -135,7 +158,7 @@ def create(request: Request, asked: Opened | None = None) -> dict[str, str]:
 def join(code: str, request: Request, authorization: str = Header("")) -> dict[str, Any]:
     """A seat: the one that a token has already, or a new one."""
     token = bearer(authorization)
-    if not token:
+    if not rooms().known(code, token):
         LIMITS.count("join", asker(request), JOINS)
     token, _ = rooms().join(code, token)
     return {"token": token, **classroom().seen(code, token)}
@@ -164,9 +187,8 @@ def move(code: str, asked: Step, authorization: str = Header("")) -> dict[str, s
 @APP.put("/api/rooms/{code}/facts")
 def set_facts(code: str, asked: dict[str, Any] = Body(), authorization: str = Header("")) -> dict[str, str]:
     """The teacher sets what may be set: a lesson's profession and pace, an experiment's arms."""
-    if "wish" in asked or "simulated" in asked:
-        raise Refused(422, "wish and simulated aren't set by hand")
-    rooms().set(code, bearer(authorization), asked)
+    by_hand(asked)
+    rooms().change(code, bearer(authorization), asked)
     return {"set": code}
 
 

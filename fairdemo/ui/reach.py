@@ -4,18 +4,22 @@ import ipaddress
 import os
 import socket
 
-ANYWHERE = "192.0.2.1"  # kept for documentation; no packet is sent to it
+import psutil
+
+CONTAINERS = ipaddress.IPv4Network("172.16.0.0/12")  # private addresses that few hotspots have
 
 
-def own_address() -> str | None:
-    """This machine's address on its network or hotspot; None where it has none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as looked:
-        try:
-            looked.connect((ANYWHERE, 9))
-            found = looked.getsockname()[0]
-        except OSError:
-            return None
-    return None if ipaddress.ip_address(found).is_loopback else found
+def own_addresses() -> list[str]:
+    """This machine's addresses on its networks and hotspots, private ones first; none without a network."""
+    cards = psutil.net_if_stats()
+    found = [
+        ipaddress.IPv4Address(one.address)
+        for card, own in psutil.net_if_addrs().items()
+        for one in own
+        if one.family == socket.AF_INET and card in cards and cards[card].isup
+    ]
+    kept = [one for one in found if not (one.is_loopback or one.is_link_local)]
+    return [str(one) for one in sorted(kept, key=lambda one: (not one.is_private, one in CONTAINERS))]
 
 
 def listens(address: str, port: int, seconds: float = 2.0) -> bool:
@@ -38,8 +42,6 @@ def told(host: str, scheme: str) -> dict[str, object]:
     name, _, port = host.partition(":")
     if on_space() or name not in ("localhost", "127.0.0.1"):
         return {"address": "", "alone": False}
-    found = own_address()
     number = int(port) if port.isdigit() and int(port) < 2**16 else 80
-    if found is None or not listens(found, number):
-        return {"address": "", "alone": True}
-    return {"address": f"{scheme}://{found}:{number}/", "alone": False}
+    found = next((one for one in own_addresses() if listens(one, number)), None)
+    return {"address": f"{scheme}://{found}:{number}/" if found else "", "alone": found is None}

@@ -12,9 +12,11 @@ const words = JSON.parse(document.getElementById("words").textContent);
 if (facts.arms) {
   known.arms ||= words[`arms_${facts.arms}`];
   known.n = String(facts.expected);
-  if (facts.points) known.smallest = words.teach_smallest.replace("{each}", facts.each).replace("{points}", facts.points.toFixed(1));
+  if (facts.points) known.smallest = words.teach_smallest.replace("{each}", facts.each).replace(
+    "{points}", facts.points.toFixed(1));
 }
 for (const field of fields) {
+  field.value = field.value.replace(/\s*\n\s*/g, " ").trim(); // lines of the file, not of the text
   if (known[field.id]) field.value = known[field.id];
   field.oninput = () =>
     localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(fields.map((f) => [f.id, f.value]))));

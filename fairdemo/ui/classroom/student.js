@@ -2,213 +2,329 @@
 const KEPT = "fairdemo-class";
 const kept = () => JSON.parse(localStorage.getItem(KEPT) ?? "{}");
 let code = location.hash.slice(1).toUpperCase().replace(/[^A-Z0-9]/g, "") || kept().code || "";
-let token = kept()[code] ?? "";
+let token = "";
 let seen = null; // the room as the server tells it
 let ask = null; // polls at once
-let own = {}; // where this phone is: screens, drafts
+let joining = false;
+let own = {}; // where this phone is
+let drafts = {}; // what was set and not sent yet, by question
 let said = ""; // what went wrong last
+let turn = 0; // counts what this phone does, so that an older answer of the server isn't shown after it
+let at_step = "";
 
 function keep() {
-  localStorage.setItem(KEPT, JSON.stringify({ code, [code]: token }));
+  localStorage.setItem(KEPT, JSON.stringify({ ...kept(), code, [code]: token }));
 }
+// A token of this phone's own, kept before it is sent: whatever is lost on the way, the seat stays one.
+function made() {
+  const bytes = crypto.getRandomValues(new Uint8Array(18));
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+}
+
 function joinView(error = "") {
-  const field = h("input", { type: "text", className: "code", id: "code", maxLength: 5, value: code,
-    autocomplete: "off", autocapitalize: "characters", spellcheck: false });
+  const field = h("input", {
+    type: "text",
+    className: "code",
+    id: "code",
+    maxLength: 5,
+    value: code,
+    autocomplete: "off",
+    autocapitalize: "characters",
+    spellcheck: false
+  });
   const go = async (event) => {
     event.preventDefault();
     code = field.value.toUpperCase().replace(/[^A-Z0-9]/g, "");
     if (code.length !== 5) return joinView(t("join_bad"));
-    token = kept()[code] ?? "";
-    await join();
+    join();
   };
-  const form = h("form", { onsubmit: go }, h("label", { className: "field", htmlFor: "code" }, t("join_code")), field,
+  const form = h("form", { onsubmit: go }, h("label", { className: "field", htmlFor: "code" }, t(
+      "join_code")), field,
     h("p", {}, h("button", { className: "main", type: "submit" }, t("join"))));
   show(["join", error, Math.random()], () => [h("h1", {}, t("join_title")), form,
-    error ? h("p", { className: "bad", role: "alert" }, error) : "", h("p", { className: "soft" }, t("no_names"))]);
+    error ? h("p", { className: "bad", role: "alert" }, error) : "", h("p", { className: "soft" },
+      t("no_names"))
+  ]);
   field.focus();
 }
 async function join() {
-  let found;
-  try {
-    found = await api("POST", `rooms/${code}/students`, undefined, token);
-  } catch {
-    return joinView(t("lost"));
-  }
+  if (joining) return;
+  joining = true;
+  token = kept()[code] ?? made();
+  keep();
+  const found = await api("POST", `rooms/${code}/students`, undefined, token);
+  joining = false;
   if (!found.ok) {
-    if (found.status === 403 || found.status === 404) token = "";
+    if (found.status === 403 || found.status === 404) drop();
     return joinView(found.data.error);
   }
-  token = found.data.token;
   seen = found.data;
-  keep();
-  location.replace(`#${code}`);
+  history.replaceState(null, "", `#${code}`);
   ask = poll(look, 1200);
 }
-async function look() {
-  const at = own.step && seen?.free ? `?step=${own.step}&profession=${encodeURIComponent(own.profession ?? "")}` : "";
-  const found = await api("GET", `rooms/${code}${at}`, undefined, token);
-  if (found.status === 404) return gone(found.data.error);
-  if (!found.ok) throw new Error(found.data.error);
-  if (found.data.number === undefined) return gone(t("removed"));
-  seen = found.data;
-  draw();
+
+function drop() {
+  const {
+    [code]: _, ...others } = kept();
+  localStorage.setItem(KEPT, JSON.stringify({ ...others, code: "" }));
 }
+async function look() {
+  const mine = turn;
+  const at = seen.free && own.step ?
+    `?step=${own.step}&profession=${encodeURIComponent(own.profession ?? "")}` : "";
+  const found = await api("GET", `rooms/${code}${at}`, undefined, token);
+  if (!ask) return "over";
+  if (found.status === 404) return gone(found.data.error);
+  if (!found.ok) return false;
+  if (found.data.number === undefined) return gone(t("removed"));
+  if (mine === turn) {
+    seen = found.data;
+    draw();
+  }
+  return true;
+}
+
 function gone(why) {
   ask = null;
-  token = "";
-  localStorage.removeItem(KEPT);
-  const fresh = h("p", {}, button(t("again"), () => { location.hash = ""; location.reload(); }, "main"));
+  drop();
+  const fresh = h("p", {}, button(t("again"), () => { location.hash = "";
+    location.reload(); }, "main"));
   show(["gone", why], () => [h("h1", {}, why), fresh]);
+  return "over";
 }
 async function answer(question, value, then) {
-  const found = await api("PUT", `rooms/${code}/answers/${question}`, value, token).catch(() => null);
-  said = !found ? t("lost") : found.ok ? "" : t("error", found.data);
-  if (found?.ok) {
+  turn += 1;
+  const found = await api("PUT", `rooms/${code}/answers/${question}`, value, token);
+  turn += 1;
+  said = found.ok ? "" : t("error", found.data);
+  if (found.ok) {
     seen.answers = { ...seen.answers, [question]: value };
+    delete drafts[question];
     then?.();
   }
   draw();
+  ask?.();
+}
+// What was set for a question so far, to be changed in place.
+function draft(question, first) {
+  return (drafts[question] ??= JSON.parse(JSON.stringify(seen.answers[question] ?? first)));
 }
 async function leave() {
   if (!confirm(t("leave_sure"))) return;
-  const found = await api("DELETE", `rooms/${code}/students/me`, undefined, token).catch(() => null);
-  if (found?.ok) gone(t("left"));
+  const found = await api("DELETE", `rooms/${code}/students/me`, undefined, token);
+  if (found.ok) gone(t("left"));
+  else {
+    said = t("error", found.data);
+    draw();
+  }
 }
 // What a screen depends on; numbers that only count others aren't in it.
 function shape() {
   const { version, here, answered, consented, finished, ...rest } = seen;
   return [rest, own, said];
 }
+
 function draw() {
   if (!ask) return;
-  const view = { lobby: lobbyView, guess: guessView, look: lookView, compare: compareView, decide: decideView,
-    methods: methodsView, end: endView, experiment: experimentView }[seen.step];
+  const view = {
+    lobby: lobbyView,
+    guess: guessView,
+    look: lookView,
+    compare: compareView,
+    decide: decideView,
+    methods: methodsView,
+    end: endView,
+    experiment: experimentView
+  } [seen.step];
   show(shape(), () => [
     h("header", { className: "top" }, badge(seen.number), button(t("leave"), leave, "small")),
     seen.free ? paceView() : "",
     seen.ended && seen.step !== "end" ? h("p", { className: "bad" }, t("ended")) : "",
     said ? h("p", { className: "bad", role: "alert" }, said) : "",
-    seen.kind === "experiment" && seen.step === "end" ? debriefView() : view(seen),
+    seen.kind === "experiment" && (seen.step === "end" || seen.ended) ? debriefView() : view(seen),
   ]);
+  const now = `${seen.step} ${seen.profession}`;
+  if (at_step && now !== at_step) atTop();
+  at_step = now;
 }
+
 function go(changed) {
+  turn += 1;
   own = { ...own, ...changed };
   said = "";
   ask();
   draw();
 }
+
 function paceView() {
   const steps = seen.steps.filter((s) => s !== "lobby").map((s) =>
     button(t(`step_${s}`), () => go({ step: s }), s === seen.step ? "small on" : "small"));
-  const picked = h("select", { "aria-label": t("teach_profession"), onchange: (e) => go({ profession: e.target.value }) },
+  const picked = h("select", { "aria-label": t("teach_profession"), onchange: (e) => go({ profession: e
+          .target.value }) },
     seen.guessed.map((p) => h("option", { value: p, selected: p === seen.profession }, t(p))));
   return h("nav", { "aria-label": t("free_hint") }, h("div", { className: "steps" }, steps), picked);
 }
+
 function lobbyView() {
   return [h("h1", {}, t("wait")), h("p", { className: "soft" }, t("no_names"))];
 }
+
 function guessView() {
   const at = Math.min(own.guess ?? seen.guessed.findIndex((p) => !seen.answers[`guess-${p}`]), 3);
-  const profession = seen.guessed[at < 0 ? 0 : at], question = `guess-${profession}`;
-  const now = { women: 8, white: 8, ...seen.answers[question] };
+  const profession = seen.guessed[at < 0 ? 0 : at],
+    question = `guess-${profession}`;
+  const now = draft(question, { women: 8, white: 8 });
   const done = seen.guessed.filter((p) => seen.answers[`guess-${p}`]).length;
   const move = (k) => go({ guess: Math.max(0, Math.min(3, (at < 0 ? 0 : at) + k)) });
-  return [h("h1", {}, `${t("guess_title")}: ${t(profession)}`), h("p", {}, t("guess_what", { profession: t(profession) })),
+  return [h("h1", {}, `${t("guess_title")}: ${t(profession)}`), h("p", {}, t(
+    "guess_what", { profession: t(profession) })),
     slider(t("guess_women"), now.women, 16, (v) => (now.women = v)),
     slider(t("guess_white"), now.white, 16, (v) => (now.white = v)),
     h("div", { className: "row" }, button(t("back"), () => move(-1)),
-      button(t("send"), () => answer(question, now, () => (own = { ...own, guess: Math.min(3, (at < 0 ? 0 : at) + 1) })), "main")),
+      button(t("send"), () => answer(question, now, () => (own = { ...own, guess: Math.min(3, (at <
+          0 ? 0 : at) + 1) })), "main")),
     h("p", { className: "soft", role: "status" }, t("of_sent", { k: done, n: seen.guessed.length }),
-      seen.answers[question] ? ` ${t("sent")}` : "")];
+      seen.answers[question] ? ` ${t("sent")}` : "")
+  ];
 }
+
 function lookView() {
   return [h("h1", {}, `${t("look_title")}: ${t(seen.profession)}`), wallView(seen.wall)];
 }
 const RACES = ["Asian", "Black", "Indian", "Latinx", "Middle Eastern", "White"];
+
 function decideView() {
   if (seen.class) return [h("h1", {}, `${t("decide_title")} ${t(seen.profession)}`), wishView(seen)];
-  const now = structuredClone(seen.answers.wish ?? { women: 50, race: Object.fromEntries(RACES.map((r) => [r, 10])), reason: "" });
-  const reasons = ["world-is", "world-should-be", "everybody-alike", "as-asked", "dont-know"].map((reason) =>
-    h("label", { className: "choice" }, h("input", { type: "radio", name: "reason", value: reason,
-      checked: now.reason === reason, onchange: () => { now.reason = reason; send.disabled = false; } }), t(reason)));
+  const now = draft("wish", { women: 50, race: Object.fromEntries(RACES.map((r) => [r, 10])),
+    reason: "" });
+  const reasons = ["world-is", "world-should-be", "everybody-alike", "as-asked", "dont-know"].map((
+      reason) =>
+    h("label", { className: "choice" }, h("input", {
+      type: "radio",
+      name: "reason",
+      value: reason,
+      checked: now.reason === reason,
+      onchange: () => { now.reason = reason;
+        send.disabled = false; }
+    }), t(reason)));
   const send = button(t("send"), () => answer("wish", now), "main");
   send.disabled = !now.reason;
   const shares = h("output", { className: "soft" });
   const tell = () => {
     const all = Object.values(now.race).reduce((a, b) => a + b, 0) || 1;
-    shares.textContent = RACES.map((r) => `${t(`race_${r.replace(" ", "_")}`)} ${percent(now.race[r] / all)}`).join(" · ");
+    shares.textContent = RACES.map((r) =>
+      `${t(`race_${r.replace(" ", "_")}`)} ${percent(now.race[r] / all)}`).join(" · ");
   };
   tell();
-  return [h("h1", {}, t("decide_title")), h("p", {}, t("decide_what", { profession: t(seen.profession) })),
+  return [h("h1", {}, t("decide_title")), h("p", {}, t("decide_what", { profession: t(seen
+        .profession) })),
     slider(t("decide_women"), now.women, 100, (v) => (now.women = v), " %"),
     h("fieldset", {}, h("legend", {}, t("decide_race")), RACES.map((r) =>
-      slider(t(`race_${r.replace(" ", "_")}`), now.race[r], 20, (v) => { now.race[r] = v; tell(); })), shares),
+      slider(t(`race_${r.replace(" ", "_")}`), now.race[r], 20, (v) => { now.race[r] = v;
+        tell(); })), shares),
     h("fieldset", {}, h("legend", {}, t("decide_why")), reasons), send,
-    seen.answers.wish ? h("p", { role: "status" }, t("decide_wait")) : ""];
+    seen.answers.wish ? h("p", { role: "status" }, t("decide_wait")) : ""
+  ];
 }
+
 function methodsView() {
   if (seen.chosen)
-    return [h("h1", {}, t("step_methods")), h("ul", {}, seen.chosen.map((c) => h("li", {}, resultLine(c))))];
+    return [h("h1", {}, t("step_methods")), h("ul", {}, seen.chosen.map((c) => h("li", {}, resultLine(
+      c))))];
   const first = seen.pairs.findIndex((_, k) => !seen.answers[`pair-${k}`]);
-  const at = own.pair ?? Math.max(0, first), pair = seen.pairs[at];
-  const vote = (value) => answer(`pair-${at}`, value, () => (own = { ...own, pair: Math.min(at + 1, seen.pairs.length - 1) }));
+  const at = own.pair ?? Math.max(0, first),
+    pair = seen.pairs[at];
+  const vote = (value) => answer(`pair-${at}`, value, () => (own = { ...own, pair: Math.min(at + 1, seen
+      .pairs.length - 1) }));
   const ready = pair.sides.every((s) => s.pictures.length || s.error);
   const given = seen.answers[`pair-${at}`];
   const choice = (value, key) => button(t(key), () => vote(value), given === value ? "on" : "");
-  return [h("h1", {}, t("methods_title")), h("p", {}, t("methods_what", { profession: t(seen.profession) })),
+  return [h("h1", {}, t("methods_title")), h("p", {}, t("methods_what", { profession: t(seen
+        .profession) })),
     h("p", { className: "soft" }, t("pair_of", { k: at + 1, n: seen.pairs.length })),
     ready ? h("div", { className: "sides" }, pair.sides.map((side, i) =>
-      h("section", {}, h("h2", {}, t(i ? "right_one" : "left_one")), sideView(side)))) : h("p", {}, t("pictures_soon")),
-    ready ? h("div", { className: "row" }, choice("left", "left_one"), choice("alike", "alike"), choice("right", "right_one")) : "",
+      h("section", {}, h("h2", {}, t(i ? "right_one" : "left_one")), sideView(side)))) : h("p", {}, t(
+      "pictures_soon")),
+    ready ? h("div", { className: "row" }, choice("left", "left_one"), choice("alike", "alike"),
+      choice("right", "right_one")) : "",
     h("div", { className: "row" }, at ? button(t("back"), () => go({ pair: at - 1 }), "small") : "",
       at < seen.pairs.length - 1 ? button(t("next"), () => go({ pair: at + 1 }), "small") : "",
-      given ? h("span", { role: "status" }, t("sent")) : "")];
+      given ? h("span", { role: "status" }, t("sent")) : "")
+  ];
 }
+
 function endView() {
   return summaryView(seen);
 }
 // The experiment: one question after the other.
 function experimentView() {
-  const have = seen.answers, before = (p) => `before-${p}`, after = (p) => `after-${p}`;
+  const have = seen.answers,
+    before = (p) => `before-${p}`,
+    after = (p) => `after-${p}`;
   const professions = ["doctor", "nurse", "CEO", "housekeeper"];
   if (!have.consent)
-    return [h("h1", {}, t("consent_title")), h("p", {}, t("consent_text")), button(t("consent_yes"), () => answer("consent", true), "main")];
+    return [h("h1", {}, t("consent_title")), h("p", {}, t("consent_text")), button(t("consent_yes"),
+    () => answer("consent", true), "main")];
   const first = professions.find((p) => have[before(p)] === undefined);
   if (first) return estimateView(before(first), t("estimate_what", { profession: t(first) }));
-  if (!have.seen) return imagesView(professions);
   if (have.attention === undefined) return estimateView("attention", t("attention", { n: 30 }));
+  if (!have.seen) return imagesView(professions);
   const last = professions.find((p) => have[after(p)] === undefined);
   if (last) return estimateView(after(last), t("estimate_again", { profession: t(last) }));
   return [h("h1", {}, t("thanks"))];
 }
+// A slider that stands nowhere until somebody sets it, since what it stands at would be an anchor.
 function estimateView(question, what) {
-  let value = 50;
-  const send = button(t("send"), () => answer(question, value), "main");
-  send.disabled = true; // nobody sends what was never set
-  return [h("h1", {}, t("estimate_title")), slider(what, value, 100, (v) => { value = v; send.disabled = false; }, ""), send];
+  const send = button(t("send"), () => answer(question, drafts[question]), "main");
+  send.disabled = drafts[question] === undefined;
+  const slide = slider(what, drafts[question] ?? 50, 100, (v) => {
+    drafts[question] = v;
+    slide.classList.remove("unset");
+    send.disabled = false;
+  });
+  if (send.disabled) slide.classList.add("unset");
+  slide.querySelector("input").onpointerup = (e) => e.target.oninput(); // also where it stands already
+  return [h("h1", {}, t("estimate_title")), slide, send];
 }
-const LOOKED = 5000; // milliseconds for which pictures, or the break, stay at least
+const LOOKED = 5000; // milliseconds for which pictures of a profession stay at least
+let until = {}; // when each page of pictures may be left
+function waits(page, long) {
+  const next = button(t("next"), null, "main");
+  until[page] ??= Date.now() + long;
+  next.disabled = Date.now() < until[page];
+  if (next.disabled) setTimeout(() => (next.disabled = false), until[page] - Date.now());
+  return next;
+}
+
 function imagesView(professions) {
-  const images = seen.images?.shown, at = own.looked ?? 0;
-  const go_on = h("button", { type: "button", className: "main", disabled: true }, t("next"));
-  const ready = !images || images[professions[at]].length;
-  if (ready) setTimeout(() => (go_on.disabled = false), LOOKED);
-  if (!images) {
-    go_on.onclick = () => answer("seen", true);
-    return [h("h1", {}, t("pause")), go_on];
+  if (!seen.ready) return h("p", {}, t("pictures_soon"));
+  if (!seen.images) {
+    const next = waits("pause", LOOKED * professions.length); // as long as the others look
+    next.onclick = () => answer("seen", true);
+    return [h("h1", {}, t("pause")), next];
   }
-  go_on.onclick = () => (at + 1 < professions.length ? go({ looked: at + 1 }) : answer("seen", true));
-  return [h("h1", {}, t("look_at", { profession: t(professions[at]) })), seen.label ? h("p", {}, h("b", {}, t("made_by_ai"))) : "",
-    ready ? h("div", { className: "wall" }, images[professions[at]].map((src) => h("img", { src: root + src, alt: "" }))) : h("p", {}, t("pictures_soon")),
-    go_on];
+  const at = own.looked ?? 0,
+    found = seen.images.shown[professions[at]];
+  const title = h("h1", {}, t("look_at", { profession: t(professions[at]) }));
+  if (found.error) return [title, h("p", { className: "bad" }, t("failed", found))];
+  if (!found.pictures.length) return [title, h("p", {}, t("pictures_soon"))];
+  const next = waits(at, LOOKED);
+  next.onclick = () => (at + 1 < professions.length ? go({ looked: at + 1 }) : answer("seen", true));
+  return [title, seen.label ? h("p", {}, h("b", {}, t("made_by_ai"))) : "",
+    h("div", { className: "wall" }, found.pictures.map((src) => h("img", { src: root + src,
+      alt: "" }))), next
+  ];
 }
+
 function debriefView() {
-  const walls = Object.entries(seen.images ?? {}).map(([arm, by]) => h("section", {}, h("h2", {}, armName(arm)),
-    Object.entries(by).map(([p, list]) => [h("p", {}, t(p)), h("div", { className: "wall" }, list.map((src) => h("img", { src: root + src, alt: "" })))])));
+  const walls = Object.entries(seen.images ?? {}).map(([arm, by]) => h("section", {}, h("h2", {},
+      armName(arm)),
+    Object.entries(by).map(([p, list]) => [h("p", {}, t(p)), h("div", { className: "wall" }, list
+      .pictures.map((src) => h("img", { src: root + src, alt: "" })))])));
   return [h("h1", {}, t("debrief_title")), h("p", {}, t("debrief_text")),
     seen.arm ? h("p", {}, h("b", {}, t("your_group", { arm: armName(seen.arm) }))) : "",
-    seen.results ? resultsView(seen.results, seen.simulated) : "", walls];
+    seen.results ? resultsView(seen.results, seen.simulated) : "", walls
+  ];
 }
-if (code && token) join();
+if (code.length === 5 && (location.hash || kept()[code])) join();
 else joinView();
-if (code && !token && location.hash) join();
