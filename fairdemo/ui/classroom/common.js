@@ -88,6 +88,7 @@ function badge(number) {
   return h("span", { className: "who" }, dot, nameOf(number));
 }
 const percent = (share) => `${Math.round(100 * share)} %`;
+const capital = (said) => said[0].toUpperCase() + said.slice(1);
 const counted = (c) =>
   c ? t("counts_line", { count: c.count, n: c.n, low: percent(c.low), high: percent(c.high) }) : "–";
 
@@ -155,7 +156,7 @@ function counts(wall) {
 }
 // Guesses as dots over 0 to 16, the model's count with its interval, and the workforce.
 function dots(values, found, work) {
-  const WIDE = 640,
+  const WIDE = 360,
     x = (v) => 20 + (v / 16) * (WIDE - 40);
   const high = {};
   const stacked = values.map((v) => [v, (high[v] = (high[v] ?? 0) + 1)]);
@@ -220,7 +221,7 @@ function wishView(seen) {
     h("li", {}, h("b", {}, `${t(reason)}: `),
       r.n ? t("reason_line", { n: r.n, median: r.women.median }) : t("reason_none")));
   const races = Object.entries(own.race).map(([race, s]) =>
-    h("li", {}, h("b", {}, `${t(`race_${race.replace(" ", "_")}`)}: `), medianLine(s)));
+    h("li", {}, h("b", {}, `${capital(t(`race_${race.replace(" ", "_")}`))}: `), medianLine(s)));
   const price = seen.cost ?
     [seen.cost.kept ? h("p", {}, t("cost_kept", { after: counted(seen.cost.kept), before: counted(seen
           .cost.kept_before) })) : "",
@@ -239,12 +240,12 @@ function wishView(seen) {
 }
 // Wishes as dots over 0 to 100 percent.
 function strip(values) {
-  const x = (v) => 24 + v * 5.92,
+  const x = (v) => 24 + v * 3.12,
     high = {};
   const stacked = values.map((v) => [v, (high[v] = (high[v] ?? 0) + 1)]);
   const step = Math.min(12, 72 / Math.max(1, ...Object.values(high))),
     floor = 6 + step * Math.max(1, ...Object.values(high));
-  const chart = svg("svg", { class: "dots", viewBox: `0 0 640 ${floor + 20}`,
+  const chart = svg("svg", { class: "dots", viewBox: `0 0 360 ${floor + 20}`,
   role: "img", "aria-label": `${t("class_wish")}: ${values.join(", ") || "–"}` });
   chart.append(svg("line", { class: "axis", x1: x(0), x2: x(100), y1: floor, y2: floor }));
   for (const v of [0, 25, 50, 75, 100]) chart.append(text(x(v), floor + 15, `${v} %`));

@@ -220,7 +220,7 @@ function decideView() {
         .profession) })),
     slider(t("decide_women"), now.women, 100, (v) => (now.women = v), " %"),
     h("fieldset", {}, h("legend", {}, t("decide_race")), RACES.map((r) =>
-      slider(t(`race_${r.replace(" ", "_")}`), now.race[r], 20, (v) => { now.race[r] = v;
+      slider(capital(t(`race_${r.replace(" ", "_")}`)), now.race[r], 20, (v) => { now.race[r] = v;
         tell(); })), shares),
     h("fieldset", {}, h("legend", {}, t("decide_why")), reasons), send,
     seen.answers.wish ? h("p", { role: "status" }, t("decide_wait")) : ""

@@ -1,0 +1,211 @@
+"""A class in real browsers: a teacher, a projector and phones of 390 px, from the code to the summary."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests import browser
+from tests.test_axe import violations
+
+pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
+STEPS = ("lobby", "guess", "look", "compare", "decide", "methods", "end")
+LONG = 120_000  # milliseconds for what a model draws
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    with browser.served(FAIRDEMO_HOME=str(tmp_path_factory.mktemp("home"))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser.chromium() as found:
+        yield found
+
+
+def opened(chromium: Browser, url: str, **settings) -> Page:
+    """A page of somebody's own whose faults end the test."""
+    page = browser.visitor(chromium, **settings).new_page()
+    page.on("pageerror", lambda error: pytest.fail(f"{page.url}: {error}"))
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(url)
+    return page
+
+
+def phone(chromium: Browser, address: str, code: str, **settings) -> Page:
+    """A student who has scanned the code."""
+    page = opened(chromium, f"{address}/class#{code}", viewport={"width": 390, "height": 844}, **settings)
+    page.wait_for_selector(".who")
+    return page
+
+
+def room(chromium: Browser, address: str, kind: int = 0) -> tuple[Page, str]:
+    """A teacher who has opened a lesson (0) or an experiment (1)."""
+    teacher = opened(chromium, f"{address}/class/teacher", viewport={"width": 1366, "height": 768})
+    teacher.locator("main button.main").nth(kind).click()
+    teacher.wait_for_selector(".steps button")
+    return teacher, teacher.inner_text(".big")
+
+
+def step(teacher: Page, place: int, phones: list[Page]) -> None:
+    """The teacher goes on, and everybody follows."""
+    button = teacher.locator("nav.steps button").nth(place)
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    before = [one.inner_text("h1") for one in phones]
+    for one, was in zip(phones, before):
+        one.wait_for_function("was => document.querySelector('h1')?.textContent !== was", arg=was)
+
+
+def slide(page: Page, place: int, value: int) -> None:
+    page.locator("input[type=range]").nth(place).fill(str(value))
+
+
+def narrow(page: Page) -> bool:
+    """Whether nothing sticks out of a phone's screen."""
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_whole_lesson(chromium, address):
+    teacher, code = room(chromium, address)
+    board = opened(chromium, f"{address}/class/projector#{code}")
+    phones = [phone(chromium, address, code, locale=where) for where in ("en-GB", "es-ES", "en-US")]
+    names = {one.inner_text(".who") for one in phones}
+    assert len(names) == 3
+    expect(board.locator("header")).to_contain_text("3 here")
+    faults = {"lobby": violations(phones[0]), "board": violations(board), "teacher": violations(teacher)}
+
+    step(teacher, 1, phones)
+    slide(phones[0], 0, 3)
+    phones[0].wait_for_timeout(2500)
+    assert phones[0].locator("input[type=range]").first.input_value() == "3", "a poll moves no slider"
+    faults["guess"] = violations(phones[0])
+    for k, one in enumerate(phones):
+        slide(one, 0, 2 + k)
+        slide(one, 1, 8)
+        with one.expect_response("**/answers/guess-doctor"):
+            one.click("button.main")
+    late = phone(chromium, address, code)
+    assert late.inner_text(".who") not in names
+    phones[0].reload()
+    phones[0].wait_for_selector(".who")
+    assert phones[0].inner_text(".who") in names, "the same seat again"
+    expect(board.locator("header")).to_contain_text("4 here")
+
+    step(teacher, 2, phones)
+    for one in (*phones, board):
+        one.wait_for_selector(".wall button img", timeout=LONG)
+        assert one.locator(".wall img").count() == 16
+    assert phones[0].evaluate("[...document.querySelectorAll('.wall img')].every(i => i.naturalWidth > 0)")
+    phones[0].locator(".wall button").nth(5).click()
+    expect(phones[0].locator("p[role=status]")).to_contain_text("as perceived by the classifier")
+    faults["look"] = violations(phones[0])
+    step(teacher, 3, phones)
+    assert phones[0].locator("svg circle.guess").count() == 6
+    faults["compare"], faults["board compare"] = violations(phones[0]), violations(board)
+
+    step(teacher, 4, phones)
+    for k, one in enumerate(phones):
+        slide(one, 0, 40 + 10 * k)
+        one.locator("input[type=radio]").nth(k).check()
+        with one.expect_response("**/answers/wish"):
+            one.click("button.main")
+    faults["decide"] = violations(phones[0])
+    teacher.get_by_role("button", name="Draw the class's wish").click()
+    board.wait_for_selector(".walls .wall img", timeout=LONG)
+    assert board.locator(".walls .wall img").count() == 32
+    expect(phones[0].locator("main")).to_contain_text("50 %")
+    faults["wish"] = violations(board)
+
+    step(teacher, 5, phones)
+    for one in phones:
+        one.wait_for_selector(".sides img", timeout=LONG)
+        with one.expect_response("**/answers/pair-0"):
+            one.locator(".row").first.locator("button").first.click()
+    faults["methods"] = violations(phones[0])
+    assert "mix" not in phones[0].inner_text("main") and "mix" not in board.inner_text("main")
+    teacher.get_by_role("button", name="Show the names").click()
+    expect(board.locator("main li").first).to_contain_text("3 : 0")
+    step(teacher, 6, [])
+    for one in (*phones, late):
+        one.wait_for_selector("table")
+        assert narrow(one)
+    faults["end"] = violations(phones[0])
+    assert {where: wrong for where, wrong in faults.items() if wrong} == {}
+
+    phones[1].get_by_role("button", name="Salir").click()
+    expect(phones[1].locator("h1")).to_contain_text("Has salido")
+    expect(board.locator("header")).to_contain_text("3 here")
+    teacher.get_by_role("button", name="Remove").first.click()
+    expect(board.locator("header")).to_contain_text("2 here")
+    teacher.get_by_role("button", name="Delete everything").click()
+    expect(teacher.locator("h1")).to_contain_text("deleted")
+    expect(phones[2].locator("h1")).to_contain_text("no room")
+
+
+def test_an_experiment_and_wrong_codes(chromium, address):
+    teacher, code = room(chromium, address, 1)
+    other, other_code = room(chromium, address)
+    expect(teacher.locator("main")).to_contain_text("power")
+    phones = [phone(chromium, address, code) for _ in range(2)]
+    stranger = opened(chromium, f"{address}/class", viewport={"width": 390, "height": 844})
+    stranger.fill("#code", "ab")
+    stranger.keyboard.press("Enter")
+    expect(stranger.locator("[role=alert]")).to_contain_text("five")
+    stranger.fill("#code", "AAAAA")
+    stranger.keyboard.press("Enter")
+    expect(stranger.locator("[role=alert]")).to_contain_text("no room")
+    stranger.fill("#code", other_code.lower())
+    stranger.keyboard.press("Enter")
+    stranger.wait_for_selector(".who")
+    expect(other.locator("main")).to_contain_text("1 here")
+
+    teacher.get_by_role("button", name="Begin the experiment").click()
+    for one in phones:
+        one.get_by_role("button", name="I take part").click()
+        for _ in range(5):
+            before = one.inner_text("main")
+            assert one.locator("button.main").is_disabled(), "nobody sends what was never set"
+            slide(one, 0, 30)
+            one.click("button.main")
+            one.wait_for_function("was => document.querySelector('main').innerText !== was", arg=before)
+        for _ in range(4):
+            one.wait_for_selector(".wall img", timeout=LONG)
+            title = one.inner_text("h1")
+            one.locator("button.main:not([disabled])").click(timeout=LONG)
+            one.wait_for_function("was => document.querySelector('h1').innerText !== was", arg=title)
+        for _ in range(4):
+            before = one.inner_text("main")
+            slide(one, 0, 40)
+            one.click("button.main")
+            one.wait_for_function("was => document.querySelector('main').innerText !== was", arg=before)
+        expect(one.locator("h1")).to_contain_text("Thank you")
+    expect(teacher.locator("main")).to_contain_text("2 take part, 2 have finished")
+    with teacher.expect_download() as saved:
+        teacher.get_by_role("button", name="Answers as CSV").click()
+    lines = saved.value.path().read_text().splitlines()
+    assert len(lines) == 3 and ",30,30,30,30,40,40,40,40," in lines[1]
+    teacher.locator("nav.steps button").last.click()
+    expect(phones[0].locator("h1")).to_contain_text("What this was about")
+    phones[0].wait_for_selector(".wall img", timeout=LONG)
+    assert violations(phones[0]) == [] and violations(teacher) == []
+
+
+def test_simulated_students_plan_form_and_tab(chromium, address):
+    teacher, _ = room(chromium, address, 1)
+    teacher.get_by_role("button", name="simulated students").click()
+    expect(teacher.locator("main")).to_contain_text("Simulated students: nothing here is about real people")
+    expect(teacher.locator("main")).to_contain_text("Analysis of covariance")
+    form = teacher.get_by_role("link", name="Preregistration form").get_attribute("href")
+    page = opened(chromium, f"{address}{form}")
+    assert page.input_value("#n") == "40" and "points" in page.input_value("#smallest")
+    plan = opened(chromium, f"{address}/class/plan?lang=es")
+    expect(plan.locator("h1")).to_contain_text("45 minutos")
+    assert violations(page) == violations(plan) == []
+    app = browser.arrive(opened(chromium, address), address)
+    app.get_by_role("tab", name="Class").click()
+    inside = app.frame_locator(".class-page")
+    inside.get_by_role("button", name="Open a room for a lesson").click()
+    inside.locator(".big").wait_for()
