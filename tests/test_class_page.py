@@ -9,7 +9,6 @@ from tests import browser
 from tests.test_axe import violations
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
-STEPS = ("lobby", "guess", "look", "compare", "decide", "methods", "end")
 LONG = 120_000  # milliseconds for what a model draws
 
 
@@ -51,12 +50,12 @@ def room(chromium: Browser, address: str, kind: int = 0) -> tuple[Page, str]:
 
 def step(teacher: Page, place: int, phones: list[Page]) -> None:
     """The teacher goes on, and everybody follows."""
+    before = [one.inner_text("h1") for one in phones]
     button = teacher.locator("nav.steps button").nth(place)
     button.click()
     expect(button).to_have_attribute("aria-pressed", "true")
-    before = [one.inner_text("h1") for one in phones]
     for one, was in zip(phones, before):
-        one.wait_for_function("was => document.querySelector('h1')?.textContent !== was", arg=was)
+        one.wait_for_function("was => document.querySelector('h1')?.innerText !== was", arg=was)
 
 
 def slide(page: Page, place: int, value: int) -> None:
@@ -100,7 +99,7 @@ def test_a_whole_lesson(chromium, address):
         assert one.locator(".wall img").count() == 16
     assert phones[0].evaluate("[...document.querySelectorAll('.wall img')].every(i => i.naturalWidth > 0)")
     phones[0].locator(".wall button").nth(5).click()
-    expect(phones[0].locator("p[role=status]")).to_contain_text("as perceived by the classifier")
+    expect(phones[0].locator("main p[role=status]")).to_contain_text("as perceived by the classifier")
     faults["look"] = violations(phones[0])
     step(teacher, 3, phones)
     assert phones[0].locator("svg circle.guess").count() == 6

@@ -9,6 +9,7 @@ from fairdemo.cli import (
     audit,
     bench,
     calibrate,
+    class_room,
     compare,
     data,
     evaluate,
@@ -19,7 +20,21 @@ from fairdemo.cli import (
     world,
 )
 
-COMMANDS = (compare, methods, calibrate, validate, world, train, evaluate, adapters, pack, audit, data, bench)
+COMMANDS = (
+    compare,
+    methods,
+    calibrate,
+    validate,
+    world,
+    train,
+    evaluate,
+    adapters,
+    pack,
+    audit,
+    data,
+    class_room,
+    bench,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
@@ -103,14 +104,16 @@ def head() -> str:
     )
 
 
-def launch(profile: str | None = None) -> None:
+def launch(profile: str | None = None, started: Callable[[int], None] = lambda port: None) -> None:
     """Serves the page, with `profile` or what FAIRDEMO_PROFILE says as its default; the model is loaded
-    while the browser opens."""
+    while the browser opens. `started` is told the port once the page is there."""
     if profile is not None:
         os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
     sys.setswitchinterval(0.0005)  # a page mustn't wait for Python threads that load and draw
     threading.Thread(target=warm, daemon=True).start()
-    page().queue(default_concurrency_limit=4, max_size=400).launch(
+    blocks = page().queue(default_concurrency_limit=4, max_size=400)
+    blocks.launch(
+        prevent_thread_lock=True,
         max_threads=2 * AT_ONCE,  # whoever waits for images holds one
         theme=THEME,
         head=head(),
@@ -120,3 +123,5 @@ def launch(profile: str | None = None) -> None:
         mcp_server=True,
         app_kwargs={"routes": [*ROUTES, *CLASS]},
     )
+    started(blocks.server_port)
+    blocks.block_thread()
