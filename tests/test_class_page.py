@@ -164,6 +164,7 @@ def test_an_experiment_and_wrong_codes(chromium, address):
     teacher.get_by_role("button", name="Begin the experiment").click()
     for one in phones:
         one.get_by_role("button", name="I take part").click()
+        one.wait_for_selector("input[type=range]")
         for _ in range(5):
             before = one.inner_text("main")
             assert one.locator("button.main").is_disabled(), "nobody sends what was never set"

@@ -14,6 +14,7 @@ def class_tab(blocks: gr.Tab) -> None:
 
     def opened(request: gr.Request) -> str:
         """The teacher's page, in the visitor's language."""
-        return render("class_tab.html", language_of(request), language=language_of(request))
+        language = language_of(request)
+        return render("class_tab.html", language, lang=language)
 
     blocks.select(opened, None, page, show_progress="hidden", api_visibility="private")
