@@ -32,7 +32,7 @@ function openView(error = "") {
   show(["open", error], () => [h("h1", {}, t("teach_title")), error ? h("p", { className: "bad",
       role: "alert" }, error) : "",
     h("div", { className: "row" }, offer("lesson"), offer("experiment")), h(
-    "p", { className: "soft" }, t("no_names")),
+    "p", { className: "soft" }, t("teach_names")),
     h("p", { className: "row" }, h("a", { href: `${root}class/plan`, target: "_blank" }, t(
         "teach_plan")),
       h("a", { href: `${root}class/form`, target: "_blank" }, t("teach_form")))
