@@ -1,8 +1,8 @@
-"""What many visitors and a class ask of two cores: python -m tests.class_load visitors|class|kills
+"""What many visitors and a class ask of two cores: python -m tests.class_load visitors|clients|class|kills
 
-`visitors`: fifty at once, four pairs each, by the same path as the page's. `class`: ten lessons with forty
-students on a server of its own. `kills`: the server is killed in mid-lesson, ten times. Nothing else running;
-numbers are in docs/performance.md."""
+`visitors`: fifty at once, four pairs each, by the same path as the page's. `clients`: the same through the
+API of a server. `class`: ten lessons with forty students on a server of its own. `kills`: the server is killed
+in mid-lesson, ten times. Nothing else running; numbers are in docs/performance.md."""
 
 import argparse
 import random
@@ -16,6 +16,7 @@ import time
 import httpx
 import numpy as np
 import psutil
+from gradio_client import Client
 
 from fairdemo.models.generating import Sample
 from fairdemo.request import SERVER, Request
@@ -80,6 +81,30 @@ def whole(live: Live, plans: list, pace: float) -> None:
             for sample, one in sides:
                 same.append([f.cell for f in one.faces] == [f.cell for f in drawn[sample].faces])
     print(f"labels as drawn alone: {np.mean(same):.1%} of {len(same)} images ({live.generator.dtype})")
+
+
+def clients() -> None:
+    """Fifty programs that ask a server's API for four pairs each in the same moment."""
+    with tempfile.TemporaryDirectory() as home, browser.served(FAIRDEMO_HOME=home) as base:
+        time.sleep(15)  # the model is loaded
+        asked = [Client(base, verbose=False) for _ in range(VISITORS)]
+        names, failed, done = list(PROFESSIONS), [], []
+        start = time.perf_counter()
+
+        def ask(k: int) -> None:
+            try:
+                told = asked[k].predict(photo_of(names[k % len(names)]), PAIRS, k, api_name="/compare")
+                assert len(told["pairs"]) == PAIRS
+                done.append(time.perf_counter() - start)
+            except Exception as error:  # whatever a client is told
+                failed.append(str(error))
+
+        threads = [threading.Thread(target=ask, args=(k,)) for k in range(VISITORS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(f"{VISITORS} clients, {PAIRS} pairs each: {len(failed)} refused; all done in {max(done):.1f} s")
 
 
 class Phone(threading.Thread):
@@ -273,7 +298,7 @@ def kills(times: int = 10) -> None:
 
 
 if __name__ == "__main__":
-    runs = {"visitors": visitors, "class": lessons, "kills": kills}
+    runs = {"visitors": visitors, "clients": clients, "class": lessons, "kills": kills}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=[*runs])
     # The main thread draws by itself, which would give torch a second set of helpers.

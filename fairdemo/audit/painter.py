@@ -5,8 +5,10 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -25,6 +27,7 @@ from fairdemo.stats.mix import Source
 from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
 
+HASHES = ThreadPoolExecutor(2, "hashes")
 MOST = COMMAND_LINE.n[1]  # slots that are planned together; more repeat them
 
 
@@ -124,16 +127,18 @@ class Painter:
         items = opening.opened(self.study.set_of(shard.origin)).items(numbers)
         images = [i.image for i in items if i.image]
         own = live(self.study.reader)
-        read = iter(list(zip(images, own.reader.read(images), own.subjects.read(images))) if images else [])
+        looks = HASHES.map(look.of, images)  # on what the readers leave of the processor
+        found = zip(images, own.reader.read(images), own.subjects.read(images), looks) if images else ()
+        read = iter(list(found))
         made = []
         for k, item in enumerate(items):
-            drawn = None
+            drawn: Drawn | None = None
+            about: dict[str, Any] = {"look": None}
             if item.image:
-                image, faces, subject = next(read)
+                image, faces, subject, about["look"] = next(read)
                 drawn = Drawn(image, faces, *subject)
             listed, prompt = placed(item.caption)
-            about = {"listed": listed, "prompt": prompt, "failed": item.failed or None}
-            about["look"] = look.of(item.image) if item.image else None
+            about |= {"listed": listed, "prompt": prompt, "failed": item.failed or None}
             made.append(rows.row(shard, name, k, drawn, AS_IS, item.caption) | about)
         spent = (time.perf_counter() - start) / len(items)
         return rows.packed([row | {"seconds": spent} for row in made], rows.SET_SCHEMA)

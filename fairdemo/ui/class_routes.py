@@ -31,7 +31,8 @@ from fairdemo.ui.pictures import address as picture
 
 LARGEST = 4096  # bytes of a body
 WINDOW = 600.0  # seconds
-JOINS, CREATES = 2 * MOST, 10  # of an address in a window: a whole school may share one
+# Of an address in a window: a whole school may share one.
+JOINS, ALL_JOINS, CREATES = 2 * MOST, 15 * MOST, 20  # joins of a room, of all rooms, new rooms
 
 
 class Limits:
@@ -159,7 +160,8 @@ def join(code: str, request: Request, authorization: str = Header("")) -> dict[s
     """A seat: the one that a token has already, or a new one."""
     token = bearer(authorization)
     if not rooms().known(code, token):
-        LIMITS.count("join", asker(request), JOINS)
+        LIMITS.count(f"join {code[:20]}", asker(request), JOINS)
+        LIMITS.count("join", asker(request), ALL_JOINS)
     token, _ = rooms().join(code, token)
     return {"token": token, **classroom().seen(code, token)}
 
