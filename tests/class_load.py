@@ -1,8 +1,8 @@
 """What many visitors and a class ask of two cores: python -m tests.class_load visitors|clients|class|kills
 
 `visitors`: fifty at once, four pairs each, by the same path as the page's. `clients`: the same through the
-API of a server. `class`: ten lessons with forty students on a server of its own. `kills`: the server is killed
-in mid-lesson, ten times. Nothing else running; numbers are in docs/performance.md."""
+API of a server. `class`: ten lessons with forty students on a server of its own. `kills`: the server is
+killed in mid-lesson, ten times. Nothing else running; numbers are in docs/performance.md."""
 
 import argparse
 import random

@@ -78,7 +78,8 @@ def is_public(address: str) -> bool:
 
 def fetched(addresses: Sequence[str], allowed: Collection[str], seconds: float) -> list[bytes | str]:
     """What is at each address, or why it couldn't be fetched: after `seconds` at most."""
-    return asyncio.run(fetched_all(addresses, allowed, seconds))
+    # A client reads all certificates of this machine, which takes as long as a few images.
+    return asyncio.run(fetched_all(addresses, allowed, seconds)) if addresses else []
 
 
 async def fetched_all(

@@ -125,7 +125,10 @@ class Store:
         """A room by its code."""
         with self.open() as db:
             found = db.execute("select * from rooms where code = ?", (code,)).fetchone()
-        return Room(*found[:5], json.loads(found[5]), *found[6:]) if found else None
+        if found is None:
+            return None
+        code, kind, teacher, seed, step, facts, *rest = found
+        return Room(code, kind, teacher, seed, step, json.loads(facts), *rest)
 
     def rooms(self, since: float) -> int:
         """How many rooms that were begun since then are open."""

@@ -150,17 +150,16 @@ class Pool:
         return Request.model_validate({**request.as_json(), **settings, "prompt": same})
 
     def held(self, setting: Setting, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
-        """All of them: everything is drawn."""
-        return dict(zip(wanted, self.draw(setting, wanted)))
+        """All of them: which of a prompt's images a slot gets follows from the seed, twins share theirs."""
+        order = np.random.default_rng(setting.seed).permutation(self.most)
+        places = [(setting.prompt, sample.source.label, int(order[sample.slot])) for sample in wanted]
+        return {one: self.image(self.rows[place]) for one, place in zip(wanted, places)}
 
     def draw(
         self, setting: Setting, wanted: Sequence[Sample], watch: Watch = SILENT
     ) -> Iterator[dict[Sample, Drawn]]:
-        """Images and faces from the pool, all at once; which of a prompt's images a slot gets follows from
-        the seed, twins share theirs."""
-        order = np.random.default_rng(setting.seed).permutation(self.most)
-        places = [(setting.prompt, sample.source.label, int(order[sample.slot])) for sample in wanted]
-        yield {one: self.image(self.rows[place]) for one, place in zip(wanted, places)}
+        """Images and faces from the pool, all at once."""
+        yield self.held(setting, wanted)
 
     def numbered(self, prompt: str, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
         """Those of the wanted samples that it has under their own numbers: as the model drew them."""
