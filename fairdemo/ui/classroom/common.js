@@ -113,8 +113,8 @@ function wallView(wall, title) {
   if (wall.state !== "done") {
     const bar = h("i");
     bar.style.width = `${(100 * wall.done) / wall.n}%`;
-    return h("div", { className: "card" }, h("p", {}, t("drawing", wall)), h(
-    "div", { className: "bar" }, bar));
+    return h("div", { className: "card" }, h("p", {}, t("drawing", wall)),
+      h("div", { className: "bar" }, bar));
   }
   const told = h("p", { className: "soft", role: "status" }, t("look_tap"));
   const tiles = wall.pictures.map((picture) => {
@@ -223,19 +223,19 @@ function wishView(seen) {
   const races = Object.entries(own.race).map(([race, s]) =>
     h("li", {}, h("b", {}, `${capital(t(`race_${race.replace(" ", "_")}`))}: `), medianLine(s)));
   const price = seen.cost ?
-    [seen.cost.kept ? h("p", {}, t("cost_kept", { after: counted(seen.cost.kept), before: counted(seen
-          .cost.kept_before) })) : "",
-      h("p", {}, t("cost_look", seen.cost)), ...seen.cost.notices.map((n) => h(
-      "p", { className: "soft" }, n))
+    [seen.cost.kept ? h("p", {}, t("cost_kept", { after: counted(seen.cost.kept),
+      before: counted(seen.cost.kept_before) })) : "",
+      h("p", {}, t("cost_look", seen.cost)),
+        ...seen.cost.notices.map((n) => h("p", { className: "soft" }, n))
     ] :
     [];
   return h("div", {},
-    h("div", { className: "walls" }, wallView(seen.before, t("wish_before")), wallView(seen.wall, t(
-      "wish_wall"))), ...price,
+    h("div", { className: "walls" }, wallView(seen.before, t("wish_before")), wallView(seen.wall,
+      t("wish_wall"))), ...price,
     h("section", { className: "card" },
       h("h2", {}, `${t("class_wish")} (${t("class_n", own)})`),
-      h("p", {}, h("b", {}, `${t("women")}: `), medianLine(own.women)), strip(own.every), h(
-      "ul", { className: "columns" }, races),
+      h("p", {}, h("b", {}, `${t("women")}: `), medianLine(own.women)), strip(own.every),
+        h("ul", { className: "columns" }, races),
       h("h2", {}, t("decide_why")), h("ul", { className: "columns" }, reasons)));
 }
 // Wishes as dots over 0 to 100 percent.
@@ -284,15 +284,15 @@ function summaryView(seen) {
   const kinds = ["", t("women"), t("women"), t("women"), t("white"), t("white")];
   const asked = seen.chosen?.some((c) => c.left + c.right + c.alike);
   return h("div", {}, h("h1", {}, t("end_title")),
-    h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("end_title") }, h(
-      "table", {},
+    h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("end_title") },
+      h("table", {},
       h("thead", {}, h("tr", {}, head.map((key, i) => h("th", { scope: "col" }, t(key), kinds[i] ?
         h("br") : "", h("small", {}, kinds[i]))))),
       h("tbody", {}, rows))),
     h("p", { className: "soft" }, `${t("perceived")}. ${t("generated")}`),
     seen.class ? wishView(seen) : "",
-    asked ? h("section", { className: "card" }, h("h2", {}, t("step_methods")), h("ul", {}, seen
-      .chosen.map((c) => h("li", {}, resultLine(c))))) : "",
+    asked ? h("section", { className: "card" }, h("h2", {}, t("step_methods")), h("ul", {},
+      seen.chosen.map((c) => h("li", {}, resultLine(c))))) : "",
     h("p", {}, button(t("save_page"), () => print())));
 }
 const armName = (arm) => t(`arm_${arm.replaceAll(" ", "_")}`);
@@ -300,8 +300,8 @@ const armName = (arm) => t(`arm_${arm.replaceAll(" ", "_")}`);
 function resultsView(results, simulated) {
   const middle = (s) => (s ? `${s.median} (${s.low}–${s.high})` : "–");
   const over = results.effects.length > 0;
-  const rows = results.arms.map((a) => h("tr", {}, h("th", { scope: "row" }, armName(a.arm)), h(
-      "td", {}, a.dealt),
+  const rows = results.arms.map((a) => h("tr", {}, h("th", { scope: "row" }, armName(a.arm)),
+    h("td", {}, a.dealt),
     h("td", {}, a.n), over ? [h("td", {}, middle(a.before)), h("td", {}, middle(a.after))] : []));
   const line = (e, kind) => e.why ? t("effect_none", { first: armName(e.first), second: armName(e
         .second), why: e.why }) :
@@ -312,10 +312,10 @@ function resultsView(results, simulated) {
   ] : [])];
   return h("section", { className: "card" }, h("h2", {}, t("results")),
     simulated ? h("p", { className: "bad" }, t("simulated")) : "",
-    h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("results") }, h(
-      "table", {},
-      h("thead", {}, h("tr", {}, head.map((key) => h("th", { scope: "col" }, t(key))))), h(
-      "tbody", {}, rows))),
+    h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("results") },
+      h("table", {},
+      h("thead", {}, h("tr", {}, head.map((key) => h("th", { scope: "col" }, t(key))))),
+        h("tbody", {}, rows))),
     h("p", { className: "soft" }, t(over ? "results_score" : "results_later")),
     results.inattentive ? h("p", { className: "soft" }, t("results_out", { n: results
       .inattentive })) : "",

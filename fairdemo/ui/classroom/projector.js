@@ -26,8 +26,8 @@ function heading(seen) {
 function body(seen) {
   if (seen.kind === "experiment") {
     if (seen.step === "experiment") return h("h1", {}, t("progress_line", seen));
-    if (seen.step === "end") return [h("p", {}, t("debrief_text")), resultsView(seen.results, seen
-      .simulated)];
+    if (seen.step === "end") return [h("p", {}, t("debrief_text")), resultsView(seen.results,
+      seen.simulated)];
   }
   const view = {
     lobby,
@@ -54,22 +54,22 @@ function qr(link) {
 }
 
 function guess(seen) {
-  return [h("h1", {}, t("guess_title")), h("p", {}, t("guess_all", { professions: seen.guessed.map((
-        p) => t(p)).join(", ") })),
+  return [h("h1", {}, t("guess_title")), h("p", {}, t("guess_all",
+    { professions: seen.guessed.map((p) => t(p)).join(", ") })),
     h("p", { role: "status" }, t("guesses_in", { n: seen.answered }))
   ];
 }
 
 function decide(seen) {
-  return [h("h1", {}, t("decide_title")), seen.class ? wishView(seen) : [h("p", {}, t(
-    "decide_what", { profession: t(seen.profession) })),
+  return [h("h1", {}, t("decide_title")), seen.class ? wishView(seen) : [h("p", {},
+    t("decide_what", { profession: t(seen.profession) })),
     h("p", { role: "status" }, t("votes_in", { n: seen.answered }))
   ]];
 }
 
 function methods(seen) {
-  const results = seen.chosen ? h("ul", {}, seen.chosen.map((c) => h("li", {}, resultLine(c)))) : h(
-  "p", { role: "status" }, t("votes_in", { n: seen.answered }));
+  const results = seen.chosen ? h("ul", {}, seen.chosen.map((c) => h("li", {},
+    resultLine(c)))) : h("p", { role: "status" }, t("votes_in", { n: seen.answered }));
   return [h("h1", {}, t("methods_title")), results, seen.pairs.map((pair) =>
     h("div", { className: "sides card" }, pair.sides.map((side, i) => h("section", {},
       h("h2", {}, pair.names ? methodName(pair.names[i]) : t(i ? "right_one" : "left_one")),

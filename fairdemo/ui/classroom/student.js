@@ -38,8 +38,8 @@ function joinView(error = "") {
     if (code.length !== 5) return joinView(t("join_bad"));
     join();
   };
-  const form = h("form", { onsubmit: go }, h("label", { className: "field", htmlFor: "code" }, t(
-      "join_code")), field,
+  const form = h("form", { onsubmit: go }, h("label", { className: "field", htmlFor: "code" },
+    t("join_code")), field,
     h("p", {}, h("button", { className: "main", type: "submit" }, t("join"))));
   show(["join", error, Math.random()], () => [h("h1", {}, t("join_title")), form,
     error ? h("p", { className: "bad", role: "alert" }, error) : "", h("p", { className: "soft" },
@@ -159,8 +159,8 @@ function go(changed) {
 function paceView() {
   const steps = seen.steps.filter((s) => s !== "lobby").map((s) =>
     button(t(`step_${s}`), () => go({ step: s }), s === seen.step ? "small on" : "small"));
-  const picked = h("select", { "aria-label": t("teach_profession"), onchange: (e) => go({ profession: e
-          .target.value }) },
+  const picked = h("select", { "aria-label": t("teach_profession"),
+    onchange: (e) => go({ profession: e.target.value }) },
     seen.guessed.map((p) => h("option", { value: p, selected: p === seen.profession }, t(p))));
   return h("nav", { "aria-label": t("free_hint") }, h("div", { className: "steps" }, steps), picked);
 }
@@ -176,13 +176,13 @@ function guessView() {
   const now = draft(question, { women: 8, white: 8 });
   const done = seen.guessed.filter((p) => seen.answers[`guess-${p}`]).length;
   const move = (k) => go({ guess: Math.max(0, Math.min(3, (at < 0 ? 0 : at) + k)) });
-  return [h("h1", {}, `${t("guess_title")}: ${t(profession)}`), h("p", {}, t(
-    "guess_what", { profession: t(profession) })),
+  return [h("h1", {}, `${t("guess_title")}: ${t(profession)}`), h("p", {},
+    t("guess_what", { profession: t(profession) })),
     slider(t("guess_women"), now.women, 16, (v) => (now.women = v)),
     slider(t("guess_white"), now.white, 16, (v) => (now.white = v)),
     h("div", { className: "row" }, button(t("back"), () => move(-1)),
-      button(t("send"), () => answer(question, now, () => (own = { ...own, guess: Math.min(3, (at <
-          0 ? 0 : at) + 1) })), "main")),
+      button(t("send"), () => answer(question, now, () => (own = { ...own, guess: Math.min(3,
+        (at < 0 ? 0 : at) + 1) })), "main")),
     h("p", { className: "soft", role: "status" }, t("of_sent", { k: done, n: seen.guessed.length }),
       seen.answers[question] ? ` ${t("sent")}` : "")
   ];
@@ -197,8 +197,8 @@ function decideView() {
   if (seen.class) return [h("h1", {}, `${t("decide_title")} ${t(seen.profession)}`), wishView(seen)];
   const now = draft("wish", { women: 50, race: Object.fromEntries(RACES.map((r) => [r, 10])),
     reason: "" });
-  const reasons = ["world-is", "world-should-be", "everybody-alike", "as-asked", "dont-know"].map((
-      reason) =>
+  const reasons = ["world-is", "world-should-be", "everybody-alike", "as-asked",
+    "dont-know"].map((reason) =>
     h("label", { className: "choice" }, h("input", {
       type: "radio",
       name: "reason",
@@ -216,8 +216,8 @@ function decideView() {
       `${t(`race_${r.replace(" ", "_")}`)} ${percent(now.race[r] / all)}`).join(" · ");
   };
   tell();
-  return [h("h1", {}, t("decide_title")), h("p", {}, t("decide_what", { profession: t(seen
-        .profession) })),
+  return [h("h1", {}, t("decide_title")), h("p", {}, t("decide_what",
+    { profession: t(seen.profession) })),
     slider(t("decide_women"), now.women, 100, (v) => (now.women = v), " %"),
     h("fieldset", {}, h("legend", {}, t("decide_race")), RACES.map((r) =>
       slider(capital(t(`race_${r.replace(" ", "_")}`)), now.race[r], 20, (v) => { now.race[r] = v;
@@ -229,22 +229,22 @@ function decideView() {
 
 function methodsView() {
   if (seen.chosen)
-    return [h("h1", {}, t("step_methods")), h("ul", {}, seen.chosen.map((c) => h("li", {}, resultLine(
-      c))))];
+    return [h("h1", {}, t("step_methods")), h("ul", {}, seen.chosen.map((c) => h("li", {},
+      resultLine(c))))];
   const first = seen.pairs.findIndex((_, k) => !seen.answers[`pair-${k}`]);
   const at = own.pair ?? Math.max(0, first),
     pair = seen.pairs[at];
-  const vote = (value) => answer(`pair-${at}`, value, () => (own = { ...own, pair: Math.min(at + 1, seen
-      .pairs.length - 1) }));
+  const vote = (value) => answer(`pair-${at}`, value, () => (own = { ...own, pair: Math.min(at + 1,
+    seen.pairs.length - 1) }));
   const ready = pair.sides.every((s) => s.pictures.length || s.error);
   const given = seen.answers[`pair-${at}`];
   const choice = (value, key) => button(t(key), () => vote(value), given === value ? "on" : "");
-  return [h("h1", {}, t("methods_title")), h("p", {}, t("methods_what", { profession: t(seen
-        .profession) })),
+  return [h("h1", {}, t("methods_title")), h("p", {}, t("methods_what",
+    { profession: t(seen.profession) })),
     h("p", { className: "soft" }, t("pair_of", { k: at + 1, n: seen.pairs.length })),
     ready ? h("div", { className: "sides" }, pair.sides.map((side, i) =>
-      h("section", {}, h("h2", {}, t(i ? "right_one" : "left_one")), sideView(side)))) : h("p", {}, t(
-      "pictures_soon")),
+      h("section", {}, h("h2", {}, t(i ? "right_one" : "left_one")), sideView(side)))) : h("p", {},
+        t("pictures_soon")),
     ready ? h("div", { className: "row" }, choice("left", "left_one"), choice("alike", "alike"),
       choice("right", "right_one")) : "",
     h("div", { className: "row" }, at ? button(t("back"), () => go({ pair: at - 1 }), "small") : "",
@@ -319,8 +319,8 @@ function imagesView(professions) {
 function debriefView() {
   const walls = Object.entries(seen.images ?? {}).map(([arm, by]) => h("section", {}, h("h2", {},
       armName(arm)),
-    Object.entries(by).map(([p, list]) => [h("p", {}, t(p)), h("div", { className: "wall" }, list
-      .pictures.map((src) => h("img", { src: root + src, alt: "" })))])));
+    Object.entries(by).map(([p, list]) => [h("p", {}, t(p)), h("div", { className: "wall" },
+      list.pictures.map((src) => h("img", { src: root + src, alt: "" })))])));
   return [h("h1", {}, t("debrief_title")), h("p", {}, t("debrief_text")),
     seen.arm ? h("p", {}, h("b", {}, t("your_group", { arm: armName(seen.arm) }))) : "",
     seen.results ? resultsView(seen.results, seen.simulated) : "", walls

@@ -31,10 +31,10 @@ function openView(error = "") {
     h("p", { className: "soft" }, t(`teach_${kind}_what`)));
   show(["open", error], () => [h("h1", {}, t("teach_title")), error ? h("p", { className: "bad",
       role: "alert" }, error) : "",
-    h("div", { className: "row" }, offer("lesson"), offer("experiment")), h(
-    "p", { className: "soft" }, t("teach_names")),
-    h("p", { className: "row" }, h("a", { href: `${root}class/plan`, target: "_blank" }, t(
-        "teach_plan")),
+    h("div", { className: "row" }, offer("lesson"), offer("experiment")),
+      h("p", { className: "soft" }, t("teach_names")),
+    h("p", { className: "row" }, h("a", { href: `${root}class/plan`, target: "_blank" },
+      t("teach_plan")),
       h("a", { href: `${root}class/form`, target: "_blank" }, t("teach_form")))
   ]);
 }
@@ -47,8 +47,8 @@ async function look() {
   const found = await api("GET", `rooms/${code}`, undefined, secret);
   if (found.status === 404 || (found.ok && !found.data.teacher)) {
     deleted = true;
-    show(["none"], () => [h("h1", {}, found.data.error ?? t("removed")), h("p", {}, button(t(
-      "teach_title"), fresh, "main"))]);
+    show(["none"], () => [h("h1", {}, found.data.error ?? t("removed")), h("p", {},
+      button(t("teach_title"), fresh, "main"))]);
     return "over";
   }
   if (!found.ok) return false;
@@ -63,15 +63,15 @@ function fresh() {
   location.reload();
 }
 // Parts that change apart, so that a vote takes nobody's focus.
-const parts = Object.fromEntries(["head", "here", "work", "said", "steps", "set", "now", "side"].map((
-  name) => [name, h("div")]));
+const parts = Object.fromEntries(["head", "here", "work", "said", "steps", "set", "now",
+  "side"].map((name) => [name, h("div")]));
 
 function draw() {
   if (!seen || deleted) return;
   const { step, ended, here, students, facts, kind, counts, said: smallest } = seen;
   show(["room"], () => [parts.head, parts.said, h("div", { className: "two" },
-    h("div", {}, parts.steps, h("section", { className: "card" }, parts.set, parts.now)), h(
-      "aside", {}, parts.here, parts.side))]);
+    h("div", {}, parts.steps, h("section", { className: "card" }, parts.set, parts.now)),
+      h("aside", {}, parts.here, parts.side))]);
   show([code, reach], head, parts.head);
   show([said], () => (said ? h("p", { className: "bad", role: "alert" }, said) : ""), parts.said);
   show([step, ended], steps, parts.steps);
@@ -93,8 +93,8 @@ function head() {
     h("div", { className: "row card" },
       h("img", { className: "qr", alt: link,
         src: `${root}class/api/rooms/${code}/code.svg?link=${encodeURIComponent(link)}` }),
-      h("div", { className: "grow" }, h("p", { className: "big" }, code), h("p", {}, t(
-        "teach_scan", { link: link.replace(/#.*/, "") })),
+      h("div", { className: "grow" }, h("p", { className: "big" }, code), h("p", {},
+        t("teach_scan", { link: link.replace(/#.*/, "") })),
         h("p", {}, h("a", { className: "button", href: `${root}class/projector#${code}`,
           target: "_blank" }, t("teach_projector"))),
         h("details", {}, h("summary", {}, t("teach_link")), h("code", {},
@@ -115,8 +115,8 @@ function steps() {
 
 function lessonSettings() {
   const facts = seen.facts;
-  const picked = h("select", { id: "profession", onchange: (e) => does("PUT", "/facts", { profession: e
-          .target.value }) },
+  const picked = h("select", { id: "profession", onchange: (e) => does("PUT", "/facts",
+    { profession: e.target.value }) },
     seen.guessed.map((p) => h("option", { value: p, selected: p === facts.profession }, t(p))));
   const free = h("label", { className: "choice" }, h("input", {
     type: "checkbox",
@@ -140,8 +140,8 @@ function lessonNow() {
     compare: compareView,
     end: summaryView,
     decide: (s) => (s.wall ? wishView(s) : h("p", {}, medianLine(s.class.women))),
-    methods: (s) => (s.chosen ? h("ul", {}, s.chosen.map((c) => h("li", {}, resultLine(c)))) : h(
-    "p", {}, t("votes_in", { n: s.answered })))
+    methods: (s) => (s.chosen ? h("ul", {}, s.chosen.map((c) => h("li", {},
+      resultLine(c)))) : h("p", {}, t("votes_in", { n: s.answered })))
   } [seen.step];
   return [counts.length ? [h("h2", {}, t("teach_answers")), h("ul", { className: "columns" }, counts)] :
     "", shownNow ? shownNow(seen) : ""
@@ -159,8 +159,8 @@ function experimentSettings() {
   const facts = seen.facts,
     set = (changed) => does("PUT", "/facts", changed);
   const begun = seen.step !== "lobby";
-  const number = (key, value, low, high) => [h("label", { className: "field", htmlFor: key }, t(
-      `teach_${key}`)),
+  const number = (key, value, low, high) => [h("label", { className: "field", htmlFor: key },
+    t(`teach_${key}`)),
     h("input", { type: "number", id: key, min: low, max: high, value, disabled: begun, onchange: (
         e) => set({
           [key]: Number(e.target.value) }) })
@@ -174,8 +174,8 @@ function experimentSettings() {
       [2, 5].map((k) => h("option", { value: k, selected: k === facts.arms }, t(`arms_${k}`)))),
     number("expected", facts.expected, 4, 60), number("deviation", facts.deviation, 1, 50),
     h("p", { role: "status" }, h("b", {}, small)),
-    h("p", {}, h(
-    "a", { href: `${root}class/form#${encodeURIComponent(JSON.stringify({ ...facts, ...seen.said }))}`,
+    h("p", {},
+      h("a", { href: `${root}class/form#${encodeURIComponent(JSON.stringify({ ...facts, ...seen.said }))}`,
       target: "_blank" }, t("teach_form"))),
     begun ? "" : h("p", { className: "row" }, button(t("teach_begin"), () => does("PUT",
       "/step", { step: "experiment" }), "main"),
@@ -187,12 +187,11 @@ function experimentNow() {
   if (seen.step === "lobby") return "";
   return [h("p", {}, t("progress_line", seen)), h("p", { className: "row" },
     button(t("teach_table"), () => save(`rooms/${code}/table.csv`, `${code}.csv`)),
-    button(t("teach_codebook"), () => save("codebook.csv", "codebook.csv"))), resultsView(seen
-    .results, seen.simulated)];
+    button(t("teach_codebook"), () => save("codebook.csv", "codebook.csv"))),
+      resultsView(seen.results, seen.simulated)];
 }
 async function save(path, name) {
-  const answer = await fetch(
-  `${root}class/api/${path}`, { headers: { Authorization: `Bearer ${secret}` } });
+  const answer = await fetch(`${root}class/api/${path}`, { headers: { Authorization: `Bearer ${secret}` } });
   const url = URL.createObjectURL(await answer.blob());
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
@@ -201,8 +200,8 @@ async function save(path, name) {
 function side() {
   const students = seen.students.map((n) => h("li", { className: "row" }, badge(n),
     button("×", () => does("DELETE", `/students/${n}`), "small")));
-  students.forEach((row, i) => row.lastChild.setAttribute("aria-label", t("remove", { name: nameOf(seen
-      .students[i]) })));
+  students.forEach((row, i) => row.lastChild.setAttribute("aria-label", t("remove",
+    { name: nameOf(seen.students[i]) })));
   const end = button(t("teach_end"), async () => {
     if (!confirm(t("teach_end_sure"))) return;
     if (seen.step !== "end") await does("PUT", "/step", { step: "end" });
