@@ -1,12 +1,16 @@
 """A class: rooms, seats that stay the same, answers that can't be lost or read by others, whatever is
 sent."""
 
+import ipaddress
 import json
 import multiprocessing
 import os
 import random
 import re
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -23,7 +27,7 @@ from fairdemo.lesson.rooms import Refused, Rooms
 from fairdemo.lesson.store import Store
 from fairdemo.lesson.walls import Walls
 from fairdemo.stats.attributes import RACES
-from fairdemo.ui import class_pages, class_routes
+from fairdemo.ui import class_pages, class_routes, reach
 from fairdemo.ui.pictures import HELD, address
 
 WISH = {"women": 50, "race": dict.fromkeys(RACES, 10), "reason": lesson.REASONS[0]}
@@ -521,3 +525,37 @@ def test_a_wall_that_failed_is_tried_again_and_many_are_drawn_by_a_few_threads(o
     own.move(code, secret, "guess")
     until(lambda: here.seen(code, token, "look", "nurse"), lambda s: len(tried) > 8)
     assert len(here.walls.threads) <= 4
+
+
+def test_a_page_opened_on_the_laptop_says_where_phones_go(monkeypatch):
+    assert reach.told("demo.example:8080", "https") == {"address": "", "alone": False}
+    monkeypatch.setattr(reach, "own_addresses", lambda: ["127.0.0.1"])
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        assert reach.told(f"localhost:{port}", "http") == {"address": "", "alone": True}
+        server.listen()
+        found = reach.told(f"localhost:{port}", "http")
+    assert found == {"address": f"http://127.0.0.1:{port}/", "alone": False}
+    monkeypatch.undo()
+    assert not any(ipaddress.ip_address(one).is_loopback for one in reach.own_addresses())
+
+
+def test_the_command_says_where_teacher_and_phones_go(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    wrong = subprocess.run([sys.executable, "-m", "fairdemo", "class", "--port", "80"], capture_output=True)
+    assert wrong.returncode == 2 and b"1024 to 65535" in wrong.stderr
+    own = {**os.environ, "FAIRDEMO_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "fairdemo", "class", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own) as server:
+        try:
+            told = ""
+            while "Phones" not in told:
+                line = server.stdout.readline()  # pyright: ignore[reportOptionalMemberAccess]
+                assert line, told
+                told += line
+        finally:
+            server.kill()
+    assert f"http://127.0.0.1:{port}/class/teacher" in told
