@@ -11,6 +11,7 @@ from fairdemo.stats.mix import BASELINE
 from fairdemo.studio.live import Live
 from fairdemo.studio.pool import PACK_SEED, is_pack, open_pack
 from fairdemo.studio.studio import Artist, Plan, Studio, artist_of
+from fairdemo.ui import reach
 
 EXAMPLE = "a photo of a doctor"
 OPENING_PAIRS = 16
@@ -19,15 +20,24 @@ OPENING_PAIRS = 16
 @cache
 def offered() -> dict[str, str]:
     """What the app offers, by name, the default first: what FAIRDEMO_PROFILE lists (names of profiles, TOML
-    files, packs; separated by commas), then our own profiles. The values are what `artist_of` opens. What is
-    listed and can't be opened is said on the terminal and left out."""
+    files, packs; separated by commas), then our own profiles; where others can visit only what is listed, or
+    else the embedded one. The values are what `artist_of` opens. What is listed and can't be opened is said
+    on the terminal and left out."""
     named: dict[str, str] = {}
     for source in filter(None, (part.strip() for part in os.environ.get("FAIRDEMO_PROFILE", "").split(","))):
         try:
             named.setdefault(name_of(source), source)
         except ValueError as error:
             print(f"fairdemo: {error}", file=sys.stderr)
-    return {**named, **{name: name for name in profiles.PROFILES if name not in named}}
+    own = [name for name in profiles.PROFILES if name not in named]
+    if reach.others_reach():  # nobody who visits is to start a download of 7 GB, or hours of drawing
+        own = [] if named else [profiles.DEFAULT]
+    return {**named, **{name: name for name in own}}
+
+
+def withheld() -> list[str]:
+    """Our own profiles that whoever runs this server doesn't offer."""
+    return [name for name in profiles.PROFILES if name not in offered()]
 
 
 def name_of(source: str) -> str:
@@ -57,6 +67,11 @@ def _opened(profile: str) -> Studio:
 
 def studio(profile: str) -> Studio:
     """The studio of an offered profile; ValueError for any other, since a browser may ask for anything."""
+    if profile in withheld():
+        raise ValueError(
+            f"profile {profile!r} isn't offered here; whoever runs this server can offer it by"
+            f" FAIRDEMO_PROFILE={profile}, and on one's own machine it is offered: python app.py"
+        )
     if not isinstance(profile, str) or profile not in offered():
         raise ValueError(f"profile {str(profile)[:60]!r} is unknown; offered are {', '.join(offered())}")
     return _opened(profile)
@@ -66,6 +81,8 @@ def studio(profile: str) -> Studio:
 def opening(profile: str, prompt: str) -> Plan | None:
     """A finished wall that comes with a model and is shown before that is loaded; None if there is none for
     the prompt. Its slots are chosen as for a moved slider, from what was drawn."""
+    if profile not in offered():
+        return None
     room = studio(profile)
     own = room.artist.shipped if isinstance(room.artist, Live) else None
     if own is None or prompt not in own.prompts:
@@ -84,7 +101,7 @@ def asked_first(artist: Artist) -> str:
 
 def described(profile: str) -> str:
     """A profile in the list."""
-    source = offered()[profile]
+    source = offered().get(profile, profile)
     if source in profiles.PROFILES or source.endswith(".toml"):
         return profiles.profile(source).title or profile
     return f"{profile} (pack)"

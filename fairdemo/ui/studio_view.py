@@ -26,6 +26,7 @@ from fairdemo.ui.offered import (
     opening,
     reference,
     studio,
+    withheld,
 )
 from fairdemo.ui.sliding import pooled, slide
 from fairdemo.ui.templates import render
@@ -151,6 +152,7 @@ def ask_bar() -> tuple[tuple[Any, ...], gr.Button, gr.Button]:
             picks, value="doctor", label=label("pick"), elem_id="pick", scale=1, min_width=120, **BARE
         )
         choices = [(described(name), name) for name in offered()]
+        choices += [(f"{described(name)} (not offered here)", name) for name in withheld()]
         profile = gr.Dropdown(
             choices,
             value=default(),
