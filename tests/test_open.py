@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
-from fairdemo.ui import reach
+from fairdemo.ui import health, reach
 
 ASKED = """
 import json
@@ -53,3 +55,9 @@ def test_a_server_of_this_machine_alone_is_nobody_elses(monkeypatch):
     assert not reach.others_reach()
     monkeypatch.setenv("GRADIO_SERVER_NAME", "192.168.0.7")
     assert reach.others_reach()
+
+
+def test_health_says_how_it_is_and_nothing_of_visitors():
+    told = TestClient(Starlette(routes=health.ROUTES)).get("/health").json()
+    assert told["profile"] == "embedded" and told["waiting_images"] >= 0 and told["memory_mb"] > 50
+    assert set(told) == {"version", "profile", "loaded", "waiting_images", "memory_mb"}

@@ -18,6 +18,7 @@ from fairdemo.ui.audit_tab import audit_tab
 from fairdemo.ui.class_routes import ROUTES as CLASS
 from fairdemo.ui.class_tab import class_tab
 from fairdemo.ui.data_tab import data_tab
+from fairdemo.ui.health import ROUTES as HEALTH
 from fairdemo.ui.language import I18N, label
 from fairdemo.ui.methods_tab import methods_tab
 from fairdemo.ui.offered import EXAMPLE, default, studio
@@ -121,7 +122,7 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
         footer_links=["gradio", "settings"],
         max_file_size="300mb",
         mcp_server=True,
-        app_kwargs={"routes": [*ROUTES, *CLASS]},
+        app_kwargs={"routes": [*ROUTES, *CLASS, *HEALTH]},
     )
     started(blocks.server_port)
     blocks.block_thread()
