@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,12 @@ def test_every_front_end_says_the_same_counts(wall):
         assert f"{women[side]} of {n}," in page.report(wall)
     bars = {bar.meta: bar for bar in charts.histogram(wall, "gender", False, "en").data if bar.type == "bar"}
     assert {side: bar.customdata[0][0] for side, bar in bars.items()} == women
+
+
+def test_a_prompt_is_no_formula_in_a_spreadsheet(wall):
+    formula = replace(wall, prompts={pair.adapter: '=HYPERLINK("http://x")' for pair in wall.pairs})
+    told = {row["prompt"] for row in csv.DictReader(io.StringIO(table.images(formula)))}
+    assert '\'=HYPERLINK("http://x")' in told and not any(prompt.startswith("=") for prompt in told)
 
 
 def test_what_is_put_into_html_is_escaped(wall):

@@ -14,6 +14,7 @@ from fairdemo.audit import known, summary
 from fairdemo.audit.findings import BOTH, CONTROL, TOGETHER, TRAINING, Beside, Cell, Findings, Share, Touched
 from fairdemo.audit.published import PUBLISHED
 from fairdemo.audit.study import BASELINE, PROFILE, Study
+from fairdemo.report.table import harmless
 from fairdemo.stats.attributes import RACES
 from fairdemo.stats.measure import Estimate
 
@@ -280,11 +281,6 @@ def worst(study: Study, found: Findings) -> list[Cell]:
     own = [c for c in found.cells if c.origin in methods and c.listed != CONTROL and c.women.n]
     own.sort(key=lambda c: -c.bias["gender"])
     return own[: math.ceil(len(own) / 10)]
-
-
-def harmless(text: str) -> str:
-    """A cell's text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def as_csv(cells: Sequence[Cell]) -> str:

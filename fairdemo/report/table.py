@@ -7,11 +7,17 @@ from fairdemo.pairs import SIDES, Pair
 from fairdemo.stats.attributes import ATTRIBUTES
 
 
+def harmless(text: str) -> str:
+    """A cell's text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
 def images(comparison: Comparison) -> str:
     """One line an image as CSV: what it was drawn with, and its largest face as perceived by the
     classifier."""
     rows = [row(pair, side, comparison) for pair in comparison.pairs for side in SIDES]
-    return pd.DataFrame(rows).to_csv(index=False)
+    table = pd.DataFrame(rows).map(lambda v: harmless(v) if isinstance(v, str) else v)
+    return table.to_csv(index=False)
 
 
 def row(pair: Pair, side: str, comparison: Comparison) -> dict[str, object]:

@@ -18,6 +18,7 @@ from fairdemo.audit.study import BASELINE, PROFILE, Asked, Origin
 from fairdemo.audit.summary import Summary
 from fairdemo.models.generating import Sample
 from fairdemo.pairs import Drawn
+from fairdemo.report.table import harmless
 from fairdemo.stats.attributes import RACES
 from fairdemo.ui.face_wall import Box, Chip, box, chip
 from fairdemo.ui.language import label, language_of
@@ -154,7 +155,7 @@ def panel(of: Behind, language: str, faces_of: Callable[[Behind, str], list[Face
 
 def filed(of: Behind) -> str:
     """A file of all rows behind a cell, whose texts no spreadsheet takes for formulas."""
-    table = of.rows[KEPT].map(lambda v: report.harmless(v) if isinstance(v, str) else v)
+    table = of.rows[KEPT].map(lambda v: harmless(v) if isinstance(v, str) else v)
     path = Path(tempfile.mkdtemp(prefix="fairdemo-")) / "rows.csv"
     table.to_csv(path, index=False)
     return str(path)
