@@ -29,7 +29,7 @@ from fairdemo.audit.study import Asked, Origin, Shard, Study
 from fairdemo.cli import main
 from fairdemo.models.generating import Sample, Setting
 from fairdemo.places import SHIPPED
-from fairdemo.report import table
+from fairdemo.report.table import harmless
 from fairdemo.stats import measure, stopping
 from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
 from tests import browser, small_models
@@ -663,7 +663,7 @@ def test_repeats_are_drawn_once_and_old_rows_are_put_aside(tmp_path, capsys):
     assert capsys.readouterr().err.strip().count("\n") == 0
     with pytest.raises(ValueError, match="can't be reached"):
         run.reachable("127.0.0.1:1")
-    assert table.harmless("=1+1") == "'=1+1" and table.harmless("a photo") == "a photo"
+    assert harmless("=1+1") == "'=1+1" and harmless("a photo") == "a photo"
 
 
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
