@@ -12,6 +12,7 @@ from fairdemo.cli import (
     class_room,
     compare,
     data,
+    doctor,
     evaluate,
     methods,
     pack,
@@ -33,6 +34,7 @@ COMMANDS = (
     audit,
     data,
     class_room,
+    doctor,
     bench,
 )
 
