@@ -97,7 +97,7 @@ class Batches:
                     raise Cancelled
                 elif order.share:
                     watch.progress(order.share)
-                else:
+                elif before:
                     watch.wait(before)
         finally:
             with self.lock:
@@ -111,14 +111,14 @@ class Batches:
             self.model.later(self._turn)
 
     def _before(self, order: Order) -> float:
-        """Seconds until an order's next pair, by the pace so far."""
+        """Seconds until an order's next pair, by the pace so far; 0 where nobody comes first."""
         level = self._level(order)
         steps = sum(
             other.setting.steps * max(0, min(len(other.left), level + 2 - self._level(other)))
             for other in self.waiting
             if other is not order and (self._level(other), other.number) < (level, order.number)
         )
-        return self.pace * (steps + 2 * order.setting.steps)
+        return self.pace * (steps + 2 * order.setting.steps) if steps else 0.0
 
     @staticmethod
     def _level(order: Order) -> int:
