@@ -303,16 +303,18 @@ def test_two_visitors_dont_touch_each_other(visitor, address):
     )
     set_number(two, 4)
     two.click("#draw")
-    two.wait_for_selector("#status >> text=queue", timeout=20_000)
+    two.wait_for_selector("text=4 pairs in", timeout=60_000)
+    assert two.locator("#wall-baseline .tile img").count() == 4
+    assert one.locator("#wall-debiased .tile img").count() < 64, "a short wall doesn't wait for a long one"
+    set_number(two, 64)
+    two.click("#draw")
+    two.wait_for_selector("#wall-debiased .tile.empty", timeout=20_000)
     two.click("#stop")
+    two.wait_for_selector("text=Stopped after", timeout=20_000)
     one.wait_for_timeout(1500)
     assert "Stopped" not in one.locator("#status").inner_text()
     one.click("#stop")
     one.wait_for_selector("text=Stopped after", timeout=20_000)
-    two.wait_for_selector("text=Stopped after 0 of 4", timeout=20_000)
-    two.click("#draw")
-    two.wait_for_selector("text=4 pairs in", timeout=60_000)
-    assert two.locator("#wall-baseline .tile img").count() == 4
 
 
 def test_bad_input_is_a_notice(page):
