@@ -57,7 +57,8 @@ def test_a_server_of_this_machine_alone_is_nobody_elses(monkeypatch):
     assert reach.others_reach()
 
 
-def test_health_says_how_it_is_and_nothing_of_visitors():
+def test_health_says_how_it_is_and_nothing_of_visitors(live):
+    assert live.batches.length == 0
     told = TestClient(Starlette(routes=health.ROUTES)).get("/health").json()
     assert told["profile"] == "embedded" and told["waiting_images"] >= 0 and told["memory_mb"] > 50
     assert set(told) == {"version", "profile", "loaded", "waiting_images", "memory_mb"}

@@ -73,6 +73,12 @@ class Batches:
         self.going = False  # whether the model's thread was asked for a batch
         self.pace = FIRST_GUESS  # seconds an image and step
 
+    @property
+    def length(self) -> int:
+        """How many images are waited for."""
+        with self.lock:
+            return sum(len(order.left) for order in self.waiting)
+
     def draw(self, setting: Setting, wanted: Sequence[Sample], watch: Watch) -> Iterator[dict[Sample, Drawn]]:
         """The wanted samples as they are drawn; Cancelled once the watch is. Closing it withdraws the
         rest."""
