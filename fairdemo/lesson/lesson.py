@@ -70,4 +70,5 @@ def checked(questions: Mapping[str, tuple[str, TypeAdapter]], question: str, val
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part)[:40] for part in first["loc"]) or "answer"
-        raise ValueError(f"{question}: {where}: {first['msg']}") from None
+        told = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{question}: {where}: {told}") from None

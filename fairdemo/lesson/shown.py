@@ -150,7 +150,7 @@ def chosen(answers: Answers, pairs: Sequence[Mapping[str, Any]]) -> list[dict[st
     for k, pair in enumerate(pairs):
         votes = Counter(answers.get(f"pair-{k}", ()))
         n = votes["left"] + votes["right"]
-        low, high = interval(votes["left"], n) if n else (0.0, 1.0)
+        low, high = interval(votes["left"], n) if n else (None, None)
         told = {side: votes[side] for side in ("left", "right", "alike")}
         found.append({"names": pair["names"], **told, "low": low, "high": high})
     return found

@@ -87,7 +87,7 @@ function badge(number) {
   dot.style.background = COLOURS[number % 8];
   return h("span", { className: "who" }, dot, nameOf(number));
 }
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const capital = (said) => said[0].toUpperCase() + said.slice(1);
 const counted = (c) =>
   c ? t("counts_line", { count: c.count, n: c.n, low: percent(c.low), high: percent(c.high) }) : "–";
@@ -116,13 +116,13 @@ function wallView(wall, title) {
     return h("div", { className: "card" }, h("p", {}, t("drawing", wall)),
       h("div", { className: "bar" }, bar));
   }
-  const told = h("p", { className: "soft", role: "status" }, t("look_tap"));
+  const told = h("p", { className: "soft tap", role: "status" }, t("look_tap"));
   const tiles = wall.pictures.map((picture) => {
     const read = reading(picture);
     const tile = h("button", { type: "button", title: read }, h("img", { src: root + picture.src,
       alt: read }));
     tile.onclick = () => {
-      told.textContent = `${read} ${t("perceived")}.`;
+      told.textContent = `${read} ${capital(t("perceived"))}.`;
       tiles.forEach((other) => other.classList.toggle("on", other === tile));
     };
     return tile;
@@ -213,6 +213,11 @@ function compareView(seen) {
     h("div", { className: "pair" }, one("women", t("women")), one("white", t("white"))),
     workforce ? h("p", { className: "soft" }, t("work_source", workforce)) : "");
 }
+const targetLine = (target) => t("target_line", {
+  women: percent(target.gender.Female),
+  race: Object.entries(target.race)
+    .map(([r, s]) => `${t(`race_${r.replace(" ", "_")}`)} ${percent(s)}`).join(", "),
+});
 const medianLine = (s) => (s ? t("median_line", s) : "–");
 
 function wishView(seen) {
@@ -235,6 +240,7 @@ function wishView(seen) {
     h("section", { className: "card" },
       h("h2", {}, `${t("class_wish")} (${t("class_n", own)})`),
       h("p", {}, h("b", {}, `${t("women")}: `), medianLine(own.women)), strip(own.every),
+        h("p", { className: "soft" }, targetLine(seen.target)),
         h("ul", { className: "columns" }, races),
       h("h2", {}, t("decide_why")), h("ul", { className: "columns" }, reasons)));
 }
@@ -254,9 +260,11 @@ function strip(values) {
         2 - 0.5 }));
   return chart;
 }
-const methodName = (name) => (name === "baseline" ? t("baseline") : name);
+const methodName = (name) => t(`method_${name.replace(" ", "_")}`);
 
 function resultLine(c) {
+  const [left, right] = c.names.map(methodName);
+  if (!(c.left + c.right)) return t("methods_none", { left, right, n: c.alike });
   return t("methods_result", {
     left: methodName(c.names[0]),
     right: methodName(c.names[1]),
@@ -304,7 +312,7 @@ function resultsView(results, simulated) {
     h("td", {}, a.dealt),
     h("td", {}, a.n), over ? [h("td", {}, middle(a.before)), h("td", {}, middle(a.after))] : []));
   const line = (e, kind) => e.why ? t("effect_none", { first: armName(e.first), second: armName(e
-        .second), why: e.why }) :
+        .second), why: t("few_people") }) :
     t("effect_line", { ...e[kind], first: armName(e.first), second: armName(e.second), a: e[kind].n[0],
       b: e[kind].n[1] });
   const head = ["results_arm", "results_dealt", "results_n", ...(over ? ["results_before",

@@ -4,7 +4,10 @@ let link = "";
 
 async function look() {
   const found = await api("GET", `rooms/${code}`);
-  if (found.status === 404) return show(["none"], () => [h("h1", {}, found.data.error)]) ?? true;
+  if (found.status === 404) {
+    show(["none"], () => [h("h1", {}, found.data.error)]);
+    return "over";
+  }
   if (!found.ok) return false;
   link ||= await phoneLink();
   const seen = found.data;
@@ -20,13 +23,14 @@ async function phoneLink() {
 function heading(seen) {
   return h("header", { className: "top" }, h("b", {},
       `${link.replace(/^https?:\/\//, "").replace(/\/#.*/, "")} · ${code}`),
-    h("span", {}, t("here", { n: seen.here })));
+    h("span", {}, `${seen.ended ? `${t("ended")} ` : ""}${t("here", { n: seen.here })}`));
 }
 
 function body(seen) {
   if (seen.kind === "experiment") {
     if (seen.step === "experiment") return h("h1", {}, t("progress_line", seen));
-    if (seen.step === "end") return [h("p", {}, t("debrief_text")), resultsView(seen.results,
+    if (seen.step === "end") return [h("h1", {}, t("debrief_title")), h("p", {}, t("debrief_text")),
+      resultsView(seen.results,
       seen.simulated)];
   }
   const view = {
@@ -75,4 +79,5 @@ function methods(seen) {
       h("h2", {}, pair.names ? methodName(pair.names[i]) : t(i ? "right_one" : "left_one")),
       sideView(side)))))];
 }
-poll(look, 1200);
+if (/^[A-Z0-9]{5}$/.test(code)) poll(look, 1200);
+else show(["none"], () => [h("h1", {}, t("join_bad"))]);

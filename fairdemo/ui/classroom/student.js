@@ -55,7 +55,7 @@ async function join() {
   const found = await api("POST", `rooms/${code}/students`, undefined, token);
   joining = false;
   if (!found.ok) {
-    if (found.status === 403 || found.status === 404) drop();
+    if (found.status === 404) drop();
     return joinView(found.data.error);
   }
   seen = found.data;
@@ -86,9 +86,10 @@ async function look() {
 
 function gone(why) {
   ask = null;
-  drop();
-  const fresh = h("p", {}, button(t("again"), () => { location.hash = "";
-    location.reload(); }, "main"));
+  // The token stays: whoever has left, or was taken out, gets no second seat from this phone.
+  history.replaceState(null, "", location.pathname);
+  localStorage.setItem(KEPT, JSON.stringify({ ...kept(), code: "" }));
+  const fresh = h("p", {}, button(t("again"), () => { location.reload(); }, "main"));
   show(["gone", why], () => [h("h1", {}, why), fresh]);
   return "over";
 }
@@ -139,7 +140,7 @@ function draw() {
   show(shape(), () => [
     h("header", { className: "top" }, badge(seen.number), button(t("leave"), leave, "small")),
     seen.free ? paceView() : "",
-    seen.ended && seen.step !== "end" ? h("p", { className: "bad" }, t("ended")) : "",
+    seen.ended ? h("p", {}, h("b", {}, t("ended"))) : "",
     said ? h("p", { className: "bad", role: "alert" }, said) : "",
     seen.kind === "experiment" && (seen.step === "end" || seen.ended) ? debriefView() : view(seen),
   ]);
@@ -170,22 +171,22 @@ function lobbyView() {
 }
 
 function guessView() {
-  const at = Math.min(own.guess ?? seen.guessed.findIndex((p) => !seen.answers[`guess-${p}`]), 3);
-  const profession = seen.guessed[at < 0 ? 0 : at],
-    question = `guess-${profession}`;
+  const last = seen.guessed.length - 1;
+  const first = seen.guessed.findIndex((p) => !seen.answers[`guess-${p}`]);
+  const at = own.guess ?? Math.max(0, first), profession = seen.guessed[at], question = `guess-${profession}`;
   const now = draft(question, { women: 8, white: 8 });
   const done = seen.guessed.filter((p) => seen.answers[`guess-${p}`]).length;
-  const move = (k) => go({ guess: Math.max(0, Math.min(3, (at < 0 ? 0 : at) + k)) });
-  return [h("h1", {}, `${t("guess_title")}: ${t(profession)}`), h("p", {},
-    t("guess_what", { profession: t(profession) })),
+  const to = (place) => go({ guess: Math.max(0, Math.min(last, place)) });
+  const sent = () => (own = { ...own, guess: Math.min(last, at + 1) });
+  return [h("h1", {}, `${t("guess_title")}: ${t(profession)}`),
+    h("p", {}, t("guess_what", { profession: t(profession) })),
     slider(t("guess_women"), now.women, 16, (v) => (now.women = v)),
     slider(t("guess_white"), now.white, 16, (v) => (now.white = v)),
-    h("div", { className: "row" }, button(t("back"), () => move(-1)),
-      button(t("send"), () => answer(question, now, () => (own = { ...own, guess: Math.min(3,
-        (at < 0 ? 0 : at) + 1) })), "main")),
+    h("div", { className: "row" }, at ? button(t("back"), () => to(at - 1)) : "",
+      button(t("send"), () => answer(question, now, sent), "main"),
+      seen.answers[question] && at < last ? button(t("next"), () => to(at + 1)) : ""),
     h("p", { className: "soft", role: "status" }, t("of_sent", { k: done, n: seen.guessed.length }),
-      seen.answers[question] ? ` ${t("sent")}` : "")
-  ];
+      done > last ? `. ${t("all_sent")}` : "")];
 }
 
 function lookView() {
@@ -204,11 +205,11 @@ function decideView() {
       name: "reason",
       value: reason,
       checked: now.reason === reason,
-      onchange: () => { now.reason = reason;
-        send.disabled = false; }
+      onchange: () => { now.reason = reason; send.disabled = !whole(); }
     }), t(reason)));
   const send = button(t("send"), () => answer("wish", now), "main");
-  send.disabled = !now.reason;
+  const whole = () => now.reason && Object.values(now.race).some(Boolean);
+  send.disabled = !whole();
   const shares = h("output", { className: "soft" });
   const tell = () => {
     const all = Object.values(now.race).reduce((a, b) => a + b, 0) || 1;
@@ -221,6 +222,7 @@ function decideView() {
     slider(t("decide_women"), now.women, 100, (v) => (now.women = v), " %"),
     h("fieldset", {}, h("legend", {}, t("decide_race")), RACES.map((r) =>
       slider(capital(t(`race_${r.replace(" ", "_")}`)), now.race[r], 20, (v) => { now.race[r] = v;
+        send.disabled = !whole();
         tell(); })), shares),
     h("fieldset", {}, h("legend", {}, t("decide_why")), reasons), send,
     seen.answers.wish ? h("p", { role: "status" }, t("decide_wait")) : ""
@@ -326,5 +328,6 @@ function debriefView() {
     seen.results ? resultsView(seen.results, seen.simulated) : "", walls
   ];
 }
+addEventListener("hashchange", () => location.reload()); // another code, scanned in the same tab
 if (code.length === 5 && (location.hash || kept()[code])) join();
 else joinView();

@@ -75,9 +75,10 @@ function draw() {
   show([code, reach], head, parts.head);
   show([said], () => (said ? h("p", { className: "bad", role: "alert" }, said) : ""), parts.said);
   show([step, ended], steps, parts.steps);
-  show([kind, facts, step, smallest], kind === "lesson" ? lessonSettings : experimentSettings, parts
-    .set);
-  show([here], () => h("p", { role: "status" }, h("b", {}, t("here", { n: here }))), parts.here);
+  const settings = kind === "lesson" ? lessonSettings : experimentSettings;
+  show([kind, facts, step, smallest, ended, said], settings, parts.set);
+  const many = ended ? t("ended") : t("here", { n: here });
+  show([many], () => h("p", { role: "status" }, h("b", {}, many)), parts.here);
   show([ended, students], side, parts.side);
   const { version, students: _, here: __, ...rest } = seen;
   show([rest, counts], kind === "lesson" ? lessonNow : experimentNow, parts.now);
@@ -104,8 +105,9 @@ function head() {
 
 function steps() {
   const each = seen.steps.map((s) => {
-    const one = button(t(`step_${s}`), () => does("PUT", "/step", { step: s }), s === seen.step ?
-      "on" : "");
+    const over = seen.kind === "experiment" && s === "end" ? t("teach_over_sure") : "";
+    const goes = () => does("PUT", "/step", { step: s }, over);
+    const one = button(t(`step_${s}`), goes, s === seen.step ? "on" : "");
     one.setAttribute("aria-pressed", s === seen.step);
     one.disabled = seen.ended;
     return one;
@@ -139,7 +141,7 @@ function lessonNow() {
     look: (s) => wallView(s.wall),
     compare: compareView,
     end: summaryView,
-    decide: (s) => (s.wall ? wishView(s) : h("p", {}, medianLine(s.class.women))),
+    decide: (s) => (s.wall ? wishView(s) : h("p", {}, s.class.n ? medianLine(s.class.women) : "")),
     methods: (s) => (s.chosen ? h("ul", {}, s.chosen.map((c) => h("li", {},
       resultLine(c)))) : h("p", {}, t("votes_in", { n: s.answered })))
   } [seen.step];
@@ -203,7 +205,7 @@ function side() {
   students.forEach((row, i) => row.lastChild.setAttribute("aria-label", t("remove",
     { name: nameOf(seen.students[i]) })));
   const end = button(t("teach_end"), async () => {
-    if (!confirm(t("teach_end_sure"))) return;
+    if (!confirm(t(seen.kind === "experiment" ? "teach_over_sure" : "teach_end_sure"))) return;
     if (seen.step !== "end") await does("PUT", "/step", { step: "end" });
     await does("PUT", "/ended");
   });
