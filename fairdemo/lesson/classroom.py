@@ -34,7 +34,7 @@ class Classroom:
             profession = room.facts.get("profession", "")
         found = self._public(room, step, profession)
         if teacher:
-            return found | self._taught(room)
+            return found | self._taught(room, found)
         student = self.rooms.store.student(room.code, bearer) if bearer else None
         if student and student.here:
             own = {q: v for _, q, v in self.rooms.store.answers(room.code, student.number)}
@@ -96,7 +96,10 @@ class Classroom:
             if facts["revealed"]:
                 return {"pairs": pairs, "chosen": shown.chosen(answers, pairs)}
             hidden = [{"sides": pair["sides"]} for pair in pairs]
-            return {"pairs": hidden, "answered": sum(len(answers.get(f"pair-{k}", ())) for k in range(4))}
+            return {
+                "pairs": hidden,
+                "answered": sum(len(answers.get(f"pair-{k}", ())) for k in range(lesson.PAIRS)),
+            }
         if step == "end":
             found = {"summary": shown.summary(self.walls, answers, room.seed, self.address)}
             if any(q.startswith("pair-") for q in answers) and (
@@ -126,8 +129,8 @@ class Classroom:
     def _pairs(self, room: Room, profession: str) -> list[Mapping[str, Any]]:
         return shown.compared(self.walls, room.seed, profession, room.facts["wish"], self.address)
 
-    def _taught(self, room: Room) -> dict[str, Any]:
-        """What the teacher sees besides."""
+    def _taught(self, room: Room, public: Mapping[str, Any]) -> dict[str, Any]:
+        """What the teacher sees besides what everybody does."""
         here = self.rooms.store.students(room.code)
         found: dict[str, Any] = {"students": here, "facts": room.facts, "teacher": True}
         if room.kind == "lesson":
@@ -137,8 +140,7 @@ class Classroom:
         for name in lesson.GUESSED:  # ready before the first student comes to them
             self.walls.of(self._compared(room, name))
         found["said"] = experiment.said_before(experiment.Facts(**room.facts))
-        found["arms_of"] = list(experiment.ARMS[room.facts["arms"]])
-        return found | {"results": self.results(room, room.step == len(experiment.STEPS) - 1)}
+        return found | {"results": public.get("results") or self.results(room, told=False)}
 
     def draw_wish(self, code: str, secret: str) -> None:
         """The class's medians become the wish that is drawn."""

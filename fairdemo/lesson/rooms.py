@@ -131,7 +131,6 @@ class Rooms:
             raise Refused(409, f"{question} isn't asked now")
         if question.startswith("pair-") and room.facts.get("revealed"):
             raise Refused(409, "the names are shown already")
-        now, deal = self.now(), None
 
         def check(have: set[str]) -> None:
             if room.kind == "experiment":
@@ -144,9 +143,8 @@ class Rooms:
             block, arm = assigned(place, experiment.ARMS[room.facts["arms"]], room.seed)
             return {"arm": arm, "block": block}
 
-        if question == "consent":
-            deal = dealt
-        if not self.store.answer(room.code, student.number, question, kept, now, check, deal):
+        deal = dealt if question == "consent" else None
+        if not self.store.answer(room.code, student.number, question, kept, self.now(), check, deal):
             raise Refused(403, "you aren't in this room; join it first")
 
     @staticmethod

@@ -9,7 +9,7 @@ import numpy as np
 from fairdemo.comparison import Comparison
 from fairdemo.lesson.lesson import GUESSED, PAIRS, REASONS, SHOWN, WALL
 from fairdemo.lesson.walls import Wall, Walls
-from fairdemo.measures import Counted, Share, Shares
+from fairdemo.measures import Counted, Share
 from fairdemo.pairs import Drawn
 from fairdemo.request import MIX, SERVER, Request
 from fairdemo.stats.attributes import RACES
@@ -35,22 +35,15 @@ def picture(drawn: Drawn, address: Address) -> dict[str, Any]:
     """A picture and what the classifier reads in its largest face."""
     found: dict[str, Any] = {"src": address(drawn), "faces": len(drawn.faces)}
     if drawn.faces:
-        face, size = drawn.faces[0], drawn.image.width
+        face = drawn.faces[0]
         sure = {a: round(max(face.probability[a].values()), 2) for a in face.probability}
-        left, top, right, bottom = (round(100 * v / size, 1) for v in face.box)
         found |= {"race": face.race, "gender": face.gender, "age": face.age, "sure": sure}
-        found["box"] = [left, top, round(right - left, 1), round(bottom - top, 1)]
     return found
 
 
-def share(one: Share, of: Shares) -> dict[str, Any]:
-    """A count with its interval."""
-    return {"count": one.count, "n": of.n, "low": one.interval[0], "high": one.interval[1]}
-
-
-def counted(one: Counted | None) -> dict[str, Any] | None:
+def counted(one: Share | Counted, n: int) -> dict[str, Any]:
     """A count of n with its interval."""
-    return one and {"count": one.count, "n": one.n, "low": one.interval[0], "high": one.interval[1]}
+    return {"count": one.count, "n": n, "low": one.interval[0], "high": one.interval[1]}
 
 
 def wall(own: Wall, side: str, address: Address) -> dict[str, Any]:
@@ -65,10 +58,9 @@ def wall(own: Wall, side: str, address: Address) -> dict[str, Any]:
         "state": "done",
         "prompt": c.prompt,
         "prompts": sorted(set(c.prompts.values())),
-        "model": c.request.profile,
         "pictures": [picture(pair.side(side), address) for pair in c.pairs],
-        "women": share(found.gender.classes["Female"], found.gender),
-        "race": {r: share(found.race.classes[r], found.race) for r in RACES},
+        "women": counted(found.gender.classes["Female"], found.gender.n),
+        "race": {r: counted(found.race.classes[r], found.race.n) for r in RACES},
         "none": found.no_face,
     }
 
@@ -76,9 +68,10 @@ def wall(own: Wall, side: str, address: Address) -> dict[str, Any]:
 def cost(c: Comparison) -> dict[str, Any]:
     """What a wish costs: whether the profession is still shown, how like the twins are, what isn't
     reached."""
+    after, before = c.measures.debiased.subject_kept, c.measures.baseline.subject_kept
     return {
-        "kept": counted(c.measures.debiased.subject_kept),
-        "kept_before": counted(c.measures.baseline.subject_kept),
+        "kept": after and counted(after, after.n),
+        "kept_before": before and counted(before, before.n),
         "look": round(c.measures.twins.same_look.value, 3),
         "notices": list(c.notices),
     }
@@ -138,7 +131,7 @@ def compared(walls: Walls, seed: int, profession: str, wish: Mapping[str, Any] |
         for name, one in zip(names, own):
             side = "baseline" if name == "baseline" else "debiased"
             c = one.comparison
-            pictures = [picture(p.side(side), address)["src"] for p in c.pairs[:SHOWN]] if c else []
+            pictures = [address(p.side(side)) for p in c.pairs[:SHOWN]] if c else []
             sides.append({"pictures": pictures, "error": one.error})
         found.append({"sides": sides, "names": names})
     return found

@@ -7,7 +7,7 @@ that several want is drawn once."""
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fairdemo.models.generating import Cancelled, Sample, Setting, Shot
@@ -44,7 +44,7 @@ class Order:
         """What all shots of a batch have alike."""
         return self.setting.steps, self.setting.guidance
 
-    def pair(self, skipped: set[Shot]) -> list[Shot]:
+    def pair(self, skipped: Collection[Shot]) -> list[Shot]:
         """The next shots of one slot, but for those that are in the batch already."""
         todo = [s for s in self.left if (self.setting, s) not in skipped]
         return [(self.setting, s) for s in todo if s.slot == todo[0].slot]
@@ -146,7 +146,7 @@ class Batches:
         taken: list[Order] = []
         while level:
             order = min(level, key=lambda o: (level[o], o.number))
-            pair = order.pair(set(shots))
+            pair = order.pair(shots)
             if not pair:
                 del level[order]
                 continue
@@ -171,7 +171,8 @@ class Batches:
 
     def _drawn(self, shots: list[Shot], orders: list[Order]) -> None:
         """Draws a batch and hands out what came of it."""
-        own = {o: sum((o.setting, s) in set(shots) for s in o.left) for o in orders}
+        batch = set(shots)
+        own = {o: sum((o.setting, s) in batch for s in o.left) for o in orders}
 
         def told(share: float) -> None:
             for order, images in own.items():
