@@ -1,6 +1,14 @@
 """Where things lie: what is shipped with the program, and what it writes."""
 
+import atexit
+import hashlib
 import os
+import shutil
+import stat
+import tempfile
+import time
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -8,6 +16,8 @@ from platformdirs import user_data_path
 PACKAGE = Path(__file__).resolve().parent
 INSTALLED = (PACKAGE / "shipped").is_dir()  # a wheel carries weights and catalog inside the package
 SHIPPED = PACKAGE / "shipped" if INSTALLED else PACKAGE.parent  # has assets/ and adapters/; read only
+
+HALF_MADE = 60.0  # seconds in which an empty folder may get its file
 
 
 def home() -> Path:
@@ -24,6 +34,61 @@ def work() -> Path:
     """The folder for intermediate results of the embedded world: `build/world` of a checkout, else in
     `home()`."""
     return home() / "world" if INSTALLED else SHIPPED / "build" / "world"
+
+
+@cache
+def passing() -> Path:
+    """The folder for visitors' files, that are fetched soon and then go: uploads, zips, reports, tables. In
+    `home()`; where that can't be written to, one of the system's, gone when the program ends."""
+    folder = home() / "passing"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        made = tempfile.mkdtemp(prefix="fairdemo-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        return Path(made)
+
+
+def passing_file(name: str) -> Path:
+    """Where to write a file of this name that a visitor fetches soon."""
+    return Path(tempfile.mkdtemp(dir=passing())) / name
+
+
+def passing_text(name: str, text: str) -> Path:
+    """A file of this name with this text that a visitor fetches soon; the same text is one file."""
+    path = passing() / hashlib.blake2b(text.encode(), digest_size=16).hexdigest() / name
+    if path.is_file():
+        path.touch()  # it stays
+    else:
+        replace(path, text)
+    return path
+
+
+def tidy(folder: Path, quota: float, age: float) -> int:
+    """Deletes files that weren't touched for `age` seconds, then the oldest until all are at most `quota`
+    bytes together; and folders that are empty since. How many files went."""
+    kept: list[tuple[float, int, Path]] = []
+    for path in folder.rglob("*"):
+        try:
+            told = path.lstat()
+        except OSError:  # gone meanwhile
+            continue
+        if stat.S_ISREG(told.st_mode):
+            kept.append((told.st_mtime, told.st_size, path))
+    kept.sort(reverse=True)
+    total, gone = 0, 0
+    for at, size, path in kept:
+        total += size
+        if total > quota or at < time.time() - age:
+            path.unlink(missing_ok=True)
+            gone += 1
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and path.stat().st_mtime < time.time() - HALF_MADE:
+            with suppress(OSError):  # not empty
+                path.rmdir()
+    return gone
 
 
 def replace(path: Path, text: str) -> None:

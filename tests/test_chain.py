@@ -342,7 +342,7 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
         made = screen()
     page = studio_events.Events(made)
     values = {made.visit: None, made.shown.corrected: "observed"}
-    request = SimpleNamespace(session_hash="s", headers={})
+    request = SimpleNamespace(session_hash="s", headers={}, client=None)
     *_, last, _ = studio_events.Run(page, values, request, lambda *args, **options: None).of(plan, "done")
     RUNNING.clear()
     done = len(plan.comparison.pairs)
@@ -370,7 +370,7 @@ def test_a_wish_that_moves_while_the_last_drawing_ends_is_shown(studio, monkeypa
     with gr.Blocks():
         made = screen()
     page = studio_events.Events(made)
-    request = SimpleNamespace(session_hash="s", headers={})
+    request = SimpleNamespace(session_hash="s", headers={}, client=None)
     all_men, all_women = ({"gender": {"Female": f, "Male": 1 - f}} for f in (0.0, 1.0))
     first = studio.plan(asked("a photo of a farmer", all_men, 4, 992))
     for _ in studio.run(first):
@@ -385,7 +385,7 @@ def test_a_wish_that_moves_while_the_last_drawing_ends_is_shown(studio, monkeypa
         **{getattr(made.ask, name): getattr(first.request, name) for name in studio_events.FIELDS},
         made.ask.prompt: "a photo of a farmer",
     }
-    RUNNING["s"] = threading.Event()
+    RUNNING["s", ""] = threading.Event()
     shown = made.shown.board["wall-debiased"]
     assert shown not in page.settle(values, request)
     RUNNING.clear()

@@ -27,7 +27,7 @@ from fairdemo.lesson.rooms import Refused, Rooms
 from fairdemo.lesson.store import Store
 from fairdemo.lesson.walls import Walls
 from fairdemo.stats.attributes import RACES
-from fairdemo.ui import class_pages, class_routes, reach
+from fairdemo.ui import class_pages, class_routes, limits, reach
 from fairdemo.ui.pictures import HELD, address
 
 WISH = {"women": 50, "race": dict.fromkeys(RACES, 10), "reason": lesson.REASONS[0]}
@@ -214,7 +214,7 @@ def client(own, monkeypatch) -> TestClient:
     monkeypatch.setattr(class_routes, "rooms", lambda: own)
     here = shown_in(own)
     monkeypatch.setattr(class_routes, "classroom", lambda: here)
-    monkeypatch.setattr(class_routes, "LIMITS", class_routes.Limits())
+    monkeypatch.setattr(class_routes, "LIMITS", limits.Limits())
     return TestClient(class_routes.APP, raise_server_exceptions=False)
 
 

@@ -6,7 +6,7 @@ stay behind (`Watch`)."""
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 Work = TypeVar("Work", bound=Callable)
@@ -23,7 +23,7 @@ def on_gpu(duration: Callable[..., float]) -> Callable[[Work], Work]:
     return spaces.GPU(duration=duration)
 
 
-def _silent(share: float) -> None:
+def _silent(*told: float) -> None:
     pass
 
 
@@ -44,12 +44,13 @@ class Watch:
     cancel: Flag | None = None
     wait: Callable[[float], object] = _silent  # told for how many seconds others come first
     done: int = 0  # images that this visitor's wall has already
+    spent: Callable[[int, float], object] = _silent  # told of images that were drawn, and the model's seconds
 
     def part(self, done: int, size: int, of: int) -> "Watch":
         """For `size` of `of` images of a drawing of which `done` are drawn: its own share is told as one of
         the whole."""
-        return Watch(
-            lambda share: self.progress((done + share * size) / of), self.cancel, self.wait, self.done + done
+        return replace(
+            self, progress=lambda share: self.progress((done + share * size) / of), done=self.done + done
         )
 
     def __reduce__(self) -> tuple:

@@ -1,38 +1,22 @@
 """A comparison as a zip with everything in it, and opening such a zip again."""
 
-import atexit
-import shutil
 import tempfile
-import time
 import zipfile
 import zlib
-from functools import cache
 from pathlib import Path
 
+from fairdemo import places
 from fairdemo.comparison import Comparison, load
 from fairdemo.pairs import SIDES
 from fairdemo.report import page, table
 
 MAX_ZIP_BYTES, MAX_OPEN_BYTES, MAX_FILES = 300_000_000, 400_000_000, 1100
-KEPT = 600  # seconds that a zip waits to be fetched
-
-
-@cache
-def shelf() -> Path:
-    """Where zips wait to be fetched, gone when the app ends."""
-    folder = Path(tempfile.mkdtemp(prefix="fairdemo-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def zipped(comparison: Comparison) -> Path:
-    """A zip with the saved comparison, `images.csv` and `report.html`. The page takes a copy at once, so
-    those of ten minutes ago are thrown away."""
-    for old in shelf().iterdir():
-        if time.time() - old.stat().st_mtime > KEPT:
-            shutil.rmtree(old, ignore_errors=True)
+    """A zip with the saved comparison, `images.csv` and `report.html`, among the files that go soon."""
     name = f"fairdemo-{comparison.subject or 'comparison'}-{comparison.request.seed}.zip".replace(" ", "-")
-    path = Path(tempfile.mkdtemp(dir=shelf())) / name
+    path = places.passing_file(name)
     with (
         tempfile.TemporaryDirectory() as folder,
         zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,

@@ -191,9 +191,12 @@ class Batches:
                         self.waiting.remove(order)
                     order.changed.set()
             return
-        spent = (time.monotonic() - start) / (len(shots) * shots[0][0].steps)
+        seconds = time.monotonic() - start
+        for order, images in own.items():
+            order.watch.spent(images, seconds * images / sum(own.values()))
+        pace = seconds / (len(shots) * shots[0][0].steps)
         with self.lock:
-            self.pace = spent if self.pace == FIRST_GUESS else 0.7 * self.pace + 0.3 * spent
+            self.pace = pace if self.pace == FIRST_GUESS else 0.7 * self.pace + 0.3 * pace
             self._deliver(dict(zip(shots, made)))
 
     def _deliver(self, made: dict[Shot, Drawn]) -> None:

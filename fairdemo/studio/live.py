@@ -233,7 +233,9 @@ class Live:
     ) -> Iterator[dict[Sample, Drawn]]:
         """Samples drawn now: on a shared GPU for each visitor alone, since each one's own time is charged."""
         if ZERO or threading.current_thread() is threading.main_thread():
+            start = time.monotonic()
             yield dict(zip(wanted, self.fresh(setting, wanted, watch)))
+            watch.spent(len(wanted), time.monotonic() - start)
         else:
             yield from self.batches.draw(setting, wanted, watch)
 

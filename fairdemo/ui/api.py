@@ -5,17 +5,23 @@ Whatever is sent here is answered: bad input, and too little of it, by one line 
 
 import inspect
 import reprlib
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext  # an endpoint has no place for who asks among its inputs
 
+from fairdemo.models.generating import Cancelled
+from fairdemo.models.gpu import Watch
 from fairdemo.request import SERVER, Request
 from fairdemo.stats import targets
 from fairdemo.studio.studio import Plan
+from fairdemo.ui.limits import drawing
 from fairdemo.ui.offered import studio
-from fairdemo.ui.visits import DRAWS
+from fairdemo.ui.operator import operator
+from fairdemo.ui.visits import DRAWS, facts, running
 
 # What `settings` may hold.
 SETTINGS = ("method", "rounding", "steering", "dependence", "steps", "guidance")
@@ -64,9 +70,22 @@ def compare(
     """
     with told():
         plan = plan_of(settings, prompt=prompt, n=n, seed=seed, target=target, profile=profile)
-        for _ in studio(profile).run(plan):
-            pass
+        drawn(plan, LocalContext.request.get())
     return plan.comparison.as_json()
+
+
+def drawn(plan: Plan, request: gr.Request | None) -> None:
+    """Draws a plan for whoever called, until the caller goes."""
+    session = request.session_hash if request else None
+    images = len(plan.samples(plan.left))
+    with running(session, secrets.token_hex(4)) as cancel, drawing(request, images, **facts(plan)) as spent:
+        try:
+            for _ in studio(plan.request.profile).run(plan, Watch(cancel=cancel, spent=spent)):
+                pass
+        except Cancelled:
+            raise ValueError(
+                f"stopped after {len(plan.comparison.pairs)} of {plan.request.n} pairs"
+            ) from None
 
 
 def foresee(
@@ -100,8 +119,8 @@ ENDPOINTS = {"compare": compare, "foresee": foresee, "presets": presets}
 
 
 def endpoints() -> None:
-    """Registers them inside a `gr.Blocks`."""
-    for name, function in ENDPOINTS.items():
+    """Registers them inside a `gr.Blocks`, unless whoever runs the server turned them off."""
+    for name, function in ENDPOINTS.items() if operator().api == "on" else ():
         gr.api(function, api_name=name, **(DRAWS if function is compare else {}))
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -10,26 +11,33 @@ from pathlib import Path
 
 import gradio as gr
 
+import fairdemo
+from fairdemo import places
 from fairdemo.audit import report, summary
 from fairdemo.models import gpu
+from fairdemo.ui import reach
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
 from fairdemo.ui.audit_tab import audit_tab
 from fairdemo.ui.class_routes import ROUTES as CLASS
 from fairdemo.ui.class_tab import class_tab
 from fairdemo.ui.data_tab import data_tab
+from fairdemo.ui.door import LARGEST_FILE, before
 from fairdemo.ui.health import ROUTES as HEALTH
 from fairdemo.ui.language import I18N, label
+from fairdemo.ui.log import failed, log
 from fairdemo.ui.methods_tab import methods_tab
 from fairdemo.ui.offered import EXAMPLE, default, studio
+from fairdemo.ui.operator import operator
 from fairdemo.ui.pictures import ROUTES
 from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.studio_events import wire
 from fairdemo.ui.studio_view import screen
 from fairdemo.ui.templates import render
-from fairdemo.ui.visits import AT_ONCE
+from fairdemo.ui.visits import AT_ONCE, left
 
 HERE = Path(__file__).parent
+TIDIED, PASSES = 60.0, 7200.0  # seconds between looks at visitors' files, and for which one stays
 HEAD_START = 2.0  # seconds in which the first page has the processor to itself
 THEME = gr.themes.Soft(
     primary_hue="teal",
@@ -75,6 +83,7 @@ def page() -> gr.Blocks:
         with gr.Tab(label("tab_about"), id="about"):
             about_tab()
         endpoints()
+        blocks.unload(left)
     return blocks
 
 
@@ -91,6 +100,9 @@ def warm() -> None:
             artist.warm(EXAMPLE)
     except ValueError as error:  # a visitor who draws is told the same, and can choose another model
         print(f"fairdemo: {error}", file=sys.stderr)
+    except Exception as error:  # whatever it is, the page is there, and says it to whoever draws
+        failed(error)
+        print(f"fairdemo: the model isn't ready: {type(error).__name__}: {error}", file=sys.stderr)
     # What is loaded stays: walking through all of it would stop a moving slider for half a second.
     gc.collect()
     gc.freeze()
@@ -105,13 +117,33 @@ def head() -> str:
     )
 
 
+def tidies() -> None:
+    """Keeps visitors' files within their quota and age, as long as the program runs."""
+    while True:
+        try:
+            places.tidy(places.passing(), operator().quota_gb * 1e9, PASSES)
+        except OSError as error:
+            failed(error)
+        time.sleep(TIDIED)
+
+
+def ends(number: int, frame: object) -> None:
+    """SIGTERM is as Ctrl-C: what runs ends at its next step, and nothing is left half written."""
+    raise KeyboardInterrupt
+
+
 def launch(profile: str | None = None, started: Callable[[int], None] = lambda port: None) -> None:
     """Serves the page, with `profile` or what FAIRDEMO_PROFILE says as its default; the model is loaded
     while the browser opens. `started` is told the port once the page is there."""
     if profile is not None:
         os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ends)
+    own = operator()
+    os.environ["GRADIO_TEMP_DIR"] = str(places.passing())
     sys.setswitchinterval(0.0005)  # a page mustn't wait for Python threads that load and draw
     threading.Thread(target=warm, daemon=True).start()
+    threading.Thread(target=tidies, daemon=True, name="tidies").start()
     blocks = page().queue(default_concurrency_limit=4, max_size=400)
     blocks.launch(
         prevent_thread_lock=True,
@@ -120,9 +152,14 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
         head=head(),
         i18n=I18N,
         footer_links=["gradio", "settings"],
-        max_file_size="300mb",
-        mcp_server=True,
-        app_kwargs={"routes": [*ROUTES, *CLASS, *HEALTH]},
+        max_file_size=LARGEST_FILE,
+        # Tools call the server without its password.
+        mcp_server=own.api == own.mcp == "on" and not own.password,
+        ssr_mode=False,  # Node's pages would pass by the door
+        share=reach.shared(),  # and not because a notebook is somewhere
+        app_kwargs={"routes": [*ROUTES, *CLASS, *HEALTH], "middleware": before()},
     )
+    log("started", version=fairdemo.__version__, profile=default(), port=blocks.server_port)
     started(blocks.server_port)
     blocks.block_thread()
+    log("stopped")

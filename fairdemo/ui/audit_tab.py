@@ -1,15 +1,14 @@
 """The Audit tab: a study's findings as a map of prompts and groups. A click on a cell of the map shows its
 faces, drawn again from their seeds, and the rows behind it."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import gradio as gr
 
+from fairdemo import places
 from fairdemo.audit import report, summary
 from fairdemo.audit.findings import CONTROL
 from fairdemo.audit.painter import MOST, Painter
@@ -17,11 +16,13 @@ from fairdemo.audit.published import PUBLISHED
 from fairdemo.audit.study import BASELINE, PROFILE, Asked, Origin
 from fairdemo.audit.summary import Summary
 from fairdemo.models.generating import Sample
+from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.pairs import Drawn
 from fairdemo.report.table import harmless
 from fairdemo.stats.attributes import RACES
 from fairdemo.ui.face_wall import Box, Chip, box, chip
 from fairdemo.ui.language import label, language_of
+from fairdemo.ui.limits import drawing
 from fairdemo.ui.offered import studio
 from fairdemo.ui.pictures import address
 from fairdemo.ui.studio_events import Values, told
@@ -98,7 +99,7 @@ def behind(own: Summary, origin: str, cell: Any, first: int) -> Behind:
     return Behind(own, origins[origin], asked[str(prompt)], str(group), first)
 
 
-def drawn_again(of: Behind, language: str) -> list[Face]:
+def drawn_again(of: Behind, language: str, watch: Watch = SILENT) -> list[Face]:
     """Up to `AT_ONCE` faces of a cell from its rows' seeds; ValueError if that can't be done here."""
     if of.origin.kind != PROFILE:
         raise ValueError(f"images of {of.origin.name} weren't kept, and no profile of ours draws them")
@@ -109,7 +110,7 @@ def drawn_again(of: Behind, language: str) -> list[Face]:
     if any(one.source.label != source for one, source in zip(wanted, rows.source)):
         raise ValueError(f"{of.origin.name} draws by other sources now than in this audit; run it again")
     texts = [artist.written(of.asked.prompt, one.source) for one in wanted]
-    drawn = {one: image for new in artist.draw(setting, wanted) for one, image in new.items()}
+    drawn = {one: image for new in artist.draw(setting, wanted, watch) for one, image in new.items()}
     return [
         face(drawn[one], one, "" if text == of.asked.prompt else text, language)
         for one, text in zip(wanted, texts)
@@ -156,18 +157,14 @@ def panel(of: Behind, language: str, faces_of: Callable[[Behind, str], list[Face
 def filed(of: Behind) -> str:
     """A file of all rows behind a cell, whose texts no spreadsheet takes for formulas."""
     table = of.rows[KEPT].map(lambda v: harmless(v) if isinstance(v, str) else v)
-    path = Path(tempfile.mkdtemp(prefix="fairdemo-")) / "rows.csv"
-    table.to_csv(path, index=False)
-    return str(path)
+    return str(places.passing_text("rows.csv", table.to_csv(index=False)))
 
 
 @lru_cache(4)
 def paged(name: str) -> str:
-    """A file of an audit's whole report, made once."""
+    """An audit's whole report, made once."""
     own = opened(name)
-    path = Path(tempfile.mkdtemp(prefix="fairdemo-")) / "report.html"
-    path.write_text(report.page(own.study, own.found))
-    return str(path)
+    return report.page(own.study, own.found)
 
 
 def overview(own: Summary, language: str) -> str:
@@ -294,7 +291,7 @@ class Events:
             names = origins_of(own)
             return {
                 s.origin: gr.Dropdown(names, value=names[0]),
-                s.report: paged(name),
+                s.report: str(places.passing_text("report.html", paged(name))),
                 s.overview: overview(own, language),
                 **self.of_origin(own, names[0], language),
             }
@@ -326,7 +323,9 @@ class Events:
         s, (clicked, first) = self.screen, cell
         with told(request):
             of = behind(opened(name), origin, clicked, first)
-            return beneath(s, of, clicked, panel(of, language_of(request)))
+            with drawing(request, AT_ONCE) as spent:
+                faces = panel(of, language_of(request), partial(drawn_again, watch=Watch(spent=spent)))
+            return beneath(s, of, clicked, faces)
 
 
 def audit_tab(tab: gr.Tab) -> None:

@@ -2,12 +2,8 @@
 /class/openapi.json. A secret or token comes in the header `Authorization: Bearer …`, never in an address that
 a server sees."""
 
-import hashlib
-import hmac
-import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -26,41 +22,20 @@ from fairdemo.lesson.store import Store
 from fairdemo.lesson.walls import Walls
 from fairdemo.ui import class_pages, reach
 from fairdemo.ui.language import language_named
+from fairdemo.ui.limits import LIMITS, WINDOW, asker, until
 from fairdemo.ui.offered import default, studio
+from fairdemo.ui.operator import operator
 from fairdemo.ui.pictures import address as picture
 
 LARGEST = 4096  # bytes of a body
-WINDOW = 600.0  # seconds
-# Of an address in a window: a whole school may share one.
-JOINS, ALL_JOINS, CREATES = 2 * MOST, 15 * MOST, 20  # joins of a room, of all rooms, new rooms
+# Of an address lately: a whole school may share one.
+JOINS, ALL_JOINS = 2 * MOST, 15 * MOST  # joins of a room, of all rooms
 
 
-class Limits:
-    """How often an address did something lately. Addresses are kept as keyed digests, in memory alone, and
-    the key goes with the program."""
-
-    def __init__(self) -> None:
-        self.key, self.times, self.lock = secrets.token_bytes(32), {}, threading.Lock()
-
-    def count(self, what: str, address: str, most: int) -> None:
-        """Refused once `most` in a window are reached."""
-        with self.lock:
-            self._count(what, address, most)
-
-    def _count(self, what: str, address: str, most: int) -> None:
-        name = hmac.digest(self.key, f"{what} {address}".encode(), hashlib.sha256)
-        now, times = time.monotonic(), self.times.setdefault(name, deque())
-        while times and times[0] < now - WINDOW:
-            times.popleft()
-        if len(times) >= most:
-            wait = int(WINDOW - (now - times[0])) + 1
-            raise Refused(429, f"too many from this network; try again in {wait} seconds")
-        times.append(now)
-        if len(self.times) > 10_000:
-            self.times = {k: v for k, v in self.times.items() if v and v[-1] > now - WINDOW}
-
-
-LIMITS = Limits()
+def count(what: str, request: Request, most: int) -> None:
+    """Notes that an address did something; Refused once it did so `most` times lately."""
+    if wait := LIMITS.take(what, asker(request), most):
+        raise Refused(429, f"too many from this network; try again in {until(wait)}")
 
 
 @lru_cache(1)
@@ -108,13 +83,6 @@ def bearer(authorization: str) -> str:
     return secret.strip() if kind.lower() == "bearer" else ""
 
 
-def asker(request: Request) -> str:
-    """Who asks, for limits alone."""
-    if reach.on_space():  # behind a proxy, which puts the visitor last
-        return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-    return request.client.host if request.client else ""
-
-
 APP = FastAPI(title="fairdemo: the class", version="1", docs_url=None, redoc_url=None)
 
 
@@ -148,7 +116,7 @@ def misread(_: Request, error: RequestValidationError) -> JSONResponse:
 @APP.post("/api/rooms", status_code=201)
 def create(request: Request, asked: Opened | None = None) -> dict[str, str]:
     """Opens a room: its code, and the teacher's secret."""
-    LIMITS.count("create", asker(request), CREATES)
+    count("rooms", request, operator().limit_rooms)
     asked = asked or Opened()
     by_hand(asked.facts)
     code, teacher = rooms().create(asked.kind, asked.facts)
@@ -160,8 +128,8 @@ def join(code: str, request: Request, authorization: str = Header("")) -> dict[s
     """A seat: the one that a token has already, or a new one."""
     token = bearer(authorization)
     if not rooms().known(code, token):
-        LIMITS.count(f"join {code[:20]}", asker(request), JOINS)
-        LIMITS.count("join", asker(request), ALL_JOINS)
+        count(f"join {code[:20]}", request, JOINS)
+        count("join", request, ALL_JOINS)
     token, _ = rooms().join(code, token)
     return {"token": token, **classroom().seen(code, token)}
 

@@ -1,12 +1,10 @@
 """The Training data tab: who is in a captioned set, and what a model makes of it. A click on a cell of the
 map shows its images: drawn people again from their seeds, photographs blurred."""
 
-import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -96,13 +94,11 @@ def beside(name: str, audit: str) -> OnModel:
 
 @lru_cache(4)
 def paged(name: str, audit: str) -> str:
-    """A file of a set's whole report, made once."""
+    """A set's whole report, made once."""
     own = opened(name, DATA_SETS)
-    path = Path(tempfile.mkdtemp(prefix="fairdemo-")) / "report.html"
     bridges = [beside(name, audit)] if audit else []
     assert own.in_set is not None
-    path.write_text(set_report.page(own.study, own.found, own.in_set, bridges))
-    return str(path)
+    return set_report.page(own.study, own.found, own.in_set, bridges)
 
 
 def overview(own: Summary, bridge: OnModel | None, language: str) -> str:

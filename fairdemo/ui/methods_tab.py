@@ -20,16 +20,18 @@ from fairdemo.stats import targets
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.face_wall import wall
 from fairdemo.ui.language import label, language_of, say
+from fairdemo.ui.limits import Spent, drawing
 from fairdemo.ui.offered import EXAMPLE, default, described, offered, studio
 from fairdemo.ui.studio_events import TOLD_EVERY, Values, told
 from fairdemo.ui.studio_view import PLAIN, UNIFORM, preset_key
 from fairdemo.ui.templates import render
-from fairdemo.ui.visits import DRAWS, RUNNING
+from fairdemo.ui.visits import DRAWS, facts, running, stop
 from fairdemo.ui.why import reasons
 
 MOST = 3  # methods beside the baseline
 PAIRS, MOST_PAIRS = 8, 16
 FIRST = (MIX, "words", "fair diffusion")
+METHODS = "methods"  # what is drawn, beside the Studio's wall
 CONTROLS: tuple[str, ...] = ("prompt", "profile", "methods", "preset", "n", "seed")
 
 
@@ -89,11 +91,18 @@ def card(comparison: Comparison, side: str, method: Method | None, language: str
     return render("method_card.html", language, method=method, what=what, rows=rows, notices=notices)
 
 
+# Walls and cards by place, and what is said.
+Step = tuple[dict[str, str], dict[str, str], str]
+
+
 class Drawing:
     """Walls that are drawn one after the other from the same noise; the baseline's images are drawn once."""
 
-    def __init__(self, plans: Sequence[Plan], language: str, progress: Callable, cancel: threading.Event):
-        self.plans, self.language, self.progress, self.cancel = plans, language, progress, cancel
+    def __init__(
+        self, plans: Sequence[Plan], request: gr.Request, progress: Callable, cancel: threading.Event
+    ):
+        self.plans, self.request, self.progress, self.cancel = plans, request, progress, cancel
+        self.language = language_of(request)
         self.start = self.last = time.perf_counter()
 
     def walls(self, k: int, plan: Plan) -> dict[str, str]:
@@ -106,13 +115,21 @@ class Drawing:
                 shown[place] = wall(c, side, n, self.language, why, held)
         return shown
 
-    def run(self) -> Iterator[tuple[dict[str, str], dict[str, str], str]]:
-        """Walls and cards by place as they arrive, and what is said."""
+    def run(self) -> Iterator[Step]:
+        """Walls and cards by place as they arrive, and what is said. ValueError if the visitor has used up
+        what one may draw."""
+        images = sum(len(plan.samples(plan.left)) for plan in self.plans)
+        with drawing(self.request, images, **facts(self.plans[0])) as spent:
+            yield from self.growing(spent)
+
+    def growing(self, spent: Spent) -> Iterator[Step]:
+        """From empty walls to whole ones."""
         yield self.empty(), {str(i): "" for i in range(MOST + 1)}, say(self.language, "drawing")
         try:
             for k, plan in enumerate(self.plans):
                 room = studio(plan.request.profile)
-                for _ in room.run(plan, Watch(lambda part, k=k: self.step(k, part), self.cancel, self.waits)):
+                watch = Watch(lambda part, k=k: self.step(k, part), self.cancel, self.waits, spent=spent)
+                for _ in room.run(plan, watch):
                     far = say(
                         self.language,
                         "method_so_far",
@@ -122,8 +139,8 @@ class Drawing:
                     )
                     yield self.walls(k, plan), {}, far
                 yield {}, self.cards(k, plan), say(self.language, "drawing")
-            spent = time.perf_counter() - self.start
-            yield {}, {}, say(self.language, "methods_done", k=len(self.plans), seconds=spent)
+            took = time.perf_counter() - self.start
+            yield {}, {}, say(self.language, "methods_done", k=len(self.plans), seconds=took)
         except Cancelled:
             yield {}, {}, say(self.language, "methods_stopped")
 
@@ -223,22 +240,15 @@ def methods_tab() -> None:
 
     def drawn(values: Values, request: gr.Request, progress=gr.Progress()) -> Iterator[Values]:
         """Draws all walls, one method after the other."""
-        session = f"{request.session_hash} methods"
-        RUNNING[session] = threading.Event()
-        try:
-            with told(request):
-                plans = planned({name: values[c] for name, c in tab.controls.items()})
-            run = Drawing(plans, language_of(request), progress, RUNNING[session])
-            for now, counted, said in run.run():
+        with running(request.session_hash, METHODS) as cancel, told(request):
+            plans = planned({name: values[c] for name, c in tab.controls.items()})
+            for now, counted, said in Drawing(plans, request, progress, cancel).run():
                 shown: Values = {tab.walls[k]: html for k, html in now.items()}
                 yield {**shown, **{tab.cards[k]: html for k, html in counted.items()}, tab.status: said}
-        finally:
-            RUNNING.pop(session, None)
 
     def stopped(request: gr.Request) -> None:
         """Ends what this visitor draws here."""
-        if running := RUNNING.get(f"{request.session_hash} methods"):
-            running.set()
+        stop(request.session_hash, METHODS)
 
     outputs = [*tab.walls.values(), *tab.cards.values(), tab.status]
     one: dict[str, Any] = {**DRAWS, "api_visibility": "private"}

@@ -36,11 +36,15 @@ def on_space() -> str | None:
     return os.environ.get("SPACE_HOST")
 
 
+def shared() -> bool:
+    """Whether a public link was asked for."""
+    return os.environ.get("GRADIO_SHARE", "").lower() in ("1", "true")
+
+
 def others_reach() -> bool:
     """Whether anybody but who started it can visit the app: a Space, a server's address, a public link."""
     name = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    shared = os.environ.get("GRADIO_SHARE", "").lower() in ("1", "true")
-    return bool(on_space()) or shared or name not in ("127.0.0.1", "localhost", "::1")
+    return bool(on_space()) or shared() or name not in ("127.0.0.1", "localhost", "::1")
 
 
 def told(host: str, scheme: str) -> dict[str, object]:

@@ -5,7 +5,6 @@ Callbacks take the values of components by component, and return what changes by
 
 import html
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,11 +26,12 @@ from fairdemo.stats.workforce import wished, workforce
 from fairdemo.studio.ahead import AHEAD
 from fairdemo.studio.live import LIVES
 from fairdemo.studio.studio import Plan
-from fairdemo.ui import charts, link
+from fairdemo.ui import charts, link, log
 from fairdemo.ui.board import board
 from fairdemo.ui.findings import cells, findings, page_words
 from fairdemo.ui.foreseen import preview
 from fairdemo.ui.language import language_of, say
+from fairdemo.ui.limits import Spent, drawing
 from fairdemo.ui.mixer import target_of, wish
 from fairdemo.ui.offered import (
     EXAMPLE,
@@ -46,7 +46,7 @@ from fairdemo.ui.offered import (
 from fairdemo.ui.sliding import reassigned
 from fairdemo.ui.studio_view import FIRST, SURPRISE, UNIFORM, Screen, Shown, methods
 from fairdemo.ui.templates import render
-from fairdemo.ui.visits import DRAWS, RUNNING, Visit, title
+from fairdemo.ui.visits import DRAWS, RUNNING, Visit, facts, running, stop, title, waiting
 
 Values = dict[Any, Any]  # by component
 FIELDS = (
@@ -167,7 +167,7 @@ class Events:
         """A wall that comes with the model, at once, if there is one for the prompt and nobody draws."""
         ask, language = self.screen.ask, language_of(request)
         plan = opening(values[ask.profile], values[ask.prompt])
-        if plan is None or request.session_hash in RUNNING:
+        if plan is None or (request.session_hash, "") in RUNNING:
             return gr.skip()
         visit = replace(values[self.screen.visit] or Visit(), plan=plan)
         now = visit.keep(reassigned(visit, target_of(values[self.screen.wish.mixer])))
@@ -260,34 +260,30 @@ class Events:
 
     def wait(self, request: gr.Request) -> None:
         """Notes that a visitor is in line, so that Stop works there too."""
-        RUNNING[request.session_hash or ""] = threading.Event()
+        waiting(request.session_hash)
         for artist in list(LIVES.values()):
             artist.turns.touch()
 
     def stop(self, request: gr.Request) -> None:
         """Ends what this visitor draws or waits for."""
-        if request.session_hash in RUNNING:
-            RUNNING[request.session_hash].set()
+        stop(request.session_hash)
 
     def draw(self, values: Values, request: gr.Request, progress=gr.Progress()) -> Iterator[Values]:
         """Draws what is asked for. A link's slots are drawn as they are."""
-        try:
-            with told(request):
-                plan = self.plan(values)
-                letters = values[self.screen.slots]
-                ready = studio(plan.request.profile)
-                fixed = link.slots_of(letters, ready.all_sources, plan.request.n) if letters else None
-                if fixed:
-                    plan = replace(plan, slots=fixed, steering=False)
-                yield from Run(self, values, request, progress).of(plan, "done")
-        finally:
-            RUNNING.pop(request.session_hash or "", None)
+        with running(request.session_hash), told(request):
+            plan = self.plan(values)
+            letters = values[self.screen.slots]
+            ready = studio(plan.request.profile)
+            fixed = link.slots_of(letters, ready.all_sources, plan.request.n) if letters else None
+            if fixed:
+                plan = replace(plan, slots=fixed, steering=False)
+            yield from Run(self, values, request, progress).of(plan, "done")
 
     def settle(self, values: Values, request: gr.Request) -> Values:
         """After the wish moved: the wall that stands, reassigned, if all of it is drawn already. Nobody waits
         in line for that."""
         visit, language, foreseen = values[self.screen.visit], language_of(request), self.screen.wish.foreseen
-        if not visit or visit.plan is None or request.session_hash in RUNNING:
+        if not visit or visit.plan is None or (request.session_hash, "") in RUNNING:
             return {foreseen: self.look_ahead(values, request)}
         try:
             plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
@@ -304,21 +300,18 @@ class Events:
     def move(self, values: Values, request: gr.Request, progress=gr.Progress()) -> Iterator[Values]:
         """Draws what the moved wish still lacks on the wall that stands."""
         visit: Visit | None = values[self.screen.visit]
-        if not visit or visit.plan is None or request.session_hash in RUNNING:
+        if not visit or visit.plan is None or (request.session_hash, "") in RUNNING:
             yield gr.skip()  # a generator that yields nothing would empty every output
             return
-        try:
-            with told(request):
-                plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
-                if plan.left:
-                    yield from Run(self, values, request, progress).of(plan, "redrawn")
-                elif plan.comparison.target != visit.plan.comparison.target:
-                    # `settle` gave way to a drawing that has ended since, or an earlier wish overtook it.
-                    yield self.reassigned(visit.keep(plan), values, language_of(request))
-                else:
-                    yield gr.skip()
-        finally:
-            RUNNING.pop(request.session_hash or "", None)
+        with running(request.session_hash), told(request):
+            plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
+            if plan.left:
+                yield from Run(self, values, request, progress).of(plan, "redrawn")
+            elif plan.comparison.target != visit.plan.comparison.target:
+                # `settle` gave way to a drawing that has ended since, or an earlier wish overtook it.
+                yield self.reassigned(visit.keep(plan), values, language_of(request))
+            else:
+                yield gr.skip()
 
     def recall(self, values: Values, request: gr.Request) -> Values:
         """Shows a comparison of the history again, with what was asked and wished for it."""
@@ -412,25 +405,31 @@ class Run:
     stays."""
 
     def __init__(self, page: Events, values: Values, request: gr.Request, progress: Callable):
-        self.page, self.values, self.progress = page, values, progress
+        self.page, self.values, self.progress, self.request = page, values, progress, request
         self.language = language_of(request)
         self.visit: Visit = values[page.screen.visit] or Visit()
-        self.cancel = RUNNING.setdefault(request.session_hash or "", threading.Event())
+        self.cancel = waiting(request.session_hash)
         self.start = self.told = time.perf_counter()
 
     def of(self, plan: Plan, done: str) -> Iterator[Values]:
-        """The page while a plan is drawn; `done` names the words at the end."""
+        """The page while a plan is drawn; `done` names the words at the end. ValueError if the visitor has
+        used up what one may draw."""
+        with drawing(self.request, len(plan.samples(plan.left)), **facts(plan)) as spent:
+            yield from self.growing(plan, done, spent)
+
+    def growing(self, plan: Plan, done: str, spent: Spent) -> Iterator[Values]:
+        """The page from the empty wall to the whole one."""
         c, n, kept = plan.comparison, plan.request.n, len(plan.comparison.pairs)
         now, ready = replace(self.visit, plan=plan), studio(plan.request.profile)
         began = say(self.language, "drawing" if ready.artist.loaded else "loading")
         yield self.page.standing(now, began, self.language, n)
         try:
-            for grown in ready.run(plan, Watch(self.step, self.cancel, self.waits)):
+            for grown in ready.run(plan, Watch(self.step, self.cancel, self.waits, spent=spent)):
                 if len(grown.pairs) < n:
                     far = say(self.language, "so_far", done=len(grown.pairs), n=n)
                     yield self.page.standing(now, far, self.language, n)
-            spent = time.perf_counter() - self.start
-            status = say(self.language, done, n=n, k=n - kept, seconds=spent)
+            took = time.perf_counter() - self.start
+            status = say(self.language, done, n=n, k=n - kept, seconds=took)
         except Cancelled:
             status = say(self.language, "stopped", done=len(c.pairs), n=n)
         except Exception as error:  # a model that can't be had, or memory that runs out
@@ -444,6 +443,8 @@ class Run:
 
     def failed(self, error: Exception, plan: Plan) -> str:
         """What is said when a model fails; nobody loses what was drawn."""
+        if not isinstance(error, ValueError):
+            log.failed(error)
         told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         drawn = len(plan.comparison.pairs)
         key = "failed" if drawn else "not_drawn"

@@ -13,4 +13,4 @@ ENVIRONMENT = Environment(
 
 def render(template: str, language: str = "en", **values: object) -> str:
     """A template's HTML; in it `say("key")` are the page's words in the language."""
-    return ENVIRONMENT.get_template(template).render(say=partial(say, language), **values)
+    return ENVIRONMENT.get_template(template).render(say=partial(say, language), language=language, **values)

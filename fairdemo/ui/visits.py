@@ -2,16 +2,51 @@
 
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
+
+import gradio as gr
 
 from fairdemo.models.gpu import ZERO
 from fairdemo.request import Request
 from fairdemo.studio.studio import Plan
 
 HISTORY = 6  # comparisons that a visit keeps
-RUNNING: dict[str, threading.Event] = {}  # one cancel event per browser session that draws or waits in line
+# Cancel events of what is drawn or waits in line, by browser session and what it is.
+RUNNING: dict[tuple[str, str], threading.Event] = {}
+
+
+def waiting(session: str | None, what: str = "") -> threading.Event:
+    """Notes that a session draws or waits in line, so that it can be stopped."""
+    known = RUNNING.get((session or "", what))
+    if known is None or known.is_set():  # what was stopped isn't what begins now
+        known = RUNNING[session or "", what] = threading.Event()
+    return known
+
+
+@contextmanager
+def running(session: str | None, what: str = "") -> Iterator[threading.Event]:
+    """Within it a session draws; the event that is set when it is to end."""
+    try:
+        yield waiting(session, what)
+    finally:
+        RUNNING.pop((session or "", what), None)
+
+
+def stop(session: str | None, what: str = "") -> None:
+    """Ends what a session draws or waits for."""
+    if cancel := RUNNING.get((session or "", what)):
+        cancel.set()
+
+
+def left(request: gr.Request) -> None:
+    """A browser's tab, or a program, has gone: nothing is drawn for it any more."""
+    for whose, what in list(RUNNING):
+        if whose == (request.session_hash or "") and (cancel := RUNNING.pop((whose, what), None)):
+            cancel.set()
 
 
 @dataclass(eq=False)
@@ -54,3 +89,14 @@ def title(plan: Plan) -> str:
     wanted = "; ".join(f"{name} {share:.0%}" for name, share in named) or "as baseline"
     method = "" if c.request.method == "mix" else f" · {c.request.method}"
     return f"{c.prompt} · seed {c.request.seed} · {len(c.pairs)} pairs{method} · {wanted}"
+
+
+def facts(plan: Plan) -> dict[str, Any]:
+    """What is logged of a drawing."""
+    asked = plan.request
+    return {
+        "profile": asked.profile,
+        "method": asked.method,
+        "steps": asked.steps,
+        "prompt": asked.prompt.text,
+    }

@@ -1,0 +1,158 @@
+"""What one visitor may take of a server in a while, and when there is more."""
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+from starlette.requests import Request
+
+from fairdemo.ui import reach
+from fairdemo.ui.log import log
+from fairdemo.ui.operator import operator
+
+WINDOW = 600.0  # seconds
+MANY = 10_000  # visitors after whom those of the last window are looked through
+
+
+@dataclass
+class Taken:
+    """What a visitor took lately of one kind."""
+
+    when: deque[tuple[float, float]] = field(default_factory=deque)  # time and amount, oldest first
+    lent: float = 0.0  # more that is being taken
+
+    def total(self, now: float) -> float:
+        """How much in the window that ends now, with what is lent."""
+        while self.when and self.when[0][0] <= now - WINDOW:
+            self.when.popleft()
+        return self.lent + sum(amount for _, amount in self.when)
+
+    def wait(self, now: float, over: float) -> float:
+        """Seconds until `over` of it has fallen out of the window; all of it at most."""
+        for at, amount in self.when:
+            over -= amount
+            if over <= 0:
+                return at + WINDOW - now
+        return WINDOW
+
+
+class Limits:
+    """What visitors took, in memory alone: their addresses are kept as keyed digests, and the key goes with
+    the program."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.key, self.clock, self.lock = secrets.token_bytes(32), clock, threading.Lock()
+        self.taken: defaultdict[bytes, Taken] = defaultdict(Taken)
+
+    def _of(self, what: str, visitor: str) -> Taken:
+        if len(self.taken) > MANY:
+            now = self.clock()
+            kept = {k: t for k, t in self.taken.items() if t.total(now)}
+            self.taken = defaultdict(Taken, kept)
+        return self.taken[hmac.digest(self.key, f"{what} {visitor}".encode(), hashlib.sha256)]
+
+    def take(self, what: str, visitor: str, most: float, amount: float = 1, lend: bool = False) -> float:
+        """Notes that a visitor takes an amount, or holds it until it is given back: 0; or, where that makes
+        more than `most`, nothing is noted, and the answer is for how many seconds."""
+        with self.lock:
+            own, now = self._of(what, visitor), self.clock()
+            over = own.total(now) + amount - most
+            if over > 0:
+                return own.wait(now, over)
+            if lend:
+                own.lent += amount
+            else:
+                own.when.append((now, amount))
+            return 0.0
+
+    def spend(self, what: str, visitor: str, amount: float) -> None:
+        """Notes what was taken, whatever it comes to."""
+        with self.lock:
+            self._of(what, visitor).when.append((self.clock(), amount))
+
+    def full(self, what: str, visitor: str, most: float) -> float:
+        """For how many seconds a visitor can take nothing more; 0 if there is some."""
+        with self.lock:
+            own, now = self._of(what, visitor), self.clock()
+            over = own.total(now) - most
+            return own.wait(now, over) if over >= 0 else 0.0
+
+    def give_back(self, what: str, visitor: str, amount: float) -> None:
+        """What was lent is no longer held."""
+        with self.lock:
+            self._of(what, visitor).lent -= amount
+
+
+LIMITS = Limits()
+
+
+Asking = gr.Request | Request
+
+
+def asker(request: Asking | None) -> str:
+    """Who asks, for limits alone."""
+    if request is None:
+        return ""
+    if reach.on_space():  # behind a proxy, which puts the visitor last
+        return str(request.headers.get("x-forwarded-for", "")).rpartition(",")[2].strip()
+    return request.client.host if request.client else ""
+
+
+def until(seconds: float) -> str:
+    """A time to wait, in words."""
+    return f"{int(seconds) + 1} seconds" if seconds < 90 else f"{-int(-seconds // 60)} minutes"
+
+
+Spent = Callable[[int, float], None]  # told how many images were drawn, and the model's seconds for them
+
+
+def _used_up(visitor: str, images: int) -> str:
+    """Why a visitor can't have so many images now; empty if they are lent."""
+    most = operator()
+    if wait := LIMITS.full("seconds", visitor, most.limit_seconds):
+        return (
+            f"this server works {most.limit_seconds} seconds for a visitor in ten minutes, and yours are"
+            f" used up; there is more in {until(wait)}"
+        )
+    if images > most.limit_images:
+        return f"{images} images are asked for; this server draws {most.limit_images} in ten minutes at most"
+    if wait := LIMITS.take("images", visitor, most.limit_images, images, lend=True):
+        return (
+            f"this server draws {most.limit_images:,} images for a visitor in ten minutes, and {images} more"
+            f" would be too many; they can be drawn in {until(wait)}"
+        )
+    return ""
+
+
+@contextmanager
+def drawing(request: Asking | None, images: int, **facts: Any) -> Iterator[Spent]:
+    """Within it a visitor may draw so many images at most; what is drawn is told, and logged with `facts`
+    at the end. ValueError if it is more than is left, and when there is more."""
+    visitor, left = asker(request), images
+    drawn, seconds, start = 0, 0.0, time.monotonic()
+    if told := _used_up(visitor, images):
+        log("refused", images=images, **facts)
+        raise ValueError(told)
+
+    def spent(more: int, took: float) -> None:
+        nonlocal left, drawn, seconds
+        drawn, seconds = drawn + more, seconds + took
+        LIMITS.give_back("images", visitor, min(more, left))
+        left -= min(more, left)
+        LIMITS.spend("images", visitor, more)
+        LIMITS.spend("seconds", visitor, took)
+
+    try:
+        yield spent
+    finally:
+        LIMITS.give_back("images", visitor, left)
+        wall = round(time.monotonic() - start, 2)
+        log("drew", images=drawn, asked=images, model_seconds=round(seconds, 2), seconds=wall, **facts)
