@@ -1,14 +1,28 @@
 """Open to the world: what visitors of a server that others can reach may ask for."""
 
+import base64
 import json
+import os
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, JSONResponse
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from fairdemo.ui import health, reach
+from fairdemo import places
+from fairdemo.request import Request
+from fairdemo.stats import measure
+from fairdemo.ui import api, door, health, limits, log, offered, operator, pictures, reach, visits
 
 ASKED = """
 import json
@@ -62,3 +76,291 @@ def test_health_says_how_it_is_and_nothing_of_visitors(live):
     told = TestClient(Starlette(routes=health.ROUTES)).get("/health").json()
     assert told["profile"] == "embedded" and told["waiting_images"] >= 0 and told["memory_mb"] > 50
     assert set(told) == {"version", "profile", "loaded", "waiting_images", "memory_mb"}
+
+
+# What a visitor may take
+
+
+class Clock:
+    """A time that only a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    own = Clock()
+    monkeypatch.setattr(limits, "LIMITS", limits.Limits(own))
+    monkeypatch.setattr(door, "LIMITS", limits.LIMITS)
+    return own
+
+
+def decides(monkeypatch, **settings) -> operator.Operator:
+    """Whoever runs the server decides so."""
+    own = operator.Operator(**settings)
+    for module in (limits, door, log, api):
+        monkeypatch.setattr(module, "operator", lambda: own)
+    return own
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(1, 50)), max_size=40),
+    st.integers(1, 200),
+)
+def test_no_window_holds_more_than_is_allowed(events, most):
+    """Whatever is asked for and when: what was granted in any ten minutes is at most the limit, what is
+    refused says when it would be granted, and then it is."""
+    clock = Clock()
+    own, granted = limits.Limits(clock), []
+    for pause, amount in events:
+        clock.now += pause
+        wait = own.take("images", "somebody", most, amount)
+        if not wait:
+            granted.append((clock.now, amount))
+        elif amount <= most:
+            clock.now += wait + 1e-6
+            assert own.take("images", "somebody", most, amount) == 0
+            granted.append((clock.now, amount))
+        assert sum(a for at, a in granted if at > clock.now - limits.WINDOW) <= most
+    assert own.take("images", "another", most, 1) == 0, "visitors don't share a limit"
+
+
+def test_a_drawing_is_lent_and_what_was_not_drawn_comes_back(monkeypatch, clock):
+    decides(monkeypatch, limit_images=100, limit_seconds=50)
+    with limits.drawing(None, 60) as spent:
+        with (
+            pytest.raises(ValueError, match="100 images for a visitor in ten minutes, and 60 more"),
+            limits.drawing(None, 60),
+        ):
+            pass
+        spent(10, 4.0)
+    with limits.drawing(None, 90) as spent:  # the other 50 weren't drawn
+        spent(90, 50.0)
+    with (
+        pytest.raises(ValueError, match="works 50 seconds for a visitor.*there is more in 10 minutes"),
+        limits.drawing(None, 1),
+    ):
+        pass
+    clock.now += 600.1
+    with limits.drawing(None, 100):
+        pass
+    with (
+        pytest.raises(ValueError, match="101 images are asked for; this server draws 100"),
+        limits.drawing(None, 101),
+    ):
+        pass
+
+
+def test_a_setting_that_is_wrong_is_named(monkeypatch):
+    monkeypatch.setenv("FAIRDEMO_LIMIT_IMAGES", "many")
+    operator.operator.cache_clear()
+    try:
+        with pytest.raises(SystemExit, match="FAIRDEMO_LIMIT_IMAGES is 'many'; expected a whole number"):
+            operator.operator()
+        monkeypatch.setenv("FAIRDEMO_LIMIT_IMAGES", "7")
+        operator.operator.cache_clear()
+        own = operator.operator()
+        assert own.limit_images == 7 and own.limit_rooms == operator.UNLIMITED and own.log == "off"
+    finally:
+        monkeypatch.delenv("FAIRDEMO_LIMIT_IMAGES")
+        operator.operator.cache_clear()
+
+
+def test_where_others_visit_there_are_limits_and_a_log(monkeypatch):
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    operator.operator.cache_clear()
+    try:
+        own = operator.operator()
+        assert own.limit_images == 2000 and own.log == "on"
+    finally:
+        operator.operator.cache_clear()
+
+
+def test_the_api_says_when_there_is_more(monkeypatch, clock, studio):
+    decides(monkeypatch, limit_images=4)
+    monkeypatch.setattr(api, "studio", lambda profile: studio)
+    told = api.compare("a photo of a nurse", 2, 5, settings={"steps": 2})
+    assert len(told["pairs"]) == 2
+    with pytest.raises(gr.Error, match="4 images for a visitor in ten minutes.*10 minutes"):
+        api.compare("a photo of a nurse", 2, 6, settings={"steps": 2})
+
+
+def test_who_leaves_frees_the_model(monkeypatch, studio):
+    """A tab that is closed, or a program that goes, ends its drawing at the next step."""
+    monkeypatch.setattr(api, "studio", lambda profile: studio)
+    request = SimpleNamespace(session_hash="gone", headers={}, client=None)
+    plan = studio.plan(Request.checked(prompt="a photo of a chef", n=64, seed=871, steps=50))
+    told = []
+
+    def draws():
+        try:
+            api.drawn(plan, request)
+        except ValueError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=draws)
+    thread.start()
+    while not visits.RUNNING:
+        time.sleep(0.01)
+    visits.left(request)
+    thread.join(60)
+    assert told and "of 64 pairs" in told[0] and not visits.RUNNING
+    assert studio.artist.batches.length == 0
+
+
+# The door
+
+
+def behind(monkeypatch, **settings) -> TestClient:
+    """A server with our routes before which stands what stands before all routes."""
+    decides(monkeypatch, **settings)
+
+    async def page(request) -> HTMLResponse:
+        return HTMLResponse("<p>the page</p>")
+
+    async def upload(request) -> JSONResponse:
+        return JSONResponse([len(await request.body())])
+
+    names = ("/", "/config", "/class/teacher", "/class/api/rooms", "/class/api/rooms/ABCDE", "/class/")
+    routes = [Route(name, page, methods=["GET", "POST"]) for name in names]
+    routes += [Route("/gradio_api/upload", upload, methods=["POST"]), *pictures.ROUTES]
+    routes += [Route("/gradio_api/file={path:path}", page)]
+    return TestClient(Starlette(routes=routes, middleware=door.before()), follow_redirects=False)
+
+
+def test_a_password_stands_before_all_but_a_class(monkeypatch, clock):
+    client = behind(monkeypatch, password="grüezi")
+    for path in (
+        "/",
+        "/config",
+        "/class/teacher",
+        "/class/api/rooms",
+        "/gradio_api/upload",
+        "/class//teacher",
+    ):
+        assert client.get(path).status_code == 401, path
+        assert client.post(path, content=b"x").status_code == 401, path
+    assert "password" in client.get("/", headers={"accept": "text/html"}).text
+    assert client.get("/class/").status_code == client.get("/class/api/rooms/ABCDE").status_code == 200
+    assert client.get("/picture/none.jpg").status_code == 404
+    for kind, said in (("Bearer", "grüezi"), ("Basic", base64.b64encode("any:grüezi".encode()).decode())):
+        headers = {"Authorization": f"{kind} {said}".encode()}
+        assert client.get("/config", headers=headers).status_code in (200, 401)
+    assert client.get("/config", auth=("any", "grüezi")).status_code == 200
+    entered = client.post("/door", data={"password": "grüezi", "back": "/class/teacher"})
+    assert entered.status_code == 303 and entered.headers["location"] == "/class/teacher"
+    cookie = entered.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "grüezi" not in cookie and "SameSite=lax" in cookie
+    assert client.get("/config").status_code == 200, "the browser is known"
+
+
+@pytest.mark.parametrize("back", ["//evil.org", "https://evil.org", "/\\evil.org", "javascript:alert(1)"])
+def test_the_door_leads_nowhere_else(monkeypatch, clock, back):
+    client = behind(monkeypatch, password="p")
+    assert client.post("/door", data={"password": "p", "back": back}).headers["location"] == "/"
+
+
+def test_passwords_cannot_be_tried_out(monkeypatch, clock):
+    client = behind(monkeypatch, password="right")
+    for k in range(door.TRIES):
+        assert client.post("/door", data={"password": f"wrong {k}"}).status_code in (401, 429)
+    assert client.post("/door", data={"password": "right"}).status_code == 429
+    assert client.get("/config", auth=("x", "right")).status_code == 401
+    assert "10 minutes" in client.get("/", headers={"accept": "text/html"}).text
+    clock.now += 601
+    assert client.post("/door", data={"password": "right"}).status_code == 303
+
+
+def test_answers_are_sealed(monkeypatch, clock):
+    client = behind(monkeypatch)
+    headers = client.get("/").headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in client.get("/gradio_api/file=/x/report.html").headers["content-security-policy"]
+    monkeypatch.setenv("SPACE_HOST", "x.hf.space")
+    framed = behind(monkeypatch).get("/").headers["content-security-policy"]
+    assert framed.endswith("https://huggingface.co https://*.hf.space")
+
+
+def test_uploads_are_bounded(monkeypatch, clock):
+    client = behind(monkeypatch, limit_uploads=2)
+    assert client.post("/gradio_api/upload", content=b"abc").json() == [3]
+    chunked = client.post("/gradio_api/upload", content=iter([b"abc"]))
+    assert chunked.status_code == 411 and "Content-Length" in chunked.json()["detail"]
+    large = client.post("/gradio_api/upload", content=b"", headers={"content-length": "400000000"})
+    assert large.status_code == 413
+    assert client.post("/gradio_api/upload", content=b"abc").status_code == 200
+    third = client.post("/gradio_api/upload", content=b"abc")
+    assert third.status_code == 429 and "the next in 10 minutes" in third.json()["detail"]
+    clock.now += 601
+    monkeypatch.setattr(door.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    full = client.post("/gradio_api/upload", content=b"abc")
+    assert full.status_code == 503 and "disk is full" in full.json()["detail"]
+
+
+# Files and the log
+
+
+def test_visitors_files_have_a_quota_and_the_oldest_go_first(tmp_path):
+    now = time.time()
+    for k in range(10):
+        path = tmp_path / f"{k}" / "file.zip"
+        path.parent.mkdir()
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (now - 100 * k, now - 100 * k))
+        os.utime(path.parent, (now - 1000, now - 1000))
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    assert places.tidy(tmp_path, 450, 350) == 6
+    assert sorted(p.parent.name for p in tmp_path.rglob("file.zip")) == ["0", "1", "2", "3"]
+    assert places.tidy(tmp_path, 250, 1e6) == 2
+    os.utime(tmp_path / "9", (now - 1000, now - 1000))
+    assert places.tidy(tmp_path, 250, 1e6) == 0
+    assert Path("/etc/hostname").exists() and not (tmp_path / "9").exists()
+
+
+def test_a_home_that_cannot_be_written_to_is_not_needed(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("FAIRDEMO_HOME", str(tmp_path / "file" / "home"))
+    places.passing.cache_clear()
+    try:
+        path = places.passing_text("a.csv", "a,b\n")
+        assert path.read_text() == "a,b\n" and not path.is_relative_to(tmp_path)
+    finally:
+        places.passing.cache_clear()
+
+
+def test_the_log_says_what_was_drawn_and_not_what_was_asked(monkeypatch, clock, capsys):
+    decides(monkeypatch, log="on")
+    with limits.drawing(None, 4, profile="embedded", prompt="a secret") as spent:
+        spent(4, 1.5)
+    told = json.loads(capsys.readouterr().err)
+    assert told["event"] == "drew" and told["images"] == 4 and told["model_seconds"] == 1.5
+    assert "prompt" not in told
+    decides(monkeypatch, log="prompts")
+    log.log("drew", prompt="a secret")
+    assert json.loads(capsys.readouterr().err)["prompt"] == "a secret"
+    try:
+        measure.bias([])
+    except Exception as error:
+        log.failed(error)
+    told = json.loads(capsys.readouterr().err)
+    assert told["event"] == "failed" and told["where"].startswith("stats/measure.py:")
+
+
+# Models that take something first
+
+
+def test_a_large_model_says_what_it_takes_and_asks(monkeypatch):
+    monkeypatch.setattr(offered.fetching, "missing", lambda profile: 7.2e9)
+    monkeypatch.setattr(offered, "AGREED", set())
+    assert not offered.to_agree("embedded")
+    with pytest.raises(ValueError, match="'sd15': 7.2 GB, about 10 minutes at 100 Mbit/s, are fetched first"):
+        offered.agreed("sd15")
+    with pytest.raises(gr.Error, match="Draw with it in the Studio first"):
+        api.compare("a photo of a nurse", 1, profile="sd15")
+    offered.AGREED.add("sd15")
+    offered.agreed("sd15")

@@ -5,7 +5,6 @@ import errno
 import re
 from pathlib import Path
 
-import httpx
 import torch
 from huggingface_hub import errors, hf_hub_download
 from safetensors import SafetensorError, safe_open
@@ -78,6 +77,9 @@ def explain(error: BaseException, what: str) -> str:
     def caused(*kinds: type) -> bool:
         return any(isinstance(e, kinds) for e in chain)
 
+    # The Hub's client has an HTTP library of its own, whose errors have the same names.
+    unreached = any(kind.__name__ == "TransportError" for e in chain for kind in type(e).__mro__)
+
     if caused(errors.GatedRepoError):
         return (
             f"{what}: the repository is gated. Accept its terms on its page, set HF_TOKEN and try again;"
@@ -102,8 +104,8 @@ def explain(error: BaseException, what: str) -> str:
         return f"{what}: the disk is full. Make room, or set HF_HOME to a folder on another disk; {WITHOUT}"
     if any(out_of_memory(e) for e in chain):
         return f"{what}: memory ran out. Close other programs or use a machine with more; {WITHOUT}"
-    if caused(
-        errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx.TransportError, ConnectionError
+    if unreached or caused(
+        errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.DryRunError, ConnectionError
     ):
         return (
             f"{what}: not complete on this machine, and the Hub can't be reached. Connect once to fetch it;"

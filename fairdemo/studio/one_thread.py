@@ -19,9 +19,10 @@ class OneThread:
         self.work: SimpleQueue[tuple[Future, Callable[[], object]]] = SimpleQueue()
         self.started = threading.Lock()
 
-    def do(self, call: Callable[[], T]) -> T:
-        """The result of a call, or what it raises; it sees the caller's context variables."""
-        return self.later(call).result()
+    def do(self, call: Callable[[], T], seconds: float | None = None) -> T:
+        """The result of a call, or what it raises; it sees the caller's context variables. TimeoutError if
+        it takes longer than `seconds`."""
+        return self.later(call).result(seconds)
 
     def later(self, call: Callable[[], T]) -> Future[T]:
         """The same without waiting for it."""

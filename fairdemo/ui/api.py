@@ -19,7 +19,7 @@ from fairdemo.request import SERVER, Request
 from fairdemo.stats import targets
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.limits import drawing
-from fairdemo.ui.offered import studio
+from fairdemo.ui.offered import agreed, studio
 from fairdemo.ui.operator import operator
 from fairdemo.ui.visits import DRAWS, facts, running
 
@@ -44,6 +44,7 @@ def plan_of(settings: dict[str, Any] | None, **asked: Any) -> Plan:
             f"settings is {reprlib.repr(settings)[:200]}; expected a table with any of {', '.join(SETTINGS)}"
         )
     request = Request.checked(SERVER, **asked, **more)
+    agreed(request.profile)
     return studio(request.profile).plan(request)
 
 
@@ -70,7 +71,7 @@ def compare(
     """
     with told():
         plan = plan_of(settings, prompt=prompt, n=n, seed=seed, target=target, profile=profile)
-        drawn(plan, LocalContext.request.get())
+        drawn(plan, LocalContext.request.get(None))
     return plan.comparison.as_json()
 
 

@@ -15,6 +15,7 @@ import fairdemo
 from fairdemo import places
 from fairdemo.audit import report, summary
 from fairdemo.models import gpu
+from fairdemo.studio.live import LIVES, MODEL
 from fairdemo.ui import reach
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
@@ -34,10 +35,11 @@ from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.studio_events import wire
 from fairdemo.ui.studio_view import screen
 from fairdemo.ui.templates import render
-from fairdemo.ui.visits import AT_ONCE, left
+from fairdemo.ui.visits import AT_ONCE, RUNNING, left
 
 HERE = Path(__file__).parent
 TIDIED, PASSES = 60.0, 7200.0  # seconds between looks at visitors' files, and for which one stays
+LAST = 4.0  # seconds that a program which is to end gives what runs
 HEAD_START = 2.0  # seconds in which the first page has the processor to itself
 THEME = gr.themes.Soft(
     primary_hue="teal",
@@ -127,6 +129,20 @@ def tidies() -> None:
         time.sleep(TIDIED)
 
 
+def quiet() -> bool:
+    """Ends what is drawn, at its next step; whether the model was done with it in time. A program that ends
+    while torch computes is aborted."""
+    for cancel in list(RUNNING.values()):
+        cancel.set()
+    for live in list(LIVES.values()):
+        live.turns.touch()
+    try:
+        MODEL.do(lambda: None, LAST)
+    except TimeoutError:
+        return False
+    return True
+
+
 def ends(number: int, frame: object) -> None:
     """SIGTERM is as Ctrl-C: what runs ends at its next step, and nothing is left half written."""
     raise KeyboardInterrupt
@@ -162,4 +178,7 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
     log("started", version=fairdemo.__version__, profile=default(), port=blocks.server_port)
     started(blocks.server_port)
     blocks.block_thread()
+    ended = quiet()
     log("stopped")
+    if not ended:  # a batch that takes longer than anybody waits for; what is kept on disk is kept whole
+        os._exit(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.requests import Request
 
 WORDS: dict[str, dict[str, str]] = {
     path.stem: tomllib.loads(path.read_text())
@@ -22,7 +23,7 @@ def label(key: str) -> Any:
     return I18N(f"fairdemo_{key}")
 
 
-def language_of(request: gr.Request | None) -> str:
+def language_of(request: gr.Request | Request | None) -> str:
     """The first of the browser's languages that the page speaks, else English."""
     return language_named(request.headers.get("accept-language", "") if request else "")
 

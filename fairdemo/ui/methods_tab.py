@@ -21,7 +21,7 @@ from fairdemo.studio.studio import Plan
 from fairdemo.ui.face_wall import wall
 from fairdemo.ui.language import label, language_of, say
 from fairdemo.ui.limits import Spent, drawing
-from fairdemo.ui.offered import EXAMPLE, default, described, offered, studio
+from fairdemo.ui.offered import EXAMPLE, agreed, default, described, offered, studio
 from fairdemo.ui.studio_events import TOLD_EVERY, Values, told
 from fairdemo.ui.studio_view import PLAIN, UNIFORM, preset_key
 from fairdemo.ui.templates import render
@@ -181,6 +181,7 @@ def planned(asked: dict[str, Any]) -> list[Plan]:
         raise ValueError(f"number of pairs is {asked['n']}; 1 to {MOST_PAIRS} are allowed here")
     target, prompt = asked.pop("preset"), asked.pop("prompt") or ""
     room = studio(asked["profile"])
+    agreed(asked["profile"])
     return [
         room.plan(Request.checked(SERVER, **asked, prompt=prompt, target=target, method=method))
         for method in chosen

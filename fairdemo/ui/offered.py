@@ -4,7 +4,7 @@ import os
 import sys
 from functools import cache
 
-from fairdemo.models import profiles
+from fairdemo.models import fetching, profiles
 from fairdemo.request import SERVER, Request
 from fairdemo.stats import mix, prompts, targets
 from fairdemo.stats.mix import BASELINE
@@ -18,21 +18,62 @@ OPENING_PAIRS = 16
 
 
 @cache
-def offered() -> dict[str, str]:
-    """What the app offers, by name, the default first: what FAIRDEMO_PROFILE lists (names of profiles, TOML
-    files, packs; separated by commas), then our own profiles; where others can visit only what is listed, or
-    else the embedded one. The values are what `artist_of` opens. What is listed and can't be opened is said
-    on the terminal and left out."""
+def _named() -> dict[str, str]:
+    """What whoever started the program named, by name."""
     named: dict[str, str] = {}
     for source in filter(None, (part.strip() for part in os.environ.get("FAIRDEMO_PROFILE", "").split(","))):
         try:
             named.setdefault(name_of(source), source)
         except ValueError as error:
             print(f"fairdemo: {error}", file=sys.stderr)
+    return named
+
+
+@cache
+def offered() -> dict[str, str]:
+    """What the app offers, by name, the default first: what FAIRDEMO_PROFILE lists (names of profiles, TOML
+    files, packs; separated by commas), then our own profiles; where others can visit only what is listed, or
+    else the embedded one. The values are what `artist_of` opens. What is listed and can't be opened is said
+    on the terminal and left out."""
+    named = _named()
     own = [name for name in profiles.PROFILES if name not in named]
     if reach.others_reach():  # nobody who visits is to start a download of 7 GB, or hours of drawing
         own = [] if named else [profiles.DEFAULT]
     return {**named, **{name: name for name in own}}
+
+
+AGREED: set[str] = set()  # profiles whose download or long drawing somebody agreed to, on one's own machine
+
+
+def to_agree(profile: str) -> bool:
+    """Whether a profile wasn't asked for by whoever started the program, and needs a download or a GPU: it
+    says what it takes first."""
+    if profile in AGREED or profile in _named() or profile == profiles.DEFAULT:
+        return False
+    artist = studio(profile).artist
+    return isinstance(artist, Live) and not artist.loaded
+
+
+def takes(profile: str) -> str:
+    """What drawing with a profile takes on this machine: how much is fetched first, and how long an image
+    takes; empty if that is nothing to speak of."""
+    artist = studio(profile).artist
+    try:
+        size = fetching.missing(artist.profile)
+        fetched = f"{fetching.told(size)}, are fetched first" if size else ""
+    except ValueError as error:
+        fetched = str(error)
+    slow = "" if artist.device != "cpu" else "without a GPU an image takes minutes"
+    return "; ".join(filter(None, (fetched, slow)))
+
+
+def agreed(profile: str) -> None:
+    """ValueError if somebody has to agree to what a profile takes first."""
+    if to_agree(profile) and (told := takes(profile)):
+        raise ValueError(
+            f"profile {profile!r}: {told}. Draw with it in the Studio first, which asks, or start the app"
+            f" with --profile {profile}"
+        )
 
 
 def withheld() -> list[str]:

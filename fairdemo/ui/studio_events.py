@@ -34,6 +34,7 @@ from fairdemo.ui.language import language_of, say
 from fairdemo.ui.limits import Spent, drawing
 from fairdemo.ui.mixer import target_of, wish
 from fairdemo.ui.offered import (
+    AGREED,
     EXAMPLE,
     OPENING_PAIRS,
     asked_first,
@@ -42,6 +43,8 @@ from fairdemo.ui.offered import (
     opening,
     reference,
     studio,
+    takes,
+    to_agree,
 )
 from fairdemo.ui.sliding import reassigned
 from fairdemo.ui.studio_view import FIRST, SURPRISE, UNIFORM, Screen, Shown, methods
@@ -187,6 +190,7 @@ class Events:
             ask.steps: own.steps,
             ask.guidance: own.guidance,
             self.shown.status: self.note(name, language),
+            self.screen.agree: gr.Button(visible=False),
         }
         if artist.prompts:
             if values[ask.prompt] not in artist.prompts:
@@ -202,6 +206,8 @@ class Events:
             return say(language, "pack_note", seeds=artist.most, prompts=shown)
         if name == profiles.DEFAULT:
             return say(language, "ready")
+        if to_agree(name) and (told := takes(name)):
+            return say(language, "takes_first", what=told)
         return say(language, "no_gpu" if artist.device == "cpu" else "real_note", model=artist.profile.model)
 
     def standing(self, visit: Visit, status: str, language: str, n: int | None = None) -> Values:
@@ -272,12 +278,21 @@ class Events:
         """Draws what is asked for. A link's slots are drawn as they are."""
         with running(request.session_hash), told(request):
             plan = self.plan(values)
+            if to_agree(plan.request.profile) and (what := takes(plan.request.profile)):
+                words = say(language_of(request), "asks_first", what=what)
+                yield {self.shown.status: words, self.screen.agree: gr.Button(visible=True)}
+                return
             letters = values[self.screen.slots]
             ready = studio(plan.request.profile)
             fixed = link.slots_of(letters, ready.all_sources, plan.request.n) if letters else None
             if fixed:
                 plan = replace(plan, slots=fixed, steering=False)
             yield from Run(self, values, request, progress).of(plan, "done")
+
+    def agree(self, values: Values) -> Values:
+        """The visitor agrees to what the model takes, on their own machine."""
+        AGREED.add(values[self.screen.ask.profile])
+        return {self.screen.agree: gr.Button(visible=False)}
 
     def settle(self, values: Values, request: gr.Request) -> Values:
         """After the wish moved: the wall that stands, reassigned, if all of it is drawn already. Nobody waits
@@ -493,17 +508,19 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     gr.on(looked, page.look_ahead, known, wanted.foreseen, trigger_mode="always_last", **hidden)
     everything = [*standing, shown.findings, shown.cells, *fields, *wishes, screen.slots, screen.words]
     arrived = blocks.load(page.arrive, None, everything, **hidden)
-    ask.profile.input(page.turned, known, [*fields, shown.status], **hidden)
+    ask.profile.input(page.turned, known, [*fields, shown.status, screen.agree], **hidden)
     arrived.then(page.look_ahead, known, wanted.foreseen, **hidden)
 
     one: dict[str, Any] = {**DRAWS, "api_visibility": "private"}
     drawing: dict[str, Any] = {"show_progress": "full", "show_progress_on": shown.status, **one}
     waited = gr.on([screen.draw.click, ask.prompt.submit], page.wait, None, None, queue=False, **hidden)
-    drawn = waited.then(page.draw, known, results, **drawing)
+    drawn = waited.then(page.draw, known, [*results, screen.agree], **drawing)
+    agreed = screen.agree.click(page.agree, known, screen.agree, **hidden)
+    drawn_then = agreed.then(page.draw, known, [*results, screen.agree], **drawing)
     # A wish that moves while the last one is on its way isn't dropped.
     last: dict[str, Any] = {"trigger_mode": "always_last"}
     released = wanted.mixer.release(page.own, None, [*wishes, screen.slots], **last, **hidden)
-    ends = [drawn]
+    ends = [drawn, drawn_then]
     for moved in (released, preset):
         settled = moved.then(page.settle, known, [*results, wanted.foreseen], **last, **hidden)
         ends.append(settled.then(page.move, known, results, **last, **drawing))

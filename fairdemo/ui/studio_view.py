@@ -93,6 +93,7 @@ class Screen:
     wish: Wish
     draw: gr.Button
     stop: gr.Button
+    agree: gr.Button  # to what a model takes before it draws
     shown: Shown
     visit: gr.State
     slots: gr.State  # letters of a link's slots, which are drawn as they are
@@ -108,6 +109,9 @@ def screen() -> Screen:
     with gr.Row(elem_id="studio", equal_height=False):
         with gr.Column(elem_id="stage", min_width=0):
             status = gr.Markdown(label("finished_wall" if first else "ready"), elem_id="status")
+            agree = gr.Button(
+                label("agree"), visible=False, elem_id="agree", variant="primary", size="sm", scale=0
+            )
             with gr.Row(elem_id="walls", equal_height=False):
                 walls = parts(first, ("wall-baseline", "wall-debiased"))
         with gr.Column(elem_id="sheet", min_width=0):
@@ -120,7 +124,7 @@ def screen() -> Screen:
     with gr.Column(elem_id="details"):
         shown = details(status, {**walls, **counted})
     ask = Ask(*[*fields, method])
-    return Screen(ask, wished, draw, stop, shown, visit, slots, words)
+    return Screen(ask, wished, draw, stop, agree, shown, visit, slots, words)
 
 
 def first_prompt() -> str:
