@@ -18,6 +18,15 @@ def is_local(source: str) -> bool:
     return source.startswith((".", "/"))
 
 
+def repository(name: str, what: str) -> str:
+    """The name of a repository of the Hub, `owner/name`; ValueError for what can only be a folder of this
+    machine, which isn't there."""
+    owner, _, rest = name.partition("/")
+    if is_local(name) or not owner or not rest or "/" in rest:
+        raise ValueError(f"{what}: there is no folder {name!r} (a repository of the Hub is owner/name)")
+    return name
+
+
 def is_commit(revision: str | None) -> bool:
     """Whether a revision is a commit of the Hub, which never changes."""
     return bool(re.fullmatch(r"[0-9a-f]{40}", revision or ""))

@@ -92,7 +92,7 @@ def read_labelled(source: str, limit: int | None = None, split: str = "train") -
     ValueError says what is wrong with it."""
     folder = Path(source)
     if not folder.is_dir():
-        return _from_hub(source, limit, split)
+        return _from_hub(hub.repository(source, "labelled pictures"), limit, split)
     path = folder / "labels.csv"
     try:
         table = pd.read_csv(path, dtype=str)

@@ -101,12 +101,13 @@ def sources_of(live: Live) -> list[Source]:
 def make(live: Live, folder: Path, asked: Order, progress: Progress = silent) -> Path:
     """Draws a pack of all prompts with the baseline and each single adapter. What an interrupted run has
     drawn is kept; under `accelerate launch` each process draws its share of the prompts on its own GPU.
-    ValueError if the folder holds another pack."""
+    ValueError if the folder holds another pack, or the model can't be had; then nothing is written."""
     from accelerate import PartialState
 
     state = PartialState()
     about = described(live, asked)
     path = free(folder, about) / "pack.json"
+    live.load()
     unfinished = folder / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
     if state.is_main_process:

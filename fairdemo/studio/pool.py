@@ -215,7 +215,9 @@ def _faces(stored: Any) -> list[Face]:
 def open_pack(name: str) -> Pool:
     """A pack from a folder or from the Hub; ValueError if it is damaged, incomplete, or names files outside
     of it."""
-    folder = Path(name) if (Path(name) / "pack.json").is_file() else _fetched(name)
+    folder = Path(name) if Path(name).is_dir() else _fetched(name)
+    if not (folder / "pack.json").is_file():
+        raise ValueError(f"folder {str(folder)!r} holds no pack: there is no pack.json in it")
     try:
         about = json.loads((folder / "pack.json").read_text())
         if about["format"] != FORMAT:
@@ -247,6 +249,7 @@ def _fetched(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
+    hub.repository(repo, "pack")
     try:
         return Path(snapshot_download(repo, repo_type="dataset", revision=revision or None))
     except Exception as error:  # the Hub's client, the network and the disk each raise their own kinds

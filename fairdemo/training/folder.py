@@ -75,7 +75,10 @@ class Folder:
             replace(self.path / "config.json", self.settings)
             self.rows = [r for r in self.rows if (r["step"] or 0) < step]
             self.before = (self.rows[-1]["seconds"] if self.rows else 0) or 0
-            self.bar.initial = self.bar.n = self.bar.last_print_n = step - 1
+            # The time left is told by steps alone: what was prepared before the first isn't one.
+            self.bar.initial = self.bar.last_print_n = step
+            self.bar.n, self.bar.start_t = step - 1, time.time()
+            self.bar.last_print_t = self.bar.start_t
             replace(self.path / "log.csv", ",".join(self.columns) + "\n" + "".join(map(self.line, self.rows)))
         self.rows.append(
             {"step": step, **row, "seconds": round(self.before + time.perf_counter() - self.start, 1)}
