@@ -1,0 +1,1 @@
+"""The whole chain on real weights, measured by anybody who has them (`fairdemo prove`)."""
