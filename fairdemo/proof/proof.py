@@ -214,7 +214,7 @@ def classifier(proof: Proof) -> dict[str, Any]:
 def responses(proof: Proof) -> dict[str, Any]:
     """How often each adapter's images are classified as its group, on professions spread over all."""
     groups, amounts = proof.groups, proof.amounts
-    counts = {a.name: {"right": 0, "faces": 0, "images": 0} for a in groups}
+    counts: dict[str, dict[str, Any]] = {a.name: {"right": 0, "faces": 0, "images": 0} for a in groups}
     for k, profession in enumerate(some(amounts.professions)):
         sources = [Source((a.name,), a.cell) for a in groups for _ in range(amounts.images)]
         proof.say(f"  {profession}")
