@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fairdemo.checked import Real, Whole, one_line, read_toml
+from fairdemo.checked import Real, Whole, one_line, read_toml, shown
 from fairdemo.models import hub
 from fairdemo.places import SHIPPED
 
@@ -61,7 +61,7 @@ class Profile(BaseModel):
     @classmethod
     def _short(cls, name: str) -> str:
         if not hub.is_name(name):
-            raise ValueError(f"name is {name!r}; up to 40 letters, digits, dots and dashes are allowed")
+            raise ValueError(f"name is {shown(name)}; up to 40 letters, digits, dots and dashes are allowed")
         return name
 
     @model_validator(mode="after")

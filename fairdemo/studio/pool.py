@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from fairdemo.checked import one_line, shown
 from fairdemo.measures import Confusion
 from fairdemo.methods.method import Method
 from fairdemo.methods.registry import mix_of
@@ -25,12 +27,13 @@ from fairdemo.models.profiles import Profile
 from fairdemo.pairs import Drawn, Face, limited
 from fairdemo.request import MIX, Request
 from fairdemo.stats import response
-from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
+from fairdemo.stats.attributes import ATTRIBUTES, CLASSES, TARGET_CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.studio.cached import cached_property
 
 FORMAT = 1
 PACK_SEED = 2_000_000  # of a pack's first prompt, the next have the next: far from the seeds that people use
+CELL_CLASSES = {c for classes in TARGET_CLASSES.values() for c in classes}
 COLUMNS = ("file_name", "prompt", "source", "seed", "subject", "look", "faces", "sha256")
 
 
@@ -43,6 +46,34 @@ def is_pack(name: str) -> bool:
         return True
     repository = bool(re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name))
     return repository and not name.endswith(".toml") and not hub.is_local(name)
+
+
+class Cause(BaseModel):
+    """A source as a pack's description has it."""
+
+    adapters: list[Annotated[str, Field(max_length=100)]] = Field(max_length=8)
+    cell: list[str] = Field(max_length=3)
+
+    @field_validator("cell")
+    @classmethod
+    def _known(cls, cell: list[str]) -> list[str]:
+        if not set(cell) <= CELL_CLASSES:
+            raise ValueError(f"cell is {cell!r:.80}; expected classes of race, gender and age")
+        return cell
+
+
+class Described(BaseModel):
+    """What `pack.json` holds beside what a profile has; others may have made it."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: Literal[1]
+    title: Annotated[str, Field(max_length=200)]
+    made: Annotated[str, Field(max_length=100)]
+    seeds: Annotated[int, Field(ge=1, le=100_000)]
+    prompts: Annotated[list[Annotated[str, Field(max_length=5000)]], Field(min_length=1, max_length=10_000)]
+    sources: Annotated[list[Cause], Field(min_length=1, max_length=1000)]
+    confusion: dict[str, dict[str, dict[str, Annotated[int, Field(ge=0)]]]]
 
 
 @dataclass(frozen=True)
@@ -220,14 +251,21 @@ def open_pack(name: str) -> Pool:
         raise ValueError(f"folder {str(folder)!r} holds no pack: there is no pack.json in it")
     try:
         about = json.loads((folder / "pack.json").read_text())
-        if about["format"] != FORMAT:
-            raise ValueError(f"format {about['format']!r}, expected {FORMAT}")
+        if not isinstance(about, dict):
+            raise ValueError("its description is no table")
+        if about.get("format") != FORMAT:
+            raise ValueError(f"format {shown(about.get('format'))}, expected {FORMAT}")
+        Described.model_validate(about)
         table = pd.read_parquet(folder / "data" / "metadata.parquet")
         if set(COLUMNS) - set(table.columns):
             raise ValueError(f"it lacks the columns {', '.join(sorted(set(COLUMNS) - set(table.columns)))}")
+        table = table.astype({"file_name": str, "prompt": str, "source": str, "seed": int})
         pool = Pool(folder, about, table)
-        if not pool.profile.name or any(len(s.cell) > 3 for s in pool.sources):
-            raise ValueError("its name or sources are strange")
+        if not pool.profile.name:
+            raise ValueError("it has no name")
+    except ValidationError as error:
+        told = one_line(error, Described)
+        raise ValueError(f"pack in {str(folder)!r} is damaged: its description {told}") from None
     except Exception as error:  # json, pandas and pyarrow each raise their own kinds
         told = (str(error).splitlines() or [""])[0]
         raise ValueError(f"pack in {str(folder)!r} is damaged: {type(error).__name__}: {told}") from None

@@ -144,7 +144,7 @@ def bent(files: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
     elif kind == 2:
         del files[name]
     elif kind == 3:
-        files[rng.choice(CLIMBS)] = files.pop(name)
+        files[rng.choice(CLIMBS).replace("\x00", "zero")] = files.pop(name)
     elif kind == 4:
         files[name] = rng.choice(hostile_images(rng.randrange(10**6)))
     elif kind == 5:
