@@ -104,7 +104,8 @@ class Store:
         try:
             yield db
         except BaseException:
-            db.execute("rollback")
+            if db.in_transaction:  # a full disk has ended it already
+                db.execute("rollback")
             raise
         db.execute("commit")
 

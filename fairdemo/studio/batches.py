@@ -97,8 +97,10 @@ class Batches:
                 if new:
                     fetched += len(new)
                     yield new
-                elif order.error:
+                elif isinstance(order.error, Exception):
                     raise order.error
+                elif order.error:  # what ends a thread mustn't end the visitor's too
+                    raise RuntimeError(f"the model was interrupted ({order.error!r})")
                 elif order.cancelled:
                     raise Cancelled
                 elif order.share:

@@ -2,6 +2,7 @@
 /class/openapi.json. A secret or token comes in the header `Authorization: Bearer …`, never in an address that
 a server sees."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from fairdemo.lesson.walls import Walls
 from fairdemo.ui import class_pages, reach
 from fairdemo.ui.language import language_named
 from fairdemo.ui.limits import LIMITS, WINDOW, asker, until
+from fairdemo.ui.log import failed
 from fairdemo.ui.offered import default, studio
 from fairdemo.ui.operator import operator
 from fairdemo.ui.pictures import address as picture
@@ -38,14 +40,26 @@ def count(what: str, request: Request, most: int) -> None:
         raise Refused(429, f"too many from this network; try again in {until(wait)}")
 
 
+BEGAN = time.time() - time.monotonic()
+
+
+def steady() -> float:
+    """Now, by a clock that nobody sets while the program runs: a room isn't of yesterday because somebody
+    corrected the date."""
+    return BEGAN + time.monotonic()
+
+
 @lru_cache(1)
 def rooms() -> Rooms:
     """The rooms of this program; those of yesterday are forgotten, whether anybody comes or not."""
-    found = Rooms(Store(places.home() / "classes.db"))
+    found = Rooms(Store(places.home() / "classes.db"), steady)
 
     def forgets() -> None:
         while True:
-            found.forget()
+            try:
+                found.forget()
+            except sqlite3.Error as error:  # the disk may have room again later
+                failed(error)
             time.sleep(WINDOW)
 
     threading.Thread(target=forgets, daemon=True, name="forgets").start()
@@ -103,6 +117,16 @@ async def bounded(request: Request, go_on: Any) -> Any:
 def refused(_: Request, error: Refused) -> JSONResponse:
     """What isn't done, in a line."""
     return JSONResponse({"error": error.why}, error.status)
+
+
+@APP.exception_handler(sqlite3.Error)
+@APP.exception_handler(OSError)
+def not_kept(_: Request, error: Exception) -> JSONResponse:
+    """The rooms' file can't be read or written: a full disk, a folder that is read only."""
+    failed(error)
+    return JSONResponse(
+        {"error": f"the class can't be kept now ({type(error).__name__}: {error}); try again"}, 503
+    )
 
 
 @APP.exception_handler(RequestValidationError)

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from fairdemo.comparison import Comparison
-from fairdemo.models import profiles
+from fairdemo.models import hub, profiles
 from fairdemo.models.generating import Cancelled
 from fairdemo.models.gpu import Watch
 from fairdemo.report import archive
@@ -69,12 +69,16 @@ TOLD_EVERY = 0.5  # seconds between two words on how far a drawing is
 
 @contextmanager
 def told(request: gr.Request) -> Iterator[None]:
-    """Within it, bad input becomes a notice on the page."""
+    """Within it, bad input becomes a notice on the page; so does a disk that can't be written to."""
     try:
         yield
     except ValueError as error:
         heading = say(language_of(request), "check_input")
         raise gr.Error(str(error), title=heading, print_exception=False) from None
+    except OSError as error:
+        log.failed(error)
+        words = say(language_of(request), "no_file", error=error.strerror or type(error).__name__)
+        raise gr.Error(words, print_exception=False) from None
 
 
 def origin(preset: str, prompt: str, language: str) -> str:
@@ -248,7 +252,7 @@ class Events:
             return gr.skip()
         return plots(self.shown, visit.plan.comparison, self.corrected(values), language_of(request))
 
-    def finished(self, values: Values) -> Values:
+    def finished(self, values: Values, request: gr.Request) -> Values:
         """The download and the history once a wall is complete; other sources of it are drawn in idle time
         from now on."""
         visit = values[self.screen.visit]
@@ -257,7 +261,8 @@ class Events:
         if values[self.screen.ask.ahead] and visit.plan.mixed:
             AHEAD.stands(studio(visit.plan.request.profile), visit.plan)
         names = [title(p) for p in visit.history]
-        zipped = str(archive.zipped(visit.plan.comparison))
+        with told(request):
+            zipped = str(archive.zipped(visit.plan.comparison))
         past = gr.Dropdown(choices=names, value=title(visit.plan), visible=len(names) > 1)
         return {
             self.shown.download: gr.DownloadButton(value=zipped, interactive=True),
@@ -461,6 +466,8 @@ class Run:
         if not isinstance(error, ValueError):
             log.failed(error)
         told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        if hub.out_of_memory(error):
+            told = hub.explain(error, "drawing and reading")
         drawn = len(plan.comparison.pairs)
         key = "failed" if drawn else "not_drawn"
         return say(self.language, key, done=drawn, n=plan.request.n, error=html.escape(told[:500]))
