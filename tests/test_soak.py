@@ -8,6 +8,7 @@ import pytest
 from fairdemo.places import SHIPPED as ROOT
 from fairdemo.studio.live import Kept
 from tests.soak import chaos, inputs, wear
+from tests.soak.__main__ import alike, visited
 
 FEW = 150  # inputs of each family
 
@@ -33,6 +34,14 @@ def test_long_use_holds_no_files_threads_or_images(studio, monkeypatch):
 def test_lessons_leave_nothing_behind():
     seen = wear.lessons(3)
     assert seen[-1][1] <= seen[0][1] + 2 and seen[-1][2] <= seen[0][2] + 2
+
+
+def test_visitors_meet_no_error_and_get_what_they_would_alone(studio):
+    found = visited(0.4, 8)
+    assert found["errors"] == {} and found["crashed"] == [] and found["tracebacks"] == 0
+    assert found["requests"]["page: arrive"]["n"] >= 8
+    same, of = alike(found["compared"], studio)
+    assert same >= 0.9 * of
 
 
 def test_the_notebook_runs(tmp_path):

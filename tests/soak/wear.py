@@ -24,6 +24,7 @@ from tests.soak.chaos import school
 EVERY = 10  # walls between two looks
 PAIRS, STEPS = 4, 4
 STUDENTS = 8
+LOOKED = ("memory in MB", "files", "threads")
 
 
 @dataclass(frozen=True)
