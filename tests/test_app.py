@@ -232,7 +232,7 @@ def test_a_newcomers_path(page, visitor, tmp_path):
         assert {"comparison.json", "images.csv", "report.html"} <= set(got.namelist())
         assert (
             'src="data:image' in got.read("report.html").decode()
-            and "http" not in got.read("report.html").decode()
+            and "://" not in got.read("report.html").decode()
         )
 
     shown = faces(page, "debiased")
@@ -306,6 +306,7 @@ def test_two_visitors_dont_touch_each_other(visitor, address):
     two.wait_for_selector("text=4 pairs in", timeout=60_000)
     assert two.locator("#wall-baseline .tile img").count() == 4
     assert one.locator("#wall-debiased .tile img").count() < 64, "a short wall doesn't wait for a long one"
+    two.wait_for_selector("#download:not([disabled])", timeout=60_000)  # counted, too: Draw can be pressed
     set_number(two, 64)
     two.click("#draw")
     two.wait_for_selector("#wall-debiased .tile.empty", timeout=20_000)

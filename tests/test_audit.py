@@ -319,7 +319,7 @@ def test_the_report_says_only_what_the_rows_carry(tmp_path, capsys):
     folder = saved(tmp_path / "one")
     assert main(["audit", "report", str(folder)]) == 0
     page = (folder / "report.html").read_text()
-    assert "http" not in page.replace("arXiv", "") and "as perceived by the classifier" in page
+    assert "://" not in page.replace("arXiv", "") and "as perceived by the classifier" in page
     assert "In 6 of 6 prompts of embedded, baseline women and men aren&#39;t equally likely" in page
     assert "most: “a photo of a nurse”" in page and "The most even method is embedded, mix" in page
     assert "No face was found in 16 of 1,536 images" in page
