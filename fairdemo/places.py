@@ -17,6 +17,8 @@ PACKAGE = Path(__file__).resolve().parent
 INSTALLED = (PACKAGE / "shipped").is_dir()  # a wheel carries weights and catalog inside the package
 SHIPPED = PACKAGE / "shipped" if INSTALLED else PACKAGE.parent  # has assets/ and adapters/; read only
 
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 HALF_MADE = 60.0  # seconds in which an empty folder may get its file
 
 
@@ -59,9 +61,9 @@ def passing_file(name: str) -> Path:
 def passing_text(name: str, text: str) -> Path:
     """A file of this name with this text that a visitor fetches soon; the same text is one file."""
     path = passing() / hashlib.blake2b(text.encode(), digest_size=16).hexdigest() / name
-    if path.is_file():
-        path.touch()  # it stays
-    else:
+    try:
+        os.utime(path)  # it stays
+    except FileNotFoundError:
         replace(path, text)
     return path
 
@@ -94,6 +96,8 @@ def tidy(folder: Path, quota: float, age: float) -> int:
 def replace(path: Path, text: str) -> None:
     """Writes a file whole, or leaves what was there; its folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    number, part = tempfile.mkstemp(".part", path.name, path.parent)  # two writers have one each
+    with open(number, "w") as file:
+        file.write(text)
+    os.chmod(part, 0o666 & ~UMASK)
     os.replace(part, path)

@@ -343,7 +343,9 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
     page = studio_events.Events(made)
     values = {made.visit: None, made.shown.corrected: "observed"}
     request = SimpleNamespace(session_hash="s", headers={}, client=None)
-    *_, last, _ = studio_events.Run(page, values, request, lambda *args, **options: None).of(plan, "done")
+    *_, last, _ = studio_events.Run(
+        page, values, request, lambda *args, **options: None, threading.Event()
+    ).of(plan, "done")
     RUNNING.clear()
     done = len(plan.comparison.pairs)
     assert 1 <= done < 8
@@ -385,7 +387,7 @@ def test_a_wish_that_moves_while_the_last_drawing_ends_is_shown(studio, monkeypa
         **{getattr(made.ask, name): getattr(first.request, name) for name in studio_events.FIELDS},
         made.ask.prompt: "a photo of a farmer",
     }
-    RUNNING["s", ""] = threading.Event()
+    RUNNING["s", ""] = [threading.Event()]
     shown = made.shown.board["wall-debiased"]
     assert shown not in page.settle(values, request)
     RUNNING.clear()

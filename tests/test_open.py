@@ -154,6 +154,35 @@ def test_a_drawing_is_lent_and_what_was_not_drawn_comes_back(monkeypatch, clock)
         pass
 
 
+def test_what_is_drawn_after_a_visitor_has_gone_is_not_given_back_twice(monkeypatch, clock):
+    decides(monkeypatch, limit_images=100)
+    for _ in range(3):
+        with limits.drawing(None, 24) as spent:
+            pass
+        spent(24, 1.0)  # a batch that others were in, too
+    assert next(iter(limits.LIMITS.taken.values())).lent == 0
+    with pytest.raises(ValueError, match="100 images"), limits.drawing(None, 29):
+        pass
+
+
+def test_stop_in_line_is_stop(monkeypatch):
+    visits.waiting("s")
+    visits.stop("s")
+    with visits.running("s", waited=True) as cancel:
+        assert cancel.is_set(), "it was stopped before it began"
+    with visits.running("s") as moved:  # a wish moves while a wall is drawn
+        visits.waiting("s")
+        with visits.running("s", waited=True) as drawn:
+            assert moved is not drawn and not drawn.is_set()
+    visits.waiting("s")
+    with visits.running("s", waited=True) as drawn:
+        with visits.running("s"):
+            pass
+        visits.stop("s")
+        assert drawn.is_set(), "what ended beside it hasn't taken its place"
+    assert not visits.RUNNING
+
+
 def test_a_setting_that_is_wrong_is_named(monkeypatch):
     monkeypatch.setenv("FAIRDEMO_LIMIT_IMAGES", "many")
     operator.operator.cache_clear()
@@ -255,6 +284,13 @@ def test_a_password_stands_before_all_but_a_class(monkeypatch, clock):
     cookie = entered.headers["set-cookie"]
     assert "HttpOnly" in cookie and "grüezi" not in cookie and "SameSite=lax" in cookie
     assert client.get("/config").status_code == 200, "the browser is known"
+    assert client.get("/config", headers={"Origin": "https://evil.org"}).status_code == 401
+    assert client.get("/config", headers={"Origin": "http://testserver"}).status_code == 200
+    client.cookies.clear()
+    asked = client.get("/?prompt=a+nurse&seed=4", headers={"accept": "text/html"}).text
+    assert 'value="/?prompt=a+nurse&amp;seed=4"' in asked
+    back = client.post("/door", data={"password": "grüezi", "back": "/?prompt=a+nurse&seed=4"})
+    assert back.headers["location"] == "/?prompt=a+nurse&seed=4"
 
 
 @pytest.mark.parametrize("back", ["//evil.org", "https://evil.org", "/\\evil.org", "javascript:alert(1)"])
@@ -293,6 +329,10 @@ def test_uploads_are_bounded(monkeypatch, clock):
     assert chunked.status_code == 411 and "Content-Length" in chunked.json()["detail"]
     large = client.post("/gradio_api/upload", content=b"", headers={"content-length": "400000000"})
     assert large.status_code == 413
+    lying = {"content-length": "1", "transfer-encoding": "chunked"}
+    assert client.post("/gradio_api/upload", content=b"a", headers=lying).status_code == 411
+    assert client.post("/config", content=b"x" * 3_000_000).status_code == 413
+    assert client.post("/gradio_api/process_recording", content=b"x").status_code == 404
     assert client.post("/gradio_api/upload", content=b"abc").status_code == 200
     third = client.post("/gradio_api/upload", content=b"abc")
     assert third.status_code == 429 and "the next in 10 minutes" in third.json()["detail"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
@@ -71,6 +72,11 @@ def fetch(profile: Profile) -> None:
     """Fetches what is missing; ValueError says what can't be had. What was fetched halfway goes on."""
     for source in sources(profile):
         snapshot(source)
+
+
+def commits(profile: Profile) -> dict[str, str]:
+    """The commit of each repository that is on this machine now, as the Hub's client keeps it."""
+    return {source.repo: Path(snapshot(source, local_files_only=True)).name for source in sources(profile)}
 
 
 def told(size: float) -> str:

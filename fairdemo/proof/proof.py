@@ -24,7 +24,7 @@ from fairdemo import places
 from fairdemo.audit import report, run, study, summary
 from fairdemo.comparison import load
 from fairdemo.experiments.bench import Plain, best, difference, spread, timed
-from fairdemo.models import fetching, pipelines
+from fairdemo.models import fetching, hub, pipelines
 from fairdemo.models.catalog import Adapter
 from fairdemo.models.generating import PairedGenerator, Sample, by_default
 from fairdemo.models.profiles import Profile, profile
@@ -106,7 +106,7 @@ def prove(proof: Proof) -> Path:
     """Measures what isn't measured yet, and writes `proof.json` and `proof.html`; the page. ValueError if
     the folder holds a proof of something else."""
     kept = proof.out / "proof.json"
-    about = {"profile": proof.profile.model_dump(mode="json"), "amounts": vars(proof.amounts)}
+    about = {"profile": described(proof.profile), "amounts": vars(proof.amounts)}
     if kept.is_file():
         known = json.loads(kept.read_text())
         if {k: known.get(k) for k in about} != about:
@@ -126,6 +126,14 @@ def prove(proof: Proof) -> Path:
     return path
 
 
+def described(own: Profile) -> dict[str, Any]:
+    """A profile's keys; of a path on this machine only the last part."""
+    return {
+        key: Path(value).name if isinstance(value, str) and hub.is_local(value) else value
+        for key, value in own.model_dump(mode="json").items()
+    }
+
+
 def where() -> dict[str, str]:
     """Which commit measured, and on what: nothing of whose machine it is."""
     asked = ["git", "-C", str(places.PACKAGE), "rev-parse", "HEAD"]
@@ -140,7 +148,7 @@ def where() -> dict[str, str]:
 def fetched(proof: Proof) -> dict[str, Any]:
     """All files that the profile needs."""
     fetching.fetch(proof.profile)
-    return {"files_of": [s.repo for s in fetching.sources(proof.profile)]}
+    return {"commits": fetching.commits(proof.profile)}
 
 
 @contextmanager
@@ -149,8 +157,13 @@ def published(proof: Proof, chosen: list[Adapter]) -> Iterator[Plain]:
     pipe = pipelines.load_pipeline(proof.profile, pipelines.default_device())
     pipelines.place(pipe, pipelines.default_device())
     bare = PairedGenerator(pipe, Router(nn.Module(), {}), proof.profile)
-    yield Plain(pipe, chosen, bare, proof.profile.steps)
-    proof.release()
+    plain = Plain(pipe, chosen, bare, proof.profile.steps)
+    del pipe, bare
+    try:
+        yield plain
+    finally:
+        plain.__dict__.clear()
+        proof.release()
 
 
 def routing(proof: Proof) -> dict[str, Any]:
@@ -161,7 +174,7 @@ def routing(proof: Proof) -> dict[str, Any]:
         return {"adapters": {}}
     proof.release()
     slots = [0, 1]
-    with published(proof, chosen) as plain:
+    with published(proof, chosen) as plain:  # and nothing of it stays when ours is loaded
         theirs = {a.name: [plain.draw([slot], a.name)[0] for slot in slots] for a in chosen}
         seconds = best(lambda: plain.draw([0], chosen[0].name), 1)
     setting = by_default(proof.profile, "a photo of a doctor", 0)
@@ -186,6 +199,8 @@ def performance(proof: Proof) -> dict[str, Any]:
     generator = proof.live.generator
     cuda = torch.cuda.is_available()
     if cuda:
+        gc.collect()
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     mixed = spread(proof.groups) if proof.groups else [Sample(i) for i in range(24)]
     found: dict[str, Any] = {}

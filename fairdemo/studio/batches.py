@@ -181,11 +181,19 @@ class Batches:
                 order.share = (order.got + share * images) / (order.got + len(order.left) or 1)
 
         start = time.monotonic()
+
+        def charge(images: int) -> None:
+            """Tells whose the batch was what it took."""
+            each = (time.monotonic() - start) / sum(own.values())
+            for order, count in own.items():
+                order.watch.spent(count * images, each * count)
+
         try:
             made = self.work(shots, Watch(told, Gone(orders)))
         except Cancelled:
-            return
+            return charge(0)
         except BaseException as error:  # whatever it is, whoever waits for it is told
+            charge(0)
             with self.lock:
                 for order in orders:
                     order.alone, order.error = True, error if len(orders) == 1 else None
@@ -193,10 +201,8 @@ class Batches:
                         self.waiting.remove(order)
                     order.changed.set()
             return
-        seconds = time.monotonic() - start
-        for order, images in own.items():
-            order.watch.spent(images, seconds * images / sum(own.values()))
-        pace = seconds / (len(shots) * shots[0][0].steps)
+        charge(1)
+        pace = (time.monotonic() - start) / (len(shots) * shots[0][0].steps)
         with self.lock:
             self.pace = pace if self.pace == FIRST_GUESS else 0.7 * self.pace + 0.3 * pace
             self._deliver(dict(zip(shots, made)))

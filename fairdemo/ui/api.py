@@ -143,4 +143,6 @@ class Blocks(gr.Blocks):
         """An endpoint's inputs as they are; a component's as Gradio prepares them."""
         if block_fn.api_name in ENDPOINTS:
             return complete(block_fn.api_name, inputs)
+        if any(isinstance(one, dict) and "://" in str(one.get("path")) for one in inputs):
+            raise gr.Error("a file is uploaded, never fetched from an address", print_exception=False)
         return await super().preprocess_data(block_fn, inputs, *rest, **named)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -39,7 +40,7 @@ from fairdemo.ui.visits import AT_ONCE, RUNNING, left
 
 HERE = Path(__file__).parent
 TIDIED, PASSES = 60.0, 7200.0  # seconds between looks at visitors' files, and for which one stays
-LAST = 4.0  # seconds that a program which is to end gives what runs
+LAST, CLOSES = 2.5, 1.5  # seconds that a program which is to end gives what runs, and open pages
 HEAD_START = 2.0  # seconds in which the first page has the processor to itself
 THEME = gr.themes.Soft(
     primary_hue="teal",
@@ -129,18 +130,16 @@ def tidies() -> None:
         time.sleep(TIDIED)
 
 
-def quiet() -> bool:
-    """Ends what is drawn, at its next step; whether the model was done with it in time. A program that ends
-    while torch computes is aborted."""
-    for cancel in list(RUNNING.values()):
-        cancel.set()
+def quiet() -> None:
+    """Ends what is drawn, at its next step, and waits for the model a little: a program that ends while torch
+    computes is aborted."""
+    for cancels in list(RUNNING.values()):
+        for cancel in cancels:
+            cancel.set()
     for live in list(LIVES.values()):
         live.turns.touch()
-    try:
+    with suppress(TimeoutError):
         MODEL.do(lambda: None, LAST)
-    except TimeoutError:
-        return False
-    return True
 
 
 def ends(number: int, frame: object) -> None:
@@ -177,8 +176,14 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
     )
     log("started", version=fairdemo.__version__, profile=default(), port=blocks.server_port)
     started(blocks.server_port)
-    blocks.block_thread()
-    ended = quiet()
-    log("stopped")
-    if not ended:  # a batch that takes longer than anybody waits for; what is kept on disk is kept whole
-        os._exit(0)
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        quiet()
+        log("stopped")
+    # What still runs, or a page that is open, is waited for no longer; what is on the disk is whole.
+    guard = threading.Timer(CLOSES, os._exit, [0])
+    guard.daemon = True
+    guard.start()
+    blocks.close(verbose=False)

@@ -28,6 +28,7 @@ from fairdemo.ui.pictures import address
 from fairdemo.ui.studio_events import Values, told
 from fairdemo.ui.studio_view import PLAIN
 from fairdemo.ui.templates import render
+from fairdemo.ui.visits import running
 
 OPENING = "professions"  # the audit that a visitor finds
 AT_ONCE = 12  # faces that a click shows
@@ -323,8 +324,9 @@ class Events:
         s, (clicked, first) = self.screen, cell
         with told(request):
             of = behind(opened(name), origin, clicked, first)
-            with drawing(request, AT_ONCE) as spent:
-                faces = panel(of, language_of(request), partial(drawn_again, watch=Watch(spent=spent)))
+            with running(request.session_hash, "faces") as cancel, drawing(request, AT_ONCE) as spent:
+                watch = Watch(cancel=cancel, spent=spent)
+                faces = panel(of, language_of(request), partial(drawn_again, watch=watch))
             return beneath(s, of, clicked, faces)
 
 

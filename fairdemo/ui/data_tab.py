@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 from PIL import ImageFilter
 
+from fairdemo import places
 from fairdemo.audit import report, set_report, summary
 from fairdemo.audit.set_report import OnModel
 from fairdemo.audit.summary import DATA_SETS, Summary
@@ -229,7 +230,7 @@ class Events:
         return {
             s.overview: overview(opened(name, DATA_SETS), bridge, language),
             s.bridge: bridged(bridge, language),
-            s.report: paged(name, audit),
+            s.report: str(places.passing_text("report.html", paged(name, audit))),
         }
 
     def picked(self, name: str, clear: bool, request: gr.Request, event: gr.EventData) -> Values:

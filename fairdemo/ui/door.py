@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import shutil
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -24,10 +24,17 @@ TRIES = 10  # wrong passwords of a visitor in ten minutes
 LONGEST = 2000  # bytes of what is sent with a password
 STAYS = 30 * 86400  # seconds for which a browser is known
 LARGEST_FILE = 300_000_000  # bytes
+LARGEST_BODY = 2_000_000  # bytes of any other request
+UNUSED = ("/process_recording", "/vibe-starter-queries", "/vibe-edit")  # Gradio's, that would take files too
 ROOM = 500_000_000  # bytes that an upload leaves on the disk
 # What a class's phones need: pages without a name of their own, rooms, and pictures that nobody can guess.
 OF_A_CLASS = ("/class/student", "/class/projector", "/class/form", "/class/api/rooms/", "/picture/")
-OPEN = ("/class", "/class/", "/gradio_api/startup-events")  # the last is how Gradio starts itself
+OPEN = (
+    "/class",
+    "/class/",
+    "/class/api/reach",
+    "/gradio_api/startup-events",
+)  # the last is how Gradio starts itself
 SPACES = " https://huggingface.co https://*.hf.space"
 # Gradio writes scripts and styles into its page, and makes functions of texts.
 POLICY = (
@@ -49,7 +56,9 @@ class Sealed:
         """Passes a request on."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        file = "/file=" in scope["path"] or "/picture/" in scope["path"]
+        file = (
+            "/file=" in scope["path"] or "/gradio_api/file/" in scope["path"] or "/picture/" in scope["path"]
+        )
 
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -71,18 +80,31 @@ class Uploads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or says why not."""
         refused = None
-        if scope["type"] == "http" and scope["path"].rstrip("/").endswith("/upload"):
+        path = scope.get("path", "").rstrip("/")
+        if path.endswith(UNUSED):
+            refused = JSONResponse({"detail": "there is no such route here"}, 404)
+        elif scope["type"] == "http" and path.endswith("/upload"):
             refused = self.refused(Request(scope))
+        elif scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            refused = self.too_large(Request(scope), LARGEST_BODY)
         await (refused or self.app)(scope, receive, send)
+
+    @staticmethod
+    def too_large(request: Request, most: int) -> Response | None:
+        """Why a body isn't read, if it isn't."""
+        size = request.headers.get("content-length", "0")
+        if "transfer-encoding" in request.headers or not size.isdigit():
+            return JSONResponse({"detail": "a request says how large it is (Content-Length)"}, 411)
+        if int(size) > most:
+            return JSONResponse({"detail": f"a request may have {most / 1e6:g} MB at most"}, 413)
+        return None
 
     @staticmethod
     def refused(request: Request) -> Response | None:
         """Why a file isn't taken, if it isn't."""
-        size, most = request.headers.get("content-length", ""), operator().limit_uploads
-        if not size.isdigit():
-            return JSONResponse({"detail": "an upload says how large it is (Content-Length)"}, 411)
-        if int(size) > LARGEST_FILE:
-            return JSONResponse({"detail": f"a file may have {LARGEST_FILE // 10**6} MB at most"}, 413)
+        size, most = request.headers.get("content-length", "0"), operator().limit_uploads
+        if refused := Uploads.too_large(request, LARGEST_FILE):
+            return refused
         if shutil.disk_usage(places.passing()).free < ROOM + int(size):
             return JSONResponse({"detail": "this server's disk is full; no file can be opened now"}, 503)
         if wait := LIMITS.take("uploads", asker(request), most):
@@ -129,6 +151,10 @@ class Door:
     def knows(self, request: Request) -> bool:
         """Whether a request brings the cookie or the password."""
         cookie = request.cookies.get(COOKIE, "")
+        # Gradio lets other sites ask with a browser's cookies; those of another site count for nothing.
+        origin = urlsplit(request.headers.get("origin", "")).netloc
+        if origin and origin != request.headers.get("host", ""):
+            cookie = ""
         if cookie and hmac.compare_digest(cookie.encode(), self.known.encode()):
             return True
         kind, _, said = request.headers.get("authorization", "").partition(" ")
@@ -142,7 +168,8 @@ class Door:
     def asks(self, request: Request, path: str) -> Response:
         """The page that asks; a line for programs."""
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-            return self.page(request, path, False)
+            query = request.url.query  # a link to a wall
+            return self.page(request, f"{path}?{query}" if query else path, False)
         told = "this server asks for its password: send Authorization: Basic or Bearer"
         return JSONResponse({"error": told}, 401, {"WWW-Authenticate": "Bearer"})
 
@@ -156,7 +183,7 @@ class Door:
         back = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
         if not said or not self.is_password(said.get("password", [""])[0], request):
             return self.page(request, back, bool(said))
-        answer = RedirectResponse(quote(request.scope.get("root_path", "") + back, "/?=&%#"), 303)
+        answer = RedirectResponse(quote(request.scope.get("root_path", "") + back, "/?=&%#:+"), 303)
         safe = request.url.scheme == "https" or reach.on_space() is not None
         # A Space's page stands in a page of another host.
         site = "none" if reach.on_space() else "lax"

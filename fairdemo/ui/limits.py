@@ -101,6 +101,8 @@ def asker(request: Asking | None) -> str:
     """Who asks, for limits alone."""
     if request is None:
         return ""
+    if request.headers.get("x-gradio-user") == "mcp":  # tools call from this machine, whoever asks for them
+        return "mcp"
     if reach.on_space():  # behind a proxy, which puts the visitor last
         return str(request.headers.get("x-forwarded-for", "")).rpartition(",")[2].strip()
     return request.client.host if request.client else ""
@@ -142,17 +144,26 @@ def drawing(request: Asking | None, images: int, **facts: Any) -> Iterator[Spent
         log("refused", images=images, **facts)
         raise ValueError(told)
 
+    lock = threading.Lock()
+
+    def returned(most: int) -> None:
+        """Gives back what is lent still, at most so much; a batch may end after its visitor has gone."""
+        nonlocal left
+        with lock:
+            part = min(most, left)
+            left -= part
+        LIMITS.give_back("images", visitor, part)
+
     def spent(more: int, took: float) -> None:
-        nonlocal left, drawn, seconds
+        nonlocal drawn, seconds
         drawn, seconds = drawn + more, seconds + took
-        LIMITS.give_back("images", visitor, min(more, left))
-        left -= min(more, left)
+        returned(more)
         LIMITS.spend("images", visitor, more)
         LIMITS.spend("seconds", visitor, took)
 
     try:
         yield spent
     finally:
-        LIMITS.give_back("images", visitor, left)
+        returned(left)
         wall = round(time.monotonic() - start, 2)
         log("drew", images=drawn, asked=images, model_seconds=round(seconds, 2), seconds=wall, **facts)

@@ -5,6 +5,7 @@ Callbacks take the values of components by component, and return what changes by
 
 import html
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -281,7 +282,7 @@ class Events:
 
     def draw(self, values: Values, request: gr.Request, progress=gr.Progress()) -> Iterator[Values]:
         """Draws what is asked for. A link's slots are drawn as they are."""
-        with running(request.session_hash), told(request):
+        with running(request.session_hash, waited=True) as cancel, told(request):
             plan = self.plan(values)
             if to_agree(plan.request.profile) and (what := takes(plan.request.profile)):
                 words = say(language_of(request), "asks_first", what=what)
@@ -292,7 +293,7 @@ class Events:
             fixed = link.slots_of(letters, ready.all_sources, plan.request.n) if letters else None
             if fixed:
                 plan = replace(plan, slots=fixed, steering=False)
-            yield from Run(self, values, request, progress).of(plan, "done")
+            yield from Run(self, values, request, progress, cancel).of(plan, "done")
 
     def agree(self, values: Values) -> Values:
         """The visitor agrees to what the model takes, on their own machine."""
@@ -323,10 +324,10 @@ class Events:
         if not visit or visit.plan is None or (request.session_hash, "") in RUNNING:
             yield gr.skip()  # a generator that yields nothing would empty every output
             return
-        with running(request.session_hash), told(request):
+        with running(request.session_hash) as cancel, told(request):
             plan = reassigned(visit, target_of(values[self.screen.wish.mixer]))
             if plan.left:
-                yield from Run(self, values, request, progress).of(plan, "redrawn")
+                yield from Run(self, values, request, progress, cancel).of(plan, "redrawn")
             elif plan.comparison.target != visit.plan.comparison.target:
                 # `settle` gave way to a drawing that has ended since, or an earlier wish overtook it.
                 yield self.reassigned(visit.keep(plan), values, language_of(request))
@@ -424,11 +425,13 @@ class Run:
     """A wall that is being drawn: it streams as its batches finish, and whatever ends it, what was drawn
     stays."""
 
-    def __init__(self, page: Events, values: Values, request: gr.Request, progress: Callable):
+    def __init__(
+        self, page: Events, values: Values, request: gr.Request, progress: Callable, cancel: threading.Event
+    ):
         self.page, self.values, self.progress, self.request = page, values, progress, request
         self.language = language_of(request)
         self.visit: Visit = values[page.screen.visit] or Visit()
-        self.cancel = waiting(request.session_hash)
+        self.cancel = cancel
         self.start = self.told = time.perf_counter()
 
     def of(self, plan: Plan, done: str) -> Iterator[Values]:

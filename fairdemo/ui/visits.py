@@ -15,38 +15,54 @@ from fairdemo.request import Request
 from fairdemo.studio.studio import Plan
 
 HISTORY = 6  # comparisons that a visit keeps
-# Cancel events of what is drawn or waits in line, by browser session and what it is.
-RUNNING: dict[tuple[str, str], threading.Event] = {}
+# Cancel events of what is drawn or waits in line, by browser session and what it is; several where a wish
+# moves while a wall is drawn.
+RUNNING: dict[tuple[str, str], list[threading.Event]] = {}
+CHANGED = threading.Lock()
 
 
-def waiting(session: str | None, what: str = "") -> threading.Event:
-    """Notes that a session draws or waits in line, so that it can be stopped."""
-    known = RUNNING.get((session or "", what))
-    if known is None or known.is_set():  # what was stopped isn't what begins now
-        known = RUNNING[session or "", what] = threading.Event()
-    return known
+def waiting(session: str | None, what: str = "") -> None:
+    """Notes that a session stands in line, so that it can be stopped there."""
+    with CHANGED:
+        RUNNING.setdefault((session or "", what), []).append(threading.Event())
 
 
 @contextmanager
-def running(session: str | None, what: str = "") -> Iterator[threading.Event]:
-    """Within it a session draws; the event that is set when it is to end."""
+def running(session: str | None, what: str = "", waited: bool = False) -> Iterator[threading.Event]:
+    """Within it a session draws; the event that is set when it is to end: that of its place in line, if it
+    `waited`."""
+    key = (session or "", what)
+    with CHANGED:
+        own = RUNNING.setdefault(key, [])
+        if waited and own:
+            cancel = own[-1]
+        else:
+            own.append(cancel := threading.Event())
     try:
-        yield waiting(session, what)
+        yield cancel
     finally:
-        RUNNING.pop((session or "", what), None)
+        with CHANGED:
+            own = RUNNING.get(key, [])
+            if cancel in own:
+                own.remove(cancel)
+            if not own:
+                RUNNING.pop(key, None)
 
 
 def stop(session: str | None, what: str = "") -> None:
     """Ends what a session draws or waits for."""
-    if cancel := RUNNING.get((session or "", what)):
-        cancel.set()
+    with CHANGED:
+        for cancel in RUNNING.get((session or "", what), ()):
+            cancel.set()
 
 
 def left(request: gr.Request) -> None:
     """A browser's tab, or a program, has gone: nothing is drawn for it any more."""
-    for whose, what in list(RUNNING):
-        if whose == (request.session_hash or "") and (cancel := RUNNING.pop((whose, what), None)):
-            cancel.set()
+    with CHANGED:
+        for whose, what in list(RUNNING):
+            if whose == (request.session_hash or ""):
+                for cancel in RUNNING.pop((whose, what)):
+                    cancel.set()
 
 
 @dataclass(eq=False)

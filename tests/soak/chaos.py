@@ -50,7 +50,7 @@ def drawn(studio: Studio, n: int = 2) -> tuple[int, str]:
         page = studio_events.Events(made)
         values = {made.visit: None, made.shown.corrected: "observed"}
         request: Any = SimpleNamespace(session_hash="chaos", headers={}, client=None)
-        run = studio_events.Run(page, values, request, lambda *a, **k: None)
+        run = studio_events.Run(page, values, request, lambda *a, **k: None, threading.Event())
         told = list(run.of(plan, "done"))
         RUNNING.clear()
         return len(plan.comparison.pairs), told[-2][made.shown.status]
@@ -239,9 +239,11 @@ def told_to_end(folder: Path) -> str:
             if httpx.get(f"{base}/health", timeout=20).json()["waiting_images"]:
                 break
             time.sleep(0.1)
-        start = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        code, spent = process.wait(30), time.monotonic() - start
+        with httpx.stream("GET", f"{base}/gradio_api/heartbeat/open", timeout=20) as page:  # a page is open
+            next(page.iter_lines())
+            start = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            code, spent = process.wait(30), time.monotonic() - start
         assert spent < ENDS and code == 0, (spent, code)
         process = started()
         assert httpx.get(f"{base}/class/api/rooms/{room['code']}", timeout=20).status_code == 200

@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ class Visitor:
             self.made.ask.ahead: False,
         }
         with patch.object(studio_events, "studio", lambda name: self.studio):
-            run = studio_events.Run(self.page, values, self.request, lambda *a, **k: None)
+            run = studio_events.Run(self.page, values, self.request, lambda *a, **k: None, threading.Event())
             *_, last, _ = run.of(self.studio.plan(asked), "done")
             self.visit = last[self.made.visit]
             self.page.finished({**values, self.made.visit: self.visit}, self.request)
