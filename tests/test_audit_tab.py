@@ -1,12 +1,14 @@
 """The Audit tab: what ships, a map whose cells show their faces again, bad input."""
 
 import csv
+from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from fairdemo.audit import summary
 from fairdemo.audit.summary import Summary
-from fairdemo.ui import audit_tab
+from fairdemo.ui import audit_tab, data_tab
 from tests import browser
 
 DOCTOR = {"prompt": "a photo of a doctor", "group": "women"}
@@ -105,3 +107,16 @@ def test_a_click_on_a_cell_shows_its_faces(tmp_path):
             page.locator("#audit-report").click()
         download.value.save_as(tmp_path / "report.html")
         assert "Who does it draw?" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("tab, name", [(audit_tab, "professions"), (data_tab, "embedded")])
+def test_a_tab_opens_with_a_report_that_can_be_fetched(tab, name):
+    """Also after the file has gone, since visitors' files go soon."""
+    with gr.Blocks():
+        screen = tab.screen()
+    page = tab.Events(screen)
+    for _ in range(2):
+        path = Path(page.filled(name, None)[screen.report])
+        assert path.is_file() and "as perceived by the" in path.read_text()
+        assert screen.report.postprocess(str(path)).path
+        path.unlink()
