@@ -350,7 +350,7 @@ def test_a_model_that_fails_midway_leaves_what_was_drawn(studio, live, monkeypat
     done = len(plan.comparison.pairs)
     assert 1 <= done < 8
     status = last[made.shown.status]
-    assert f"failed after {done} of 8" in status and "out of memory" in status
+    assert f"failed after {done} of 8" in status and "memory ran out" in status
     assert last[made.shown.board["wall-baseline"]].count("<img") == done
 
 
