@@ -156,6 +156,8 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
         signal.signal(signal.SIGTERM, ends)
     own = operator()
     os.environ["GRADIO_TEMP_DIR"] = str(places.passing())
+    # Gradio would make a table of all events so far at each event, for a page of its own that nobody opens.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
     sys.setswitchinterval(0.0005)  # a page mustn't wait for Python threads that load and draw
     threading.Thread(target=warm, daemon=True).start()
     threading.Thread(target=tidies, daemon=True, name="tidies").start()
