@@ -38,19 +38,27 @@ def work() -> Path:
     return home() / "world" if INSTALLED else SHIPPED / "build" / "world"
 
 
+def writable(folder: Path) -> bool:
+    """Whether a file can be written there."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 @cache
 def passing() -> Path:
     """The folder for visitors' files, that are fetched soon and then go: uploads, zips, reports, tables. In
     `home()`; where that can't be written to, one of the system's, gone when the program ends."""
     folder = home() / "passing"
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        made = tempfile.mkdtemp(prefix="fairdemo-")
-        atexit.register(shutil.rmtree, made, ignore_errors=True)
-        return Path(made)
+    if writable(folder):
+        return folder
+    made = tempfile.mkdtemp(prefix="fairdemo-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def passing_file(name: str) -> Path:

@@ -6,6 +6,7 @@ from importlib import metadata
 import huggingface_hub.constants
 import pytest
 
+from fairdemo import places
 from fairdemo.cli import doctor, main
 
 
@@ -24,7 +25,7 @@ def test_a_full_disk_and_one_that_cant_be_written_to(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10**8))
     found = wrong(doctor.folders)
     assert "FAIRDEMO_HOME" in found["own files"][1] and "0.1 GB left" in found["own files"][0]
-    monkeypatch.setattr(doctor, "writable", lambda folder: False)
+    monkeypatch.setattr(places, "writable", lambda folder: False)
     assert "can't be written to" in wrong(doctor.folders)["downloads"][0]
 
 

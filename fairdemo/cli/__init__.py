@@ -1,9 +1,7 @@
 """The command line: one file a command. `fairdemo --help` lists them."""
 
 import argparse
-import signal
 import sys
-import threading
 
 import fairdemo
 from fairdemo.cli import (
@@ -23,6 +21,7 @@ from fairdemo.cli import (
     validate,
     world,
 )
+from fairdemo.ending import sigterm_is_ctrl_c
 
 COMMANDS = (
     compare,
@@ -56,16 +55,10 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def ends(number: int, frame: object) -> None:
-    """SIGTERM is as Ctrl-C: a run that can go on keeps what it has."""
-    raise KeyboardInterrupt
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; bad input is one line on standard error and exit code 2."""
     args = parser().parse_args(arguments)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ends)
+    sigterm_is_ctrl_c()
     try:
         args.run(args)
     except (ValueError, OSError) as error:

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -119,7 +118,7 @@ def folders() -> Iterator[Finding]:
         ("downloads", Path(HF_HUB_CACHE), "HF_HOME"),
     ):
         there = next((one for one in (folder, *folder.parents) if one.is_dir()), None)
-        if there is None or not writable(there):
+        if there is None or not places.writable(there):
             yield Finding(what, f"{folder} can't be written to", f"set {setting} to a folder that can be")
             continue
         left = shutil.disk_usage(there).free
@@ -132,15 +131,6 @@ def folders() -> Iterator[Finding]:
             f"{len(halves)}, {sum(one.stat().st_size for one in halves) / GB:.1f} GB",
             f"start the same again to go on with them, or delete them: {halves[0]}",
         )
-
-
-def writable(folder: Path) -> bool:
-    """Whether a file can be written there."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 def network() -> Iterator[Finding]:

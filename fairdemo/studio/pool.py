@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,6 @@ class Described(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    format: Literal[1]
     title: Annotated[str, Field(max_length=200)]
     made: Annotated[str, Field(max_length=100)]
     seeds: Annotated[int, Field(ge=1, le=100_000)]

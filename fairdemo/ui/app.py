@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ import gradio as gr
 import fairdemo
 from fairdemo import places
 from fairdemo.audit import report, summary
+from fairdemo.ending import sigterm_is_ctrl_c
 from fairdemo.models import gpu
 from fairdemo.studio.live import LIVES, MODEL
 from fairdemo.ui import reach
@@ -142,18 +142,12 @@ def quiet() -> None:
         MODEL.do(lambda: None, LAST)
 
 
-def ends(number: int, frame: object) -> None:
-    """SIGTERM is as Ctrl-C: what runs ends at its next step, and nothing is left half written."""
-    raise KeyboardInterrupt
-
-
 def launch(profile: str | None = None, started: Callable[[int], None] = lambda port: None) -> None:
     """Serves the page, with `profile` or what FAIRDEMO_PROFILE says as its default; the model is loaded
     while the browser opens. `started` is told the port once the page is there."""
     if profile is not None:
         os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ends)
+    sigterm_is_ctrl_c()
     own = operator()
     os.environ["GRADIO_TEMP_DIR"] = str(places.passing())
     # Gradio would make a table of all events so far at each event, for a page of its own that nobody opens.
