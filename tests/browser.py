@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +50,14 @@ def wait_for(url: str, process: subprocess.Popen) -> None:
         except OSError:
             assert process.poll() is None, "the server ended"
             time.sleep(0.2)
+
+
+def until(condition: Callable[[], object], seconds: float = 240.0) -> None:
+    """Waits for something to be true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
 
 
 @contextmanager

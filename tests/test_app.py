@@ -282,6 +282,11 @@ def test_charts_are_drawn_when_they_are_opened(page):
     page.wait_for_selector("#plot-gender .js-plotly-plot .bars path", state="attached", timeout=20_000)
     page.click("#corrected label:nth-of-type(2)")
     page.wait_for_selector("#plot-age >> text=corrected", timeout=20_000)
+    shown = page.locator("#bars-gender").inner_text()
+    page.locator("#mixer [data-class='Female'] input[type=range]").evaluate(
+        "s => { s.value = 90; s.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )
+    expect(page.locator("#bars-gender")).not_to_have_text(shown, use_inner_text=True)
 
 
 def test_stop_keeps_what_was_drawn(page):

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -383,14 +382,6 @@ def running(path, out, *more, **environment):
     )
 
 
-def until(condition, seconds=240.0):
-    """Waits for something to be true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
-
-
 def actors_of(driver):
     return [
         p
@@ -428,13 +419,13 @@ def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path, images, whole)
     that nothing ended, none is there twice, and at most the shard in hand is read again."""
     path, out = write(tmp_path, reading(images)), tmp_path / "killed"
     first = running(path, out)
-    until(lambda: len(rows.finished(out)) >= 2)
+    browser.until(lambda: len(rows.finished(out)) >= 2)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     before = {f: f.stat().st_mtime_ns for f in (out / rows.FOLDER).glob("*.parquet")}
     assert len(before) >= 2
     second = running(path, out)
-    until(lambda: len(rows.finished(out)) >= len(before) + 1)
+    browser.until(lambda: len(rows.finished(out)) >= len(before) + 1)
     (actor,) = actors_of(second)
     actor.kill()
     said, _ = second.communicate(timeout=300)

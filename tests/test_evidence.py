@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 
 from fairdemo.experiments import evidence, methods_table
-from fairdemo.experiments.evidence import Asked, Drawer, biases, chance, drawn, fresh_words, rank_of_twin
+from fairdemo.experiments.evidence import (
+    Asked,
+    Drawer,
+    biases,
+    chance,
+    drawn,
+    fresh_words,
+    rank_of_fit,
+    rank_of_text,
+    rank_of_twin,
+)
 from fairdemo.places import PACKAGE, SHIPPED
 from fairdemo.readers.vision import load_weights
 from fairdemo.stats import prompts
@@ -31,10 +41,19 @@ def test_the_rank_of_the_twin_by_hand():
     assert rank_of_twin(looks, twins).tolist() == [1, 2, 3]
 
 
+def test_the_rank_of_the_right_text_by_hand():
+    """Three texts; the second is right. Among twins that fit it at 0.1, 0.2 and 0.5 the first image is better
+    than two, the second as good as one and worse than the others."""
+    fits = np.array([[0.1, 0.3, 0.2], [0.5, 0.1, 0.4]])
+    assert rank_of_text(fits, 1).tolist() == [1, 3]
+    assert rank_of_fit(fits[:, 1], np.array([0.1, 0.2, 0.5])).tolist() == [2.0, 3.5]
+    assert rank_of_fit(np.arange(64.0), np.arange(64.0)).mean() == 33, "as the twins: m / 2 + 1"
+
+
 def table(genders: list[str], races: list[str], family: str = "occupations", method: str = "m"):
     rows = {"family": family, "prompt": family, "method": method, "profession_shown": True, "like_twin": 0.9}
     found = pd.DataFrame([rows] * len(genders))
-    found["twin_rank"] = 1
+    found["twin_rank"] = found["text_rank"] = found["fit_rank"] = 1
     for judge in evidence.JUDGES:
         found[f"{judge}_gender"], found[f"{judge}_race"] = genders, races
         found[f"{judge}_age"], found[f"{judge}_age_band"] = "20-29", "young"
@@ -99,7 +118,7 @@ def test_prompts_are_drawn_once_and_a_stopped_run_goes_on(live, tmp_path, monkey
     assert asked == ["aligned: gender"]
     asked.clear()
     monkeypatch.setattr(
-        Drawer, "rows", lambda self, *args: asked.append(args[1]) or first[:2].assign(look=[[1.0]] * 2)
+        Drawer, "rows", lambda self, *args: asked.append(args[1]) or first[:2].assign(look=[[0.1] * 64] * 2)
     )
     list(drawn(drawer, words[:1], 2, tmp_path))
     assert asked == ["baseline", "aligned: gender"], "another noise is only drawn for control prompts"

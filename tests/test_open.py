@@ -130,38 +130,53 @@ def test_no_window_holds_more_than_is_allowed(events, most):
 
 def test_a_drawing_is_lent_and_what_was_not_drawn_comes_back(monkeypatch, clock):
     decides(monkeypatch, limit_images=100, limit_seconds=50)
-    with limits.drawing(None, 60) as spent:
+    with limits.drawing(None, 60, threading.Event()) as spent:
         with (
             pytest.raises(ValueError, match="100 images for a visitor in ten minutes, and 60 more"),
-            limits.drawing(None, 60),
+            limits.drawing(None, 60, threading.Event()),
         ):
             pass
         spent(10, 4.0)
-    with limits.drawing(None, 90) as spent:  # the other 50 weren't drawn
+    with limits.drawing(None, 90, threading.Event()) as spent:  # the other 50 weren't drawn
         spent(90, 50.0)
     with (
         pytest.raises(ValueError, match="works 50 seconds for a visitor.*there is more in 10 minutes"),
-        limits.drawing(None, 1),
+        limits.drawing(None, 1, threading.Event()),
     ):
         pass
     clock.now += 600.1
-    with limits.drawing(None, 100):
+    with limits.drawing(None, 100, threading.Event()):
         pass
     with (
         pytest.raises(ValueError, match="101 images are asked for; this server draws 100"),
-        limits.drawing(None, 101),
+        limits.drawing(None, 101, threading.Event()),
     ):
         pass
+
+
+def test_a_drawing_ends_where_the_seconds_are_used_up(monkeypatch, clock):
+    decides(monkeypatch, limit_seconds=50)
+    cancel = threading.Event()
+    with limits.drawing(None, 60, cancel) as spent:
+        spent(20, 30.0)
+        assert not cancel.is_set() and not spent.ended
+        spent(20, 30.0)
+        assert cancel.is_set() and "yours are used up; there is more in 10 minutes" in spent.ended
+    clock.now += 600.1
+    cancel = threading.Event()
+    with limits.drawing(None, 20, cancel) as spent:
+        spent(20, 60.0)
+    assert not cancel.is_set(), "it was whole already"
 
 
 def test_what_is_drawn_after_a_visitor_has_gone_is_not_given_back_twice(monkeypatch, clock):
     decides(monkeypatch, limit_images=100)
     for _ in range(3):
-        with limits.drawing(None, 24) as spent:
+        with limits.drawing(None, 24, threading.Event()) as spent:
             pass
         spent(24, 1.0)  # a batch that others were in, too
     assert next(iter(limits.LIMITS.taken.values())).lent == 0
-    with pytest.raises(ValueError, match="100 images"), limits.drawing(None, 29):
+    with pytest.raises(ValueError, match="100 images"), limits.drawing(None, 29, threading.Event()):
         pass
 
 
@@ -375,7 +390,7 @@ def test_a_home_that_cannot_be_written_to_is_not_needed(monkeypatch, tmp_path):
 
 def test_the_log_says_what_was_drawn_and_not_what_was_asked(monkeypatch, clock, capsys):
     decides(monkeypatch, log="on")
-    with limits.drawing(None, 4, profile="embedded", prompt="a secret") as spent:
+    with limits.drawing(None, 4, threading.Event(), profile="embedded", prompt="a secret") as spent:
         spent(4, 1.5)
     told = json.loads(capsys.readouterr().err)
     assert told["event"] == "drew" and told["images"] == 4 and told["model_seconds"] == 1.5

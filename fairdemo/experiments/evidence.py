@@ -4,7 +4,7 @@ as two classifiers perceive it: the one that taught the adapters, and one that s
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from PIL import Image
 from fairdemo.models.generating import Sample, by_default
 from fairdemo.places import SHIPPED
 from fairdemo.readers.read import FaceReader
+from fairdemo.readers.subject import SUBJECTS
 from fairdemo.stats import measure, prompts
 from fairdemo.stats.attributes import AGES, CLASSES
 from fairdemo.stats.mix import Source
@@ -54,6 +55,19 @@ def rank_of_twin(looks: np.ndarray, twins: np.ndarray) -> np.ndarray:
     vectors (n, d): 1 where the twin is the likest; (n + 1) / 2 on average if it were chance."""
     similar = looks @ twins.T
     return 1 + (similar > np.diag(similar)[:, None]).sum(1)
+
+
+def rank_of_text(fits: np.ndarray, right: int) -> np.ndarray:
+    """Each image's rank (n,) of its right text among all texts, by how well it fits each (n, texts): 1 where
+    it fits none better."""
+    return 1 + (fits > fits[:, [right]]).sum(1)
+
+
+def rank_of_fit(fits: np.ndarray, twins: np.ndarray) -> np.ndarray:
+    """Each image's rank (n,) by how well it fits its right text (n,) among its prompt's twins (m,), which
+    isn't saturated where all fit that text best: from 1, better than all, to m + 1; m / 2 + 1 on average where they
+    fit as well as the twins. One as good as a twin is half a rank behind it."""
+    return 1 + (twins > fits[:, None]).sum(1) + (twins == fits[:, None]).sum(1) / 2
 
 
 class Drawer:
@@ -117,16 +131,22 @@ def drawn(drawer: Drawer, words: Sequence[Asked], n: int, folder: Path) -> Itera
                 drawer.rows(asked, method, n).to_parquet(part)
                 part.rename(path)
             by_method[method] = pd.read_parquet(path)
-        yield together(asked, by_method)
+        yield together(asked, by_method, drawer.live.subjects.fits)
 
 
-def together(asked: Asked, by_method: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One prompt's rows of all methods, with whether the prompt's profession is shown, the likeness to the
-    baseline's twin, and its rank."""
+def together(
+    asked: Asked, by_method: dict[str, pd.DataFrame], fits: Callable[[np.ndarray], np.ndarray]
+) -> pd.DataFrame:
+    """One prompt's rows of all methods, with whether the prompt's profession is shown, ranks of its text, the
+    likeness to the baseline's twin, and its rank. `fits` tells how well looks (n, d) fit each subject."""
     right, twins = prompts.profession(asked.prompt), np.stack(list(by_method[BASELINE].look))
     parts = []
     for method, rows in by_method.items():
         looks = np.stack(list(rows.look))
+        if right:
+            k = SUBJECTS.index(right)
+            own, base = fits(looks), fits(twins)[:, k]
+            rows = rows.assign(text_rank=rank_of_text(own, k), fit_rank=rank_of_fit(own[:, k], base))
         parts.append(
             rows.drop(columns="look").assign(
                 family=asked.family,
@@ -191,7 +211,8 @@ def share(flags: Any) -> dict[str, Any]:
 
 
 def kept(table: pd.DataFrame) -> dict[str, Any]:
-    """What else became of a method's images: profession shown, one face, likeness to the twin."""
+    """What else became of a method's images: profession shown, ranks of its text, one face, likeness to the
+    twin."""
     shown = table.profession_shown.dropna()
     found = {
         "one_face": share(table.teacher_faces == 1),
@@ -199,7 +220,10 @@ def kept(table: pd.DataFrame) -> dict[str, Any]:
         "twin_rank": round(float(table.twin_rank.mean()), 2),
         "twin_first": share(table.twin_rank == 1),
     }
-    return found | ({"profession_shown": share(shown)} if len(shown) else {})
+    if not len(shown):
+        return found
+    ranks = {name: round(float(table[name].mean()), 3) for name in ("text_rank", "fit_rank")}
+    return found | {"profession_shown": share(shown)} | ranks
 
 
 def judged(table: pd.DataFrame) -> dict[str, Any]:

@@ -70,7 +70,11 @@ class ClipSubjects:
         looks = self.tower.embed(
             np.stack([np.asarray(im.convert("RGB").resize(side, Image.Resampling.BICUBIC)) for im in images])
         )
-        return [(SUBJECTS[k], look) for k, look in zip((looks @ self.words.T).argmax(1), looks)]
+        return [(SUBJECTS[k], look) for k, look in zip(self.fits(looks).argmax(1), looks)]
+
+    def fits(self, looks: np.ndarray) -> np.ndarray:
+        """How well looks (n, d) fit the words of each of `SUBJECTS` (n, 33): cosine similarities."""
+        return looks @ self.words.T
 
 
 class SubjectReader:
@@ -86,3 +90,9 @@ class SubjectReader:
             return []
         look, logits = self.network(to_input(images).to(self.device))
         return [(SUBJECTS[k], v) for k, v in zip(logits.argmax(1).tolist(), look.cpu().numpy())]
+
+    @torch.no_grad()
+    def fits(self, looks: np.ndarray) -> np.ndarray:
+        """How well looks (n, 64) fit each of `SUBJECTS` (n, 33): log probabilities."""
+        logits = self.network.out(8 * torch.from_numpy(looks.astype(np.float32)).to(self.device))
+        return logits.log_softmax(-1).cpu().numpy()

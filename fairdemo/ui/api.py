@@ -79,13 +79,15 @@ def drawn(plan: Plan, request: gr.Request | None) -> None:
     """Draws a plan for whoever called, until the caller goes."""
     session = request.session_hash if request else None
     images = len(plan.samples(plan.left))
-    with running(session, secrets.token_hex(4)) as cancel, drawing(request, images, **facts(plan)) as spent:
+    caller = LocalContext.event_id.get(None) or secrets.token_hex(4)
+    with running(session, caller) as cancel, drawing(request, images, cancel, **facts(plan)) as spent:
         try:
             for _ in studio(plan.request.profile).run(plan, Watch(cancel=cancel, spent=spent)):
                 pass
         except Cancelled:
+            why = f": {spent.ended}" if spent.ended else ""
             raise ValueError(
-                f"stopped after {len(plan.comparison.pairs)} of {plan.request.n} pairs"
+                f"stopped after {len(plan.comparison.pairs)} of {plan.request.n} pairs{why}"
             ) from None
 
 

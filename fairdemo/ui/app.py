@@ -17,7 +17,7 @@ from fairdemo.audit import report, summary
 from fairdemo.ending import sigterm_is_ctrl_c
 from fairdemo.models import gpu
 from fairdemo.studio.live import LIVES, MODEL
-from fairdemo.ui import reach
+from fairdemo.ui import pictures, reach, wall_file
 from fairdemo.ui.about_tab import about_tab
 from fairdemo.ui.api import Blocks, endpoints
 from fairdemo.ui.audit_tab import audit_tab
@@ -31,7 +31,6 @@ from fairdemo.ui.log import failed, log
 from fairdemo.ui.methods_tab import methods_tab
 from fairdemo.ui.offered import EXAMPLE, default, studio
 from fairdemo.ui.operator import operator
-from fairdemo.ui.pictures import ROUTES
 from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.studio_events import wire
 from fairdemo.ui.studio_view import screen
@@ -168,7 +167,7 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
         mcp_server=own.api == own.mcp == "on" and not own.password,
         ssr_mode=False,  # Node's pages would pass by the door
         share=reach.shared(),  # and not because a notebook is somewhere
-        app_kwargs={"routes": [*ROUTES, *CLASS, *HEALTH], "middleware": before()},
+        app_kwargs={"routes": [*pictures.ROUTES, *wall_file.ROUTES, *CLASS, *HEALTH], "middleware": before()},
     )
     log("started", version=fairdemo.__version__, profile=default(), port=blocks.server_port)
     started(blocks.server_port)

@@ -324,7 +324,7 @@ class Events:
         s, (clicked, first) = self.screen, cell
         with told(request):
             of = behind(opened(name), origin, clicked, first)
-            with running(request.session_hash, "faces") as cancel, drawing(request, AT_ONCE) as spent:
+            with running(request.session_hash, "faces") as cancel, drawing(request, AT_ONCE, cancel) as spent:
                 watch = Watch(cancel=cancel, spent=spent)
                 faces = panel(of, language_of(request), partial(drawn_again, watch=watch))
             return beneath(s, of, clicked, faces)

@@ -18,6 +18,7 @@ from fairdemo.ui.language import language_of
 from fairdemo.ui.limits import LIMITS, asker, until
 from fairdemo.ui.operator import operator
 from fairdemo.ui.templates import render
+from fairdemo.ui.visits import Callers
 
 COOKIE, LOGIN = "fairdemo-door", "/door"
 TRIES = 10  # wrong passwords of a visitor in ten minutes
@@ -209,4 +210,4 @@ class Door:
 def before() -> list[Middleware]:
     """What stands before all routes, the outermost first."""
     door = [Middleware(Door)] if operator().password else []
-    return [Middleware(Sealed), *door, Middleware(Uploads)]
+    return [Middleware(Sealed), *door, Middleware(Uploads), Middleware(Callers)]

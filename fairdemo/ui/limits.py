@@ -113,57 +113,73 @@ def until(seconds: float) -> str:
     return f"{int(seconds) + 1} seconds" if seconds < 90 else f"{-int(-seconds // 60)} minutes"
 
 
-Spent = Callable[[int, float], None]  # told how many images were drawn, and the model's seconds for them
+def _no_seconds(visitor: str) -> str:
+    """Why the model works no more for a visitor now; empty if it does."""
+    most = operator().limit_seconds
+    if not (wait := LIMITS.full("seconds", visitor, most)):
+        return ""
+    return (
+        f"this server works {most} seconds for a visitor in ten minutes, and yours are used up; there is more"
+        f" in {until(wait)}"
+    )
 
 
 def _used_up(visitor: str, images: int) -> str:
     """Why a visitor can't have so many images now; empty if they are lent."""
-    most = operator()
-    if wait := LIMITS.full("seconds", visitor, most.limit_seconds):
+    most = operator().limit_images
+    if told := _no_seconds(visitor):
+        return told
+    if images > most:
+        return f"{images} images are asked for; this server draws {most} in ten minutes at most"
+    if wait := LIMITS.take("images", visitor, most, images, lend=True):
         return (
-            f"this server works {most.limit_seconds} seconds for a visitor in ten minutes, and yours are"
-            f" used up; there is more in {until(wait)}"
-        )
-    if images > most.limit_images:
-        return f"{images} images are asked for; this server draws {most.limit_images} in ten minutes at most"
-    if wait := LIMITS.take("images", visitor, most.limit_images, images, lend=True):
-        return (
-            f"this server draws {most.limit_images:,} images for a visitor in ten minutes, and {images} more"
-            f" would be too many; they can be drawn in {until(wait)}"
+            f"this server draws {most:,} images for a visitor in ten minutes, and {images} more would be too"
+            f" many; they can be drawn in {until(wait)}"
         )
     return ""
 
 
+class Spent:
+    """What a drawing takes of its visitor's limits, told as it goes. It ends the drawing where the model's
+    seconds are used up."""
+
+    def __init__(self, visitor: str, images: int, cancel: threading.Event):
+        self.visitor, self.left, self.cancel = visitor, images, cancel
+        self.drawn, self.seconds, self.lock = 0, 0.0, threading.Lock()
+        self.ended = ""  # why it was ended, if it was
+
+    def __call__(self, images: int, seconds: float) -> None:
+        """Notes images that were drawn, and the model's seconds for them."""
+        self.drawn, self.seconds = self.drawn + images, self.seconds + seconds
+        self.give_back(images)
+        LIMITS.spend("images", self.visitor, images)
+        LIMITS.spend("seconds", self.visitor, seconds)
+        if self.left and (told := _no_seconds(self.visitor)):
+            self.ended = told
+            self.cancel.set()
+
+    def give_back(self, most: int) -> None:
+        """Gives back what is lent still, at most so much; a batch may end after its visitor has gone."""
+        with self.lock:
+            part = min(most, self.left)
+            self.left -= part
+        LIMITS.give_back("images", self.visitor, part)
+
+
 @contextmanager
-def drawing(request: Asking | None, images: int, **facts: Any) -> Iterator[Spent]:
+def drawing(request: Asking | None, images: int, cancel: threading.Event, **facts: Any) -> Iterator[Spent]:
     """Within it a visitor may draw so many images at most; what is drawn is told, and logged with `facts`
-    at the end. ValueError if it is more than is left, and when there is more."""
-    visitor, left = asker(request), images
-    drawn, seconds, start = 0, 0.0, time.monotonic()
-    if told := _used_up(visitor, images):
+    at the end. `cancel` is set when the model has worked as long as it may. ValueError if it is more than is
+    left, and when there is more."""
+    start = time.monotonic()
+    if told := _used_up(asker(request), images):
         log("refused", images=images, **facts)
         raise ValueError(told)
-
-    lock = threading.Lock()
-
-    def returned(most: int) -> None:
-        """Gives back what is lent still, at most so much; a batch may end after its visitor has gone."""
-        nonlocal left
-        with lock:
-            part = min(most, left)
-            left -= part
-        LIMITS.give_back("images", visitor, part)
-
-    def spent(more: int, took: float) -> None:
-        nonlocal drawn, seconds
-        drawn, seconds = drawn + more, seconds + took
-        returned(more)
-        LIMITS.spend("images", visitor, more)
-        LIMITS.spend("seconds", visitor, took)
-
+    spent = Spent(asker(request), images, cancel)
     try:
         yield spent
     finally:
-        returned(left)
+        spent.give_back(images)
         wall = round(time.monotonic() - start, 2)
-        log("drew", images=drawn, asked=images, model_seconds=round(seconds, 2), seconds=wall, **facts)
+        took = round(spent.seconds, 2)
+        log("drew", images=spent.drawn, asked=images, model_seconds=took, seconds=wall, **facts)

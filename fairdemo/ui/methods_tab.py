@@ -119,7 +119,7 @@ class Drawing:
         """Walls and cards by place as they arrive, and what is said. ValueError if the visitor has used up
         what one may draw."""
         images = sum(len(plan.samples(plan.left)) for plan in self.plans)
-        with drawing(self.request, images, **facts(self.plans[0])) as spent:
+        with drawing(self.request, images, self.cancel, **facts(self.plans[0])) as spent:
             yield from self.growing(spent)
 
     def growing(self, spent: Spent) -> Iterator[Step]:
@@ -142,7 +142,8 @@ class Drawing:
             took = time.perf_counter() - self.start
             yield {}, {}, say(self.language, "methods_done", k=len(self.plans), seconds=took)
         except Cancelled:
-            yield {}, {}, say(self.language, "methods_stopped")
+            why = f" ({spent.ended})" if spent.ended else ""
+            yield {}, {}, say(self.language, "methods_stopped") + why
 
     def empty(self) -> dict[str, str]:
         """Walls whose images are still to come; no more than there are methods."""

@@ -18,7 +18,6 @@ from fairdemo.comparison import Comparison
 from fairdemo.models import hub, profiles
 from fairdemo.models.generating import Cancelled
 from fairdemo.models.gpu import Watch
-from fairdemo.report import archive
 from fairdemo.request import MIX, SERVER, Request
 from fairdemo.stats import prompts, targets
 from fairdemo.stats.attributes import CLASSES
@@ -27,7 +26,7 @@ from fairdemo.stats.workforce import wished, workforce
 from fairdemo.studio.ahead import AHEAD
 from fairdemo.studio.live import LIVES
 from fairdemo.studio.studio import Plan
-from fairdemo.ui import charts, link, log
+from fairdemo.ui import charts, link, log, wall_file
 from fairdemo.ui.board import board
 from fairdemo.ui.findings import cells, findings, page_words
 from fairdemo.ui.foreseen import preview
@@ -226,7 +225,7 @@ class Events:
         parts = board(plan, len(c.pairs) if n is None else n, language, visit.token)
         shown: Values = {self.shown.board[place]: part for place, part in parts.items()}
         held = render("link.html", query=query)
-        kept = {self.shown.download: gr.DownloadButton(interactive=False), self.screen.visit: visit}
+        kept = {self.shown.download: gr.Button(interactive=False), self.screen.visit: visit}
         return {**shown, self.shown.status: status, self.shown.link: held, **kept}
 
     def counted(self, visit: Visit, values: Values, language: str) -> Values:
@@ -242,9 +241,9 @@ class Events:
         visit = values[self.screen.visit]
         if not visit or not visit.plan:
             return gr.skip()
-        now = replace(visit, charts=True)
-        drawn = plots(self.shown, now.plan.comparison, self.corrected(values), language_of(request))
-        return {self.shown.plotted: gr.Column(visible=True), self.screen.visit: now, **drawn}
+        visit.charts = True  # of the same visit, by whose name sliders find the wall
+        drawn = plots(self.shown, visit.plan.comparison, self.corrected(values), language_of(request))
+        return {self.shown.plotted: gr.Column(visible=True), self.screen.visit: visit, **drawn}
 
     def again(self, values: Values, request: gr.Request) -> Values:
         """Charts of observed or corrected shares."""
@@ -262,13 +261,9 @@ class Events:
         if values[self.screen.ask.ahead] and visit.plan.mixed:
             AHEAD.stands(studio(visit.plan.request.profile), visit.plan)
         names = [title(p) for p in visit.history]
-        with told(request):
-            zipped = str(archive.zipped(visit.plan.comparison))
         past = gr.Dropdown(choices=names, value=title(visit.plan), visible=len(names) > 1)
-        return {
-            self.shown.download: gr.DownloadButton(value=zipped, interactive=True),
-            self.shown.history: past,
-        }
+        zipped = gr.Button(link=wall_file.address(visit.plan), interactive=True)
+        return {self.shown.download: zipped, self.shown.history: past}
 
     def wait(self, request: gr.Request) -> None:
         """Notes that a visitor is in line, so that Stop works there too."""
@@ -437,7 +432,8 @@ class Run:
     def of(self, plan: Plan, done: str) -> Iterator[Values]:
         """The page while a plan is drawn; `done` names the words at the end. ValueError if the visitor has
         used up what one may draw."""
-        with drawing(self.request, len(plan.samples(plan.left)), **facts(plan)) as spent:
+        images = len(plan.samples(plan.left))
+        with drawing(self.request, images, self.cancel, **facts(plan)) as spent:
             yield from self.growing(plan, done, spent)
 
     def growing(self, plan: Plan, done: str, spent: Spent) -> Iterator[Values]:
@@ -455,6 +451,7 @@ class Run:
             status = say(self.language, done, n=n, k=n - kept, seconds=took)
         except Cancelled:
             status = say(self.language, "stopped", done=len(c.pairs), n=n)
+            status += f" ({spent.ended})" if spent.ended else ""
         except Exception as error:  # a model that can't be had, or memory that runs out
             status = self.failed(error, plan)
             c.notices.clear()

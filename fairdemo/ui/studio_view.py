@@ -81,7 +81,7 @@ class Shown:
     findings: gr.HTML
     cells: gr.HTML
     history: gr.Dropdown
-    download: gr.DownloadButton
+    download: gr.Button
     link: gr.HTML
 
 
@@ -247,9 +247,7 @@ def details(status: gr.Markdown, parts: dict[str, gr.HTML]) -> Shown:
     with gr.Row(elem_id="keep"):
         history = gr.Dropdown([], label=label("history"), visible=False, elem_id="history", scale=3)
         gr.Button(label("copy_link"), elem_id="copy-link", scale=0, min_width=140)
-        download = gr.DownloadButton(
-            label("download"), interactive=False, elem_id="download", scale=0, min_width=160
-        )
+        download = gr.Button(label("download"), interactive=False, elem_id="download", scale=0, min_width=160)
         charts = gr.Button(label("show_charts"), elem_id="show-charts", scale=0, min_width=140)
     findings = gr.HTML("", elem_id="findings", **PLAIN)
     cells = gr.HTML("", elem_id="cells", **PLAIN)

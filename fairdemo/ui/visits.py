@@ -1,5 +1,6 @@
 """What a visitor has drawn, and who is drawing now."""
 
+import re
 import secrets
 import threading
 from collections.abc import Iterator
@@ -9,11 +10,13 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import gradio as gr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fairdemo.models.gpu import ZERO
 from fairdemo.request import Request
 from fairdemo.studio.studio import Plan
 
+WAITS = re.compile(r"/gradio_api/call/\w+/(\w+)/?$")
 HISTORY = 6  # comparisons that a visit keeps
 # Cancel events of what is drawn or waits in line, by browser session and what it is; several where a wish
 # moves while a wall is drawn.
@@ -63,6 +66,37 @@ def left(request: gr.Request) -> None:
             if whose == (request.session_hash or ""):
                 for cancel in RUNNING.pop((whose, what)):
                     cancel.set()
+
+
+class Callers:
+    """Notices when a program that waits for what it asked for (`/call/NAME/EVENT`) goes: Gradio keeps no
+    session for it that would end, so what it asked for ends here."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on."""
+        found = WAITS.search(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
+        if not found:
+            return await self.app(scope, receive, send)
+        answered = False
+
+        async def sent(message: Message) -> None:
+            nonlocal answered
+            answered |= message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        async def heard() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect" and not answered:
+                with CHANGED:
+                    ended = [c for (_, what), own in RUNNING.items() if what == found[1] for c in own]
+                for cancel in ended:
+                    cancel.set()
+            return message
+
+        await self.app(scope, heard, sent)
 
 
 @dataclass(eq=False)

@@ -22,6 +22,7 @@ from unittest.mock import patch
 import gradio as gr
 import httpx
 import torch
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from fairdemo.models import pipelines
@@ -31,9 +32,9 @@ from fairdemo.report import archive
 from fairdemo.request import Request
 from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
-from fairdemo.ui import class_routes, studio_events
+from fairdemo.ui import class_routes, studio_events, wall_file
 from fairdemo.ui.studio_view import screen
-from fairdemo.ui.visits import RUNNING, Visit
+from fairdemo.ui.visits import RUNNING
 from tests import browser
 
 ENDS = 5.0  # seconds in which a program ends that is told to
@@ -125,20 +126,13 @@ def disk_full(studio: Studio) -> str:
     plan = studio.plan(Request.checked(prompt="a photo of a farmer", n=2, seed=next(SEEDS), steps=2))
     for _ in studio.run(plan):
         pass
-    with gr.Blocks():
-        made = screen()
-    page = studio_events.Events(made)
-    values = {made.visit: Visit(plan), made.ask.ahead: False}
-    request: Any = SimpleNamespace(session_hash="chaos", headers={}, client=None)
+    keeps, place = TestClient(Starlette(routes=wall_file.ROUTES)), wall_file.address(plan)
     full = OSError(28, "No space left on device")
     with patch.object(archive.zipfile, "ZipFile", raising(full)):
-        try:
-            page.finished(values, request)
-            raise AssertionError("nobody said that the disk is full")
-        except gr.Error as error:
-            told = str(error.message)
-    assert "No space left on device" in told and len(plan.comparison.pairs) == 2
-    assert page.finished(values, request)[made.shown.download].value
+        answer = keeps.get(place)
+    told = answer.text
+    assert answer.status_code == 503 and "No space left on device" in told
+    assert keeps.get(place).status_code == 200 and len(plan.comparison.pairs) == 2
     return told
 
 

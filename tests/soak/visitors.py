@@ -142,9 +142,9 @@ class Visitor(HttpUser):
         if not self.wall:
             return
         found = self.run_event("finished", "page: finished")
-        path = re.search(r'"path": "([^"]+\.zip)"', found)
-        if path:
-            self.client.get(f"/gradio_api/file={path.group(1)}", name="page: zip")
+        place = re.search(r"wall/[\w-]+\.zip", found)
+        if place:
+            self.client.get(f"/{place[0]}", name="page: wall's file")
 
     @task(1)
     def leave(self) -> None:

@@ -4,20 +4,26 @@ import gc
 import os
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import gradio as gr
+import httpx
 import psutil
 from scipy.stats import theilslopes
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from fairdemo.request import Request
 from fairdemo.stats.attributes import RACES
 from fairdemo.stats.prompts import PROFESSIONS, photo_of
 from fairdemo.studio.studio import Studio
-from fairdemo.ui import class_routes, studio_events
+from fairdemo.ui import class_routes, studio_events, wall_file
 from fairdemo.ui.studio_view import screen
 from fairdemo.ui.visits import Visit
 from tests.soak.chaos import school
@@ -65,6 +71,7 @@ class Visitor:
             self.made = screen()
         self.page = studio_events.Events(self.made)
         self.request: Any = type("Request", (), {"session_hash": "wear", "headers": {}, "client": None})()
+        self.keeps = TestClient(Starlette(routes=wall_file.ROUTES))
 
     def wall(self, k: int) -> None:
         """One wall, counted and kept as a file."""
@@ -79,7 +86,8 @@ class Visitor:
             run = studio_events.Run(self.page, values, self.request, lambda *a, **k: None, threading.Event())
             *_, last, _ = run.of(self.studio.plan(asked), "done")
             self.visit = last[self.made.visit]
-            self.page.finished({**values, self.made.visit: self.visit}, self.request)
+            done = self.page.finished({**values, self.made.visit: self.visit}, self.request)
+        assert self.keeps.get(done[self.made.shown.download].link).status_code == 200
 
 
 def walls(studio: Studio, n: int, warm: int) -> Worn:
@@ -97,6 +105,14 @@ def walls(studio: Studio, n: int, warm: int) -> Worn:
     slope, _, low, high = theilslopes(memory, [k * EVERY / 100 for k in range(len(seen))])
     ends = [(seen[0][k], seen[-1][k]) for k in (1, 2)]
     return Worn(n, float(slope), (float(low), float(high)), (memory[0], memory[-1]), *ends)
+
+
+def drawn(look: Callable[[], httpx.Response], seconds: float = 120) -> None:
+    """Waits until the wall of a room that is looked at is drawn."""
+    end = time.monotonic() + seconds
+    while (seen := look().json()["wall"])["state"] != "done":
+        assert time.monotonic() < end, f"the wall isn't drawn: {seen}"
+        time.sleep(0.05)
 
 
 def lessons(n: int, every: Any = lambda k: None) -> list[tuple[float, int, int]]:
@@ -118,8 +134,7 @@ def lessons(n: int, every: Any = lambda k: None) -> list[tuple[float, int, int]]
                 guess = {"women": 3, "white": 9}
                 client.put(f"{place}/answers/guess-CEO", json=guess, headers=headers)
             step("look")
-            while client.get(place, headers=teacher).json()["wall"]["state"] != "done":
-                pass
+            drawn(partial(client.get, place, headers=teacher))
             step("decide")
             for headers in own:
                 wish = {"race": dict.fromkeys(RACES, 10), "reason": "as-asked"}
