@@ -142,9 +142,16 @@ def test_a_program_that_goes_frees_the_model(server):
     def waiting() -> int:
         return client.get("/health").json()["waiting_images"]
 
+    def freed() -> None:
+        browser.until(lambda: not any(waiting() for _ in range(20)), seconds=8)
+
     body = {"data": ["a photo of a pilot", 64, 77, "uniform", "embedded", {"steps": 50}]}
     event = client.post("/gradio_api/call/compare", json=body).json()["event_id"]
     with client.stream("GET", f"/gradio_api/call/compare/{event}") as told:
         browser.until(waiting, seconds=60)
         assert told.status_code == 200
-    browser.until(lambda: not any(waiting() for _ in range(20)), seconds=8)
+    freed()
+    with pytest.raises(httpx.ReadTimeout):
+        client.post("/gradio_api/run/compare", json=body, timeout=3)
+    assert waiting()
+    freed()

@@ -1,5 +1,6 @@
 """A shared link brings back the same wall, named and saved as what it is, whatever method drew it."""
 
+import gc
 import io
 import json
 import zipfile
@@ -9,11 +10,14 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from fairdemo import places
 from fairdemo.pairs import SIDES
 from fairdemo.report import archive
 from fairdemo.request import SERVER, Request
-from fairdemo.ui import link
+from fairdemo.ui import link, wall_file
 from tests.conftest import asked
 
 METHODS = [
@@ -145,3 +149,24 @@ def test_an_older_link_of_a_method_is_known_by_its_slots(studio):
     assert method_of("embedded", query_of(plan, studio)["slots"]) == "aligned: gender"
     mixed = studio.plan(asked("a photo of a chef", "uniform", 4, 5))
     assert method_of("embedded", query_of(mixed, studio)["slots"]) == "mix"
+
+
+def test_a_walls_file_is_written_when_it_is_asked_for(studio, tmp_path, monkeypatch):
+    """It is there as long as somebody keeps the wall, and leaves nothing on the server."""
+    monkeypatch.setattr(places, "passing", lambda: tmp_path)
+    plan = studio.plan(asked("a photo of a chef", "uniform", 2, 9, steps=2))
+    *_, drawn = studio.run(plan)
+    client = TestClient(Starlette(routes=wall_file.ROUTES))
+    place, other = wall_file.address(plan), wall_file.address(plan)
+    assert place != other and len(Path(place).stem) >= 20, "nobody guesses it"
+    assert not list(tmp_path.iterdir())
+    answer = client.get(place)
+    assert answer.headers["content-disposition"] == 'attachment; filename="fairdemo-chef-9.zip"'
+    (got := tmp_path / "got.zip").write_bytes(answer.content)
+    assert labels(archive.unzipped(got)) == labels(drawn)
+    assert list(tmp_path.iterdir()) == [got]
+    del plan, drawn
+    gc.collect()
+    gone = client.get(place)
+    assert gone.status_code == 404 and "draw it again" in gone.text
+    assert client.get("wall/nothing.zip").status_code == 404

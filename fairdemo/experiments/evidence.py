@@ -65,8 +65,8 @@ def rank_of_text(fits: np.ndarray, right: int) -> np.ndarray:
 
 def rank_of_fit(fits: np.ndarray, twins: np.ndarray) -> np.ndarray:
     """Each image's rank (n,) by how well it fits its right text (n,) among its prompt's twins (m,), which
-    isn't saturated where all fit that text best: from 1, better than all, to m + 1; m / 2 + 1 on average where they
-    fit as well as the twins. One as good as a twin is half a rank behind it."""
+    isn't saturated where all fit that text best: from 1, better than all, to m + 1; m / 2 + 1 on average
+    where they fit as well as the twins. One as good as a twin is half a rank behind it."""
     return 1 + (twins > fits[:, None]).sum(1) + (twins == fits[:, None]).sum(1) / 2
 
 
@@ -222,8 +222,11 @@ def kept(table: pd.DataFrame) -> dict[str, Any]:
     }
     if not len(shown):
         return found
-    ranks = {name: round(float(table[name].mean()), 3) for name in ("text_rank", "fit_rank")}
-    return found | {"profession_shown": share(shown)} | ranks
+    return found | {
+        "profession_shown": share(shown),
+        "text_rank": round(float(table.text_rank.mean()), 3),
+        "fit_rank": round(float(table.fit_rank.mean()), 1),
+    }
 
 
 def judged(table: pd.DataFrame) -> dict[str, Any]:

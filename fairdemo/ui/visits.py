@@ -1,10 +1,12 @@
 """What a visitor has drawn, and who is drawing now."""
 
+import asyncio
 import re
 import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,7 +18,8 @@ from fairdemo.models.gpu import ZERO
 from fairdemo.request import Request
 from fairdemo.studio.studio import Plan
 
-WAITS = re.compile(r"/gradio_api/call/\w+/(\w+)/?$")
+WAITS = re.compile(r"/gradio_api/(call/\w+/(?P<event>\w+)|run/\w+)/?$")
+CALLER: ContextVar[str] = ContextVar("CALLER", default="")  # a program that waits for an answer
 HISTORY = 6  # comparisons that a visit keeps
 # Cancel events of what is drawn or waits in line, by browser session and what it is; several where a wish
 # moves while a wall is drawn.
@@ -69,18 +72,20 @@ def left(request: gr.Request) -> None:
 
 
 class Callers:
-    """Notices when a program that waits for what it asked for (`/call/NAME/EVENT`) goes: Gradio keeps no
-    session for it that would end, so what it asked for ends here."""
+    """Notices when a program that waits for what it asked for goes: Gradio keeps no session for it that would
+    end. It waits for the answer to `/run/NAME`, or for what `/call/NAME/EVENT` tells."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on."""
-        found = WAITS.search(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
+        found = WAITS.search(scope.get("path", ""))
         if not found:
             return await self.app(scope, receive, send)
-        answered = False
+        caller = found["event"] or secrets.token_hex(8)
+        CALLER.set(caller)
+        answered, listening = False, []
 
         async def sent(message: Message) -> None:
             nonlocal answered
@@ -90,13 +95,24 @@ class Callers:
         async def heard() -> Message:
             message = await receive()
             if message["type"] == "http.disconnect" and not answered:
-                with CHANGED:
-                    ended = [c for (_, what), own in RUNNING.items() if what == found[1] for c in own]
-                for cancel in ended:
-                    cancel.set()
+                end_of(caller)
+            elif not found["event"] and not message.get("more_body"):  # nobody listens from here on
+                listening.append(asyncio.create_task(heard()))
             return message
 
-        await self.app(scope, heard, sent)
+        try:
+            await self.app(scope, heard, sent)
+        finally:
+            for task in listening:
+                task.cancel()
+
+
+def end_of(caller: str) -> None:
+    """Ends what a program asked for."""
+    with CHANGED:
+        ended = [cancel for (_, what), own in RUNNING.items() if what == caller for cancel in own]
+    for cancel in ended:
+        cancel.set()
 
 
 @dataclass(eq=False)
