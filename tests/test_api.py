@@ -1,8 +1,10 @@
 """The endpoints answer whatever is sent to them: what is wrong in one line that names it, and nothing on the
 server falls over."""
 
+import http.client
 import json
 import re
+import time
 
 import httpx
 import pytest
@@ -155,3 +157,17 @@ def test_a_program_that_goes_frees_the_model(server):
         client.post("/gradio_api/run/compare", json=body, timeout=3)
     assert waiting()
     freed()
+
+
+def test_a_connection_that_rested_is_open_still(server):
+    """As browsers and proxies expect; else a request on it fails now and then."""
+    client, _ = server
+    browser.until(lambda: client.get("/health").json()["loaded"])
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port)
+    for rest in (6, 0):
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+        held = connection.sock
+        time.sleep(rest)
+    assert connection.sock is held
+    connection.close()

@@ -217,8 +217,8 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     page.keyboard.press("Escape")
     expect(page.locator("dialog.pair")).to_have_count(0)
 
-    for _ in range(30):  # the page shows a known wall at once; the download follows
-        page.wait_for_selector("#download:not([disabled])", timeout=20_000)
+    for _ in range(30):  # the page shows a known wall at once; the one that is wanted follows
+        page.wait_for_selector("#download[aria-disabled=false]", timeout=20_000)
         with page.expect_download() as download:
             page.click("#download")
         download.value.save_as(tmp_path / "got.zip")
@@ -311,7 +311,7 @@ def test_two_visitors_dont_touch_each_other(visitor, address):
     two.wait_for_selector("text=4 pairs in", timeout=60_000)
     assert two.locator("#wall-baseline .tile img").count() == 4
     assert one.locator("#wall-debiased .tile img").count() < 64, "a short wall doesn't wait for a long one"
-    two.wait_for_selector("#download:not([disabled])", timeout=60_000)  # counted, too: Draw can be pressed
+    two.wait_for_selector("#history", timeout=60_000)  # counted, too: Draw can be pressed
     set_number(two, 64)
     two.click("#draw")
     two.wait_for_selector("#wall-debiased .tile.empty", timeout=20_000)

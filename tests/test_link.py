@@ -18,6 +18,7 @@ from fairdemo.pairs import SIDES
 from fairdemo.report import archive
 from fairdemo.request import SERVER, Request
 from fairdemo.ui import link, wall_file
+from fairdemo.ui.visits import Visit
 from tests.conftest import asked
 
 METHODS = [
@@ -157,15 +158,16 @@ def test_a_walls_file_is_written_when_it_is_asked_for(studio, tmp_path, monkeypa
     plan = studio.plan(asked("a photo of a chef", "uniform", 2, 9, steps=2))
     *_, drawn = studio.run(plan)
     client = TestClient(Starlette(routes=wall_file.ROUTES))
-    place, other = wall_file.address(plan), wall_file.address(plan)
-    assert place != other and len(Path(place).stem) >= 20, "nobody guesses it"
+    visit = Visit(plan)
+    place, other = wall_file.address(visit), wall_file.address(Visit(plan))
+    assert place != other and len(Path(place).stem) >= 16, "nobody guesses it"
     assert not list(tmp_path.iterdir())
     answer = client.get(place)
     assert answer.headers["content-disposition"] == 'attachment; filename="fairdemo-chef-9.zip"'
     (got := tmp_path / "got.zip").write_bytes(answer.content)
     assert labels(archive.unzipped(got)) == labels(drawn)
     assert list(tmp_path.iterdir()) == [got]
-    del plan, drawn
+    del visit
     gc.collect()
     gone = client.get(place)
     assert gone.status_code == 404 and "draw it again" in gone.text

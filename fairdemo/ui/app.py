@@ -40,6 +40,8 @@ from fairdemo.ui.visits import AT_ONCE, RUNNING, left
 HERE = Path(__file__).parent
 TIDIED, PASSES = 60.0, 7200.0  # seconds between looks at visitors' files, and for which one stays
 LAST, CLOSES = 2.5, 1.5  # seconds that a program which is to end gives what runs, and open pages
+# Seconds that a connection may rest: where a browser or proxy expects more, a request on it would fail.
+KEPT_OPEN = 75
 HEAD_START = 2.0  # seconds in which the first page has the processor to itself
 THEME = gr.themes.Soft(
     primary_hue="teal",
@@ -169,6 +171,8 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
         share=reach.shared(),  # and not because a notebook is somewhere
         app_kwargs={"routes": [*pictures.ROUTES, *wall_file.ROUTES, *CLASS, *HEALTH], "middleware": before()},
     )
+    assert blocks.server is not None
+    blocks.server.config.timeout_keep_alive = KEPT_OPEN
     log("started", version=fairdemo.__version__, profile=default(), port=blocks.server_port)
     started(blocks.server_port)
     try:

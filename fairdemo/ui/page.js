@@ -299,6 +299,9 @@
     setTimeout(() => (button.textContent = before), 1500);
   });
 
+  // A wall's file that can't be had isn't shown in the page's place.
+  document.addEventListener("click", (event) => event.target.closest("#download")?.setAttribute("download", ""));
+
   // The tour, once for each browser.
   const STOPS = ["#ask", "#wish", "#walls", "#seen"];
   function tour() {

@@ -104,6 +104,13 @@ def plots(shown: Shown, comparison: Comparison, corrected: bool, language: str) 
     return {shown.plots[a]: charts.histogram(comparison, a, corrected, language) for a in CLASSES}
 
 
+def file(visit: Visit | None) -> gr.Button:
+    """The button that fetches a visit's wall as a file, if there is one."""
+    if visit is None or visit.plan is None or not visit.plan.comparison.pairs:
+        return gr.Button(interactive=False)
+    return gr.Button(link=wall_file.address(visit), interactive=True)
+
+
 class Events:
     """The screen's callbacks."""
 
@@ -215,8 +222,8 @@ class Events:
         return say(language, "no_gpu" if artist.device == "cpu" else "real_note", model=artist.profile.model)
 
     def standing(self, visit: Visit, status: str, language: str, n: int | None = None) -> Values:
-        """Walls, bars, status and link for what stands in `visit.plan`; n tiles, by default as many as
-        pairs."""
+        """Walls, bars, status, link and file for what stands in `visit.plan`; n tiles, by default as many as
+        pairs. The file is there unless n is given, which is while the wall grows."""
         plan = visit.plan
         assert plan is not None
         c = plan.comparison
@@ -225,8 +232,8 @@ class Events:
         parts = board(plan, len(c.pairs) if n is None else n, language, visit.token)
         shown: Values = {self.shown.board[place]: part for place, part in parts.items()}
         held = render("link.html", query=query)
-        kept = {self.shown.download: gr.Button(interactive=False), self.screen.visit: visit}
-        return {**shown, self.shown.status: status, self.shown.link: held, **kept}
+        kept = {self.shown.link: held, self.shown.download: file(visit if n is None else None)}
+        return {**shown, **kept, self.shown.status: status, self.screen.visit: visit}
 
     def counted(self, visit: Visit, values: Values, language: str) -> Values:
         """Below the fold: words, intersections and, where they are open, charts."""
@@ -252,18 +259,15 @@ class Events:
             return gr.skip()
         return plots(self.shown, visit.plan.comparison, self.corrected(values), language_of(request))
 
-    def finished(self, values: Values, request: gr.Request) -> Values:
-        """The download and the history once a wall is complete; other sources of it are drawn in idle time
-        from now on."""
+    def finished(self, values: Values) -> Values:
+        """The history once a wall is complete; other sources of it are drawn in idle time from now on."""
         visit = values[self.screen.visit]
         if not visit or visit.plan is None or not visit.plan.comparison.pairs:
             return gr.skip()
         if values[self.screen.ask.ahead] and visit.plan.mixed:
             AHEAD.stands(studio(visit.plan.request.profile), visit.plan)
         names = [title(p) for p in visit.history]
-        past = gr.Dropdown(choices=names, value=title(visit.plan), visible=len(names) > 1)
-        zipped = gr.Button(link=wall_file.address(visit.plan), interactive=True)
-        return {self.shown.download: zipped, self.shown.history: past}
+        return {self.shown.history: gr.Dropdown(names, value=title(visit.plan), visible=len(names) > 1)}
 
     def wait(self, request: gr.Request) -> None:
         """Notes that a visitor is in line, so that Stop works there too."""
@@ -373,7 +377,7 @@ class Events:
         told = self.counted(visit, {self.shown.corrected: "observed"}, language) if visit.plan else {}
         if visit.plan is None:
             shown[self.shown.status] = self.note(default(), language)
-        return {**shown, **told, self.screen.visit: visit}
+        return {**shown, **told, self.shown.download: file(visit), self.screen.visit: visit}
 
     def followed(self, asked: link.Link, language: str) -> Values:
         """The fields, the wish and, if one comes with the model and no noise is named, the wall of a link."""
@@ -531,12 +535,11 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     for moved in (released, preset):
         settled = moved.then(page.settle, known, [*results, wanted.foreseen], **last, **hidden)
         ends.append(settled.then(page.move, known, results, **last, **drawing))
-    kept = [shown.download, shown.history]
     for done in ends:
-        done.then(page.finished, known, kept, **last, **hidden)  # the download is the last wall's
+        done.then(page.finished, known, [shown.history], **last, **hidden)
     again = [*results, *fields, *wishes, screen.slots]
     recalled = shown.history.input(page.recall, known, again, **hidden)
-    recalled.then(page.finished, known, kept, **last, **hidden)
+    recalled.then(page.finished, known, [shown.history], **last, **hidden)
     open_charts = [shown.plotted, screen.visit, *shown.plots.values()]
     shown.charts.click(page.charted, known, open_charts, **hidden)
     shown.corrected.change(page.again, known, list(shown.plots.values()), **hidden)

@@ -34,7 +34,7 @@ from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
 from fairdemo.ui import class_routes, studio_events, wall_file
 from fairdemo.ui.studio_view import screen
-from fairdemo.ui.visits import RUNNING
+from fairdemo.ui.visits import RUNNING, Visit
 from tests import browser
 
 ENDS = 5.0  # seconds in which a program ends that is told to
@@ -126,7 +126,8 @@ def disk_full(studio: Studio) -> str:
     plan = studio.plan(Request.checked(prompt="a photo of a farmer", n=2, seed=next(SEEDS), steps=2))
     for _ in studio.run(plan):
         pass
-    keeps, place = TestClient(Starlette(routes=wall_file.ROUTES)), wall_file.address(plan)
+    visit = Visit(plan)
+    keeps, place = TestClient(Starlette(routes=wall_file.ROUTES)), wall_file.address(visit)
     full = OSError(28, "No space left on device")
     with patch.object(archive.zipfile, "ZipFile", raising(full)):
         answer = keeps.get(place)

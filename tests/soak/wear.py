@@ -86,8 +86,8 @@ class Visitor:
             run = studio_events.Run(self.page, values, self.request, lambda *a, **k: None, threading.Event())
             *_, last, _ = run.of(self.studio.plan(asked), "done")
             self.visit = last[self.made.visit]
-            done = self.page.finished({**values, self.made.visit: self.visit}, self.request)
-        assert self.keeps.get(done[self.made.shown.download].link).status_code == 200
+            self.page.finished({**values, self.made.visit: self.visit})
+        assert self.keeps.get(last[self.made.shown.download].link).status_code == 200
 
 
 def walls(studio: Studio, n: int, warm: int) -> Worn:
