@@ -18,6 +18,8 @@ from fairdemo.pairs import SIDES
 from fairdemo.report import archive
 from fairdemo.request import SERVER, Request
 from fairdemo.ui import link, wall_file
+from fairdemo.ui.limits import Limits
+from fairdemo.ui.operator import Operator
 from fairdemo.ui.visits import Visit
 from tests.conftest import asked
 
@@ -166,9 +168,30 @@ def test_a_walls_file_is_written_when_it_is_asked_for(studio, tmp_path, monkeypa
     assert answer.headers["content-disposition"] == 'attachment; filename="fairdemo-chef-9.zip"'
     (got := tmp_path / "got.zip").write_bytes(answer.content)
     assert labels(archive.unzipped(got)) == labels(drawn)
+    for wrong in ("bytes=x", "bytes=99999999-", "bytes=0-0"):
+        assert client.get(place, headers={"Range": wrong}).content == answer.content
+    assert client.head(place).status_code == 200
+    monkeypatch.setattr(archive, "write", lambda *a: 1 / 0)
+    failed = client.get(place)
+    assert failed.status_code == 503 and "ZeroDivisionError" in failed.text
     assert list(tmp_path.iterdir()) == [got]
+    visit.grows = True
+    assert client.get(place).status_code == 404, "what grows is no file yet"
     del visit
     gc.collect()
     gone = client.get(place)
-    assert gone.status_code == 404 and "draw it again" in gone.text
+    assert gone.status_code == 404 and "Draw it again" in gone.text
     assert client.get("wall/nothing.zip").status_code == 404
+
+
+def test_a_visitor_fetches_as_many_images_as_may_be_drawn(studio, monkeypatch):
+    monkeypatch.setattr(wall_file, "operator", lambda: Operator(limit_images=5))
+    monkeypatch.setattr(wall_file, "LIMITS", Limits())
+    plan = studio.plan(asked("a photo of a chef", "uniform", 2, 9, steps=2))
+    for _ in studio.run(plan):
+        pass
+    visit, client = Visit(plan), TestClient(Starlette(routes=wall_file.ROUTES))
+    codes = [client.get(wall_file.address(visit)).status_code for _ in range(2)]
+    assert codes == [200, 429]
+    again = client.get(wall_file.address(visit), headers={"Accept-Language": "es"})
+    assert "diez minutos" in again.text

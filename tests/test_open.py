@@ -1,5 +1,6 @@
 """Open to the world: what visitors of a server that others can reach may ask for."""
 
+import asyncio
 import base64
 import json
 import os
@@ -419,3 +420,36 @@ def test_a_large_model_says_what_it_takes_and_asks(monkeypatch):
         api.compare("a photo of a nurse", 1, profile="sd15")
     offered.AGREED.add("sd15")
     offered.agreed("sd15")
+
+
+def test_nobody_ends_what_another_draws():
+    """A path names a program's own event alone: not what runs for visitors."""
+    ended = []
+
+    async def app(scope, receive, send):
+        await receive()
+
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pass
+
+    event = "0123456789abcdef" * 2
+    with (
+        visits.running("a", "methods") as methods,
+        visits.running("b", "faces") as faces,
+        visits.running("c", visits.call(event)) as called,
+    ):
+        for method, path in (
+            ("POST", "/gradio_api/call/v2/methods"),
+            ("GET", "/gradio_api/call/compare/methods"),
+            ("GET", "/gradio_api/call/compare/faces"),
+            ("GET", f"/gradio_api/call/compare/{event[::-1]}"),
+            ("GET", f"/gradio_api/call/v2/compare/{event}"),
+        ):
+            assert not called.is_set()
+            scope = {"type": "http", "method": method, "path": path}
+            asyncio.run(visits.Callers(app)(scope, gone, send))
+            ended.append(methods.is_set() or faces.is_set())
+        assert called.is_set() and not any(ended)

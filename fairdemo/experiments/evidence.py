@@ -222,10 +222,11 @@ def kept(table: pd.DataFrame) -> dict[str, Any]:
     }
     if not len(shown):
         return found
+    fit = measure.mean(list(table.groupby("prompt").fit_rank.mean().dropna()))
     return found | {
         "profession_shown": share(shown),
         "text_rank": round(float(table.text_rank.mean()), 3),
-        "fit_rank": round(float(table.fit_rank.mean()), 1),
+        "fit_rank": {"mean": round(fit.value, 1), "interval": [round(v, 1) for v in fit.interval]},
     }
 
 

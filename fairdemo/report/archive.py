@@ -1,5 +1,6 @@
 """A comparison as a zip with everything in it, and opening such a zip again."""
 
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -17,6 +18,16 @@ def zipped(comparison: Comparison) -> Path:
     """A zip with the saved comparison, `images.csv` and `report.html`, among the files that go soon."""
     name = f"fairdemo-{comparison.subject or 'comparison'}-{comparison.request.seed}.zip".replace(" ", "-")
     path = places.passing_file(name)
+    try:
+        write(comparison, path)
+    except BaseException:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise
+    return path
+
+
+def write(comparison: Comparison, path: Path) -> None:
+    """Writes the zip of a comparison."""
     with (
         tempfile.TemporaryDirectory() as folder,
         zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,
@@ -28,7 +39,6 @@ def zipped(comparison: Comparison) -> Path:
                 archive.write(file, file.relative_to(saved))
         archive.writestr("images.csv", table.images(comparison))
         archive.writestr("report.html", page.report(comparison))
-    return path
 
 
 def unzipped(path: Path) -> Comparison:

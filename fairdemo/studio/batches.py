@@ -201,11 +201,11 @@ class Batches:
                         self.waiting.remove(order)
                     order.changed.set()
             return
-        charge(1)
         pace = (time.monotonic() - start) / (len(shots) * shots[0][0].steps)
         with self.lock:
             self.pace = pace if self.pace == FIRST_GUESS else 0.7 * self.pace + 0.3 * pace
             self._deliver(dict(zip(shots, made)))
+            charge(1)  # whoever is ended by it has got the batch, and looks for that once the lock is free
 
     def _deliver(self, made: dict[Shot, Drawn]) -> None:
         """Gives every order what it waits for, whoever's batch it came in."""

@@ -21,7 +21,7 @@ from fairdemo.studio.studio import Plan
 from fairdemo.ui.limits import drawing
 from fairdemo.ui.offered import agreed, studio
 from fairdemo.ui.operator import operator
-from fairdemo.ui.visits import CALLER, DRAWS, facts, running
+from fairdemo.ui.visits import DRAWS, GONE, call, facts, running
 
 # What `settings` may hold.
 SETTINGS = ("method", "rounding", "steering", "dependence", "steps", "guidance")
@@ -79,8 +79,11 @@ def drawn(plan: Plan, request: gr.Request | None) -> None:
     """Draws a plan for whoever called, until the caller goes."""
     session = request.session_hash if request else None
     images = len(plan.samples(plan.left))
-    caller = LocalContext.event_id.get(None) or CALLER.get() or secrets.token_hex(4)
-    with running(session, caller) as cancel, drawing(request, images, cancel, **facts(plan)) as spent:
+    what = call(LocalContext.event_id.get(None) or secrets.token_hex(16))
+    with (
+        running(session, what, cancel=GONE.get()) as cancel,
+        drawing(request, images, cancel, **facts(plan)) as spent,
+    ):
         try:
             for _ in studio(plan.request.profile).run(plan, Watch(cancel=cancel, spent=spent)):
                 pass

@@ -15,7 +15,7 @@ from fairdemo.audit.painter import MOST, Painter
 from fairdemo.audit.published import PUBLISHED
 from fairdemo.audit.study import BASELINE, PROFILE, Asked, Origin
 from fairdemo.audit.summary import Summary
-from fairdemo.models.generating import Sample
+from fairdemo.models.generating import Cancelled, Sample
 from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.pairs import Drawn
 from fairdemo.report.table import harmless
@@ -326,7 +326,10 @@ class Events:
             of = behind(opened(name), origin, clicked, first)
             with running(request.session_hash, "faces") as cancel, drawing(request, AT_ONCE, cancel) as spent:
                 watch = Watch(cancel=cancel, spent=spent)
-                faces = panel(of, language_of(request), partial(drawn_again, watch=watch))
+                try:
+                    faces = panel(of, language_of(request), partial(drawn_again, watch=watch))
+                except Cancelled:
+                    raise ValueError(spent.ended or "stopped") from None
             return beneath(s, of, clicked, faces)
 
 

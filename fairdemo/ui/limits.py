@@ -101,11 +101,13 @@ def asker(request: Asking | None) -> str:
     """Who asks, for limits alone."""
     if request is None:
         return ""
-    if request.headers.get("x-gradio-user") == "mcp":  # tools call from this machine, whoever asks for them
+    host = request.client.host if request.client else ""
+    # Tools call from this machine, whoever asks for them.
+    if request.headers.get("x-gradio-user") == "mcp" and host in ("", "127.0.0.1", "::1"):
         return "mcp"
     if reach.on_space():  # behind a proxy, which puts the visitor last
         return str(request.headers.get("x-forwarded-for", "")).rpartition(",")[2].strip()
-    return request.client.host if request.client else ""
+    return host
 
 
 def until(seconds: float) -> str:

@@ -299,8 +299,26 @@
     setTimeout(() => (button.textContent = before), 1500);
   });
 
-  // A wall's file that can't be had isn't shown in the page's place.
-  document.addEventListener("click", (event) => event.target.closest("#download")?.setAttribute("download", ""));
+  // A wall's file; where it can't be had, why, in the page.
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a#download");
+    if (!link) return;
+    event.preventDefault();
+    if (link.classList.contains("disabled") || link.classList.contains("busy")) return;
+    link.classList.add("busy");
+    try {
+      const answer = await fetch(link.href);
+      if (!answer.ok) throw new Error(await answer.text());
+      const named = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition")),
+        name = named?.[1] ?? "fairdemo.zip",
+        href = URL.createObjectURL(await answer.blob());
+      make("a", { href, download: name }).click();
+      setTimeout(() => URL.revokeObjectURL(href), 60000);
+    } catch (error) {
+      $("#status p")?.replaceChildren(error.message.slice(0, 300));
+    }
+    link.classList.remove("busy");
+  });
 
   // The tour, once for each browser.
   const STOPS = ["#ask", "#wish", "#walls", "#seen"];

@@ -443,7 +443,7 @@ class Run:
     def growing(self, plan: Plan, done: str, spent: Spent) -> Iterator[Values]:
         """The page from the empty wall to the whole one."""
         c, n, kept = plan.comparison, plan.request.n, len(plan.comparison.pairs)
-        now, ready = replace(self.visit, plan=plan), studio(plan.request.profile)
+        now, ready = replace(self.visit, plan=plan, grows=True), studio(plan.request.profile)
         began = say(self.language, "drawing" if ready.artist.loaded else "loading")
         yield self.page.standing(now, began, self.language, n)
         try:
@@ -459,7 +459,10 @@ class Run:
         except Exception as error:  # a model that can't be had, or memory that runs out
             status = self.failed(error, plan)
             c.notices.clear()
-        last = self.visit.keep(plan) if c.pairs else self.visit if self.visit.plan else now
+        if c.pairs:
+            last = self.visit.keep(plan)
+        else:
+            last = self.visit if self.visit.plan else replace(now, grows=False)
         told = " ".join([status, *c.notices])
         # Counts with corrections take a moment: the wall comes before them.
         yield self.page.standing(last, told, self.language)

@@ -4,10 +4,11 @@ import asyncio
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -18,8 +19,10 @@ from fairdemo.models.gpu import ZERO
 from fairdemo.request import Request
 from fairdemo.studio.studio import Plan
 
-WAITS = re.compile(r"/gradio_api/(call/\w+/(?P<event>\w+)|run/\w+)/?$")
-CALLER: ContextVar[str] = ContextVar("CALLER", default="")  # a program that waits for an answer
+ANSWERED = re.compile(r"/gradio_api/(run|api)/\w+/?$")
+TOLD = re.compile(r"/gradio_api/call/(v2/)?\w+/(?P<event>[0-9a-f]{32})/?$")
+# Set when the program that waits for an answer goes.
+GONE: ContextVar[threading.Event | None] = ContextVar("GONE", default=None)
 HISTORY = 6  # comparisons that a visit keeps
 # Cancel events of what is drawn or waits in line, by browser session and what it is; several where a wish
 # moves while a wall is drawn.
@@ -34,16 +37,18 @@ def waiting(session: str | None, what: str = "") -> None:
 
 
 @contextmanager
-def running(session: str | None, what: str = "", waited: bool = False) -> Iterator[threading.Event]:
-    """Within it a session draws; the event that is set when it is to end: that of its place in line, if it
-    `waited`."""
+def running(
+    session: str | None, what: str = "", waited: bool = False, cancel: threading.Event | None = None
+) -> Iterator[threading.Event]:
+    """Within it a session draws; the event that is set when it is to end: `cancel`, or that of its place in
+    line, if it `waited`, or a new one."""
     key = (session or "", what)
     with CHANGED:
         own = RUNNING.setdefault(key, [])
         if waited and own:
             cancel = own[-1]
         else:
-            own.append(cancel := threading.Event())
+            own.append(cancel := cancel or threading.Event())
     try:
         yield cancel
     finally:
@@ -80,11 +85,20 @@ class Callers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on."""
-        found = WAITS.search(scope.get("path", ""))
-        if not found:
-            return await self.app(scope, receive, send)
-        caller = found["event"] or secrets.token_hex(8)
-        CALLER.set(caller)
+        path, method = scope.get("path", ""), scope.get("method")
+        if method == "POST" and ANSWERED.search(path):
+            GONE.set(gone := threading.Event())
+            await self.watched(scope, receive, send, gone.set, True)
+        elif method == "GET" and (found := TOLD.search(path)):
+            await self.watched(scope, receive, send, partial(end_call, found["event"]), False)
+        else:
+            await self.app(scope, receive, send)
+
+    async def watched(
+        self, scope: Scope, receive: Receive, send: Send, end: Callable[[], None], alone: bool
+    ) -> None:
+        """Passes a request on, and calls `end` if who asks goes before the answer is whole. `alone` where
+        nobody listens for that any more once the request was read."""
         answered, listening = False, []
 
         async def sent(message: Message) -> None:
@@ -95,8 +109,8 @@ class Callers:
         async def heard() -> Message:
             message = await receive()
             if message["type"] == "http.disconnect" and not answered:
-                end_of(caller)
-            elif not found["event"] and not message.get("more_body"):  # nobody listens from here on
+                end()
+            elif alone and message["type"] == "http.request" and not message.get("more_body"):
                 listening.append(asyncio.create_task(heard()))
             return message
 
@@ -107,10 +121,15 @@ class Callers:
                 task.cancel()
 
 
-def end_of(caller: str) -> None:
+def call(event: str) -> str:
+    """What a program's event is called among what runs."""
+    return f"call {event}"
+
+
+def end_call(event: str) -> None:
     """Ends what a program asked for."""
     with CHANGED:
-        ended = [cancel for (_, what), own in RUNNING.items() if what == caller for cancel in own]
+        ended = [cancel for (_, what), own in RUNNING.items() if what == call(event) for cancel in own]
     for cancel in ended:
         cancel.set()
 
@@ -122,6 +141,7 @@ class Visit:
     plan: Plan | None = None  # the wall that stands on the screen
     history: list[Plan] = field(default_factory=list)  # earlier ones, newest first
     charts: bool = False  # whether the charts below the fold are open
+    grows: bool = False  # whether the wall is being drawn
     # Its name, which can't be guessed: by it a moving slider finds the wall again.
     token: str = field(default_factory=lambda: secrets.token_urlsafe(12), init=False)
 
