@@ -12,7 +12,7 @@ from pathlib import Path
 import gradio as gr
 
 import fairdemo
-from fairdemo import places
+from fairdemo import memory, places
 from fairdemo.audit import report, summary
 from fairdemo.ending import sigterm_is_ctrl_c
 from fairdemo.models import gpu
@@ -38,7 +38,7 @@ from fairdemo.ui.templates import render
 from fairdemo.ui.visits import AT_ONCE, RUNNING, left
 
 HERE = Path(__file__).parent
-TIDIED, PASSES = 60.0, 7200.0  # seconds between looks at visitors' files, and for which one stays
+TIDIED, PASSES = 60.0, 7200.0  # seconds between looks at files and memory, and for which a file stays
 LAST, CLOSES = 2.5, 1.5  # seconds that a program which is to end gives what runs, and open pages
 # Seconds that a connection may rest: where a browser or proxy expects more, a request on it would fail.
 KEPT_OPEN = 75
@@ -122,12 +122,14 @@ def head() -> str:
 
 
 def tidies() -> None:
-    """Keeps visitors' files within their quota and age, as long as the program runs."""
+    """Keeps visitors' files within their quota and age, and memory to what is used, as long as the program
+    runs."""
     while True:
         try:
             places.tidy(places.passing(), operator().quota_gb * 1e9, PASSES)
         except OSError as error:
             failed(error)
+        memory.give_back()
         time.sleep(TIDIED)
 
 
