@@ -67,13 +67,12 @@ def look() -> tuple[float, int, int]:
 class Visitor:
     """Draws wall after wall as the page does, with all that the page makes of it."""
 
-    def __init__(self, studio: Studio):
-        self.studio, self.visit = studio, Visit()
+    def __init__(self, studio: Studio, keeps: TestClient):
+        self.studio, self.visit, self.keeps = studio, Visit(), keeps
         with gr.Blocks():
             self.made = screen()
         self.page = studio_events.Events(self.made)
         self.request: Any = type("Request", (), {"session_hash": "wear", "headers": {}, "client": None})()
-        self.keeps = TestClient(Starlette(routes=wall_file.ROUTES))
 
     def wall(self, k: int) -> None:
         """One wall, counted and kept as a file."""
@@ -94,8 +93,12 @@ class Visitor:
 
 def walls(studio: Studio, n: int, warm: int) -> Worn:
     """`n` walls after `warm` ones, and the slope of memory over them."""
-    with tempfile.TemporaryDirectory() as home, patch.dict(os.environ, {"FAIRDEMO_HOME": home}):
-        visitor = Visitor(studio)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        patch.dict(os.environ, {"FAIRDEMO_HOME": home}),
+        TestClient(Starlette(routes=wall_file.ROUTES)) as keeps,
+    ):
+        visitor = Visitor(studio, keeps)
         for k in range(warm):
             visitor.wall(k)
         seen = [look()]
