@@ -115,7 +115,7 @@ class Visitor(HttpUser):
         text = self.run_event("draw", "draw: a wall")
         self.run_event("finished", "page: finished")
         self.wall = (re.findall(r'data-wall=\\"([\w-]+)', text) or [""])[-1]
-        self.file = (re.findall(r"/?wall/[\w-]+\.zip", text) or [""])[-1]
+        self.file = (re.findall(r"wall/[\w-]+\.zip", text) or [""])[-1]
         for picture in set(re.findall(r"picture/(\w+)\.jpg", text)):
             self.client.get(f"/picture/{picture}.jpg", name="page: picture")
 
@@ -143,7 +143,7 @@ class Visitor(HttpUser):
         """Fetches the wall as a file."""
         if not self.wall:
             return
-        self.client.get(self.file, name="page: wall's file")
+        self.client.get(f"/{self.file}", name="page: wall's file")
 
     @task(1)
     def leave(self) -> None:
