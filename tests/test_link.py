@@ -115,6 +115,13 @@ def test_uploads_that_claim_too_much_are_refused(studio, tmp_path, change):
         archive.unzipped(rewritten(good, tmp_path / "b.zip", change))
 
 
+def test_a_wall_is_the_same_file_whenever_it_is_written(studio, monkeypatch):
+    *_, drawn = studio.run(studio.plan(asked("a photo of a chef", "women 70", 2, 5, steps=4)))
+    today = archive.zipped(drawn).read_bytes()
+    monkeypatch.setattr("time.time", lambda: 1e9)  # 2001
+    assert archive.zipped(drawn).read_bytes() == today
+
+
 def test_a_damaged_upload_is_refused(studio, tmp_path):
     *_, drawn = studio.run(studio.plan(asked("a photo of a chef", "women 70", 2, 5, steps=4)))
     path = tmp_path / "a.zip"

@@ -27,7 +27,7 @@ def zipped(comparison: Comparison) -> Path:
 
 
 def write(comparison: Comparison, path: Path) -> None:
-    """Writes the zip of a comparison."""
+    """Writes the zip of a comparison. The same comparison gives the same bytes: no file in it has a time."""
     with (
         tempfile.TemporaryDirectory() as folder,
         zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,
@@ -36,9 +36,16 @@ def write(comparison: Comparison, path: Path) -> None:
         comparison.save(saved)
         for file in sorted(saved.rglob("*")):
             if file.is_file():
-                archive.write(file, file.relative_to(saved))
-        archive.writestr("images.csv", table.images(comparison))
-        archive.writestr("report.html", page.report(comparison))
+                add(archive, file.relative_to(saved).as_posix(), file.read_bytes())
+        add(archive, "images.csv", table.images(comparison))
+        add(archive, "report.html", page.report(comparison))
+
+
+def add(archive: zipfile.ZipFile, name: str, content: str | bytes) -> None:
+    """Adds a file that everybody may read, with the first day that a zip can tell for its time."""
+    info = zipfile.ZipInfo(name)
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, content)
 
 
 def unzipped(path: Path) -> Comparison:
