@@ -1,3 +1,5 @@
+import sys
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -99,7 +101,15 @@ def test_slots_are_weights_rounded_down_or_up(weights, n):
     assert (numbers >= np.floor(n * weights)).all() and (numbers <= np.ceil(n * weights + 1e-6)).all()
 
 
+# Twelve sources for eleven slots: nine with about 1/10.5 and three with half of it. Two of the nine rounded
+# up would both have to come last.
+CROWDED = np.zeros(len(CHOICE))
+CROWDED[[1, 7, 17, 21, 23, 27, 28, 37, 45]] = 999, 1000, 1000, 998, 1000, 1000, 1000, 998, 1000
+CROWDED[[12, 22, 30]] = 505
+
+
 @settings(max_examples=40, deadline=None)
+@example(CROWDED / CROWDED.sum(), 11)
 @given(WEIGHTS, st.integers(1, 70))
 def test_every_prefix_holds_each_source_within_one_of_its_expectation(weights, n):
     some = mix.Mix(task(UNIFORM), weights)
@@ -107,6 +117,23 @@ def test_every_prefix_holds_each_source_within_one_of_its_expectation(weights, n
     for k, i in enumerate(mix.ordered(some, mix.counts(some, n)), 1):
         placed[i] += 1
         assert np.abs(placed - k * weights).max() <= 1 + 1e-6
+
+
+def test_a_wish_makes_no_warning_an_error():
+    """Not for a moment: filters of warnings belong to all threads, and the model's warns at each drawing."""
+    some, seen = mix.solve(task(UNIFORM)), []
+
+    def look(frame, event, what):
+        seen.extend(frame.f_code.co_name for f in warnings.filters if f[0] == "error" and f[2] is Warning)
+
+    sys.setprofile(look)
+    try:
+        for n in (7, 16, 45):
+            mix.allot(some, n)
+        mix.solve(task({"gender": {"Female": 0.7, "Male": 0.3}}))
+    finally:
+        sys.setprofile(None)
+    assert not seen
 
 
 @pytest.mark.parametrize("n", [1, 4, 16, 24, 37, 240])

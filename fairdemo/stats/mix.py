@@ -227,8 +227,10 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
 
     What is rounded up is chosen by a small integer program: the totals of every race, gender and age come
     first (else 60 % women of 24 could end as 12), then fewest changes against the counts `keep`, then the
-    largest remainders, which alone decide where the program isn't solved."""
+    largest remainders, which alone decide where the program isn't solved. No more is rounded up than can
+    come as late as `ordered` lets it."""
     from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
 
     quota = n * mix.weights
     base = np.floor(quota + 1e-6)
@@ -251,11 +253,15 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
     # Any: scipy takes arrays, whatever its types say
     gap: Any = np.round(member @ (quota - base), 6)
     most: Any = np.concatenate([np.ones(k), np.full(m, np.inf)])
-    rows = member[:, open_]
+    rows, eye = member[:, open_], np.eye(m)
+    room: Any
+    late, room = late_slots(mix.weights, base, open_, n)
+    # Sparse, since for dense ones scipy makes every warning an error meanwhile, in other threads too.
     constraints = [
-        LinearConstraint(np.hstack([rows, -np.eye(m)]), ub=gap),
-        LinearConstraint(np.hstack([rows, np.eye(m)]), lb=gap),
-        LinearConstraint(np.concatenate([np.ones(k), np.zeros(m)])[None], more, more),
+        LinearConstraint(csr_array(np.hstack([rows, -eye])), ub=gap),
+        LinearConstraint(csr_array(np.hstack([rows, eye])), lb=gap),
+        LinearConstraint(csr_array([[1.0] * k + [0.0] * m]), more, more),
+        LinearConstraint(csr_array(np.hstack([late, np.zeros((len(room), m))])), ub=room),
     ]
     for presolve in (True, False):  # HiGHS gives up on some mixes of equal weights, mostly in its presolve
         result = milp(
@@ -274,6 +280,19 @@ def counts(mix: Mix, n: int, keep: np.ndarray | None = None) -> np.ndarray:
     )
     base[open_] += up
     return base.astype(int)
+
+
+def late_slots(
+    weights: np.ndarray, base: np.ndarray, open_: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each step at which it matters: which slots that may be rounded up come only later (steps, K), and
+    how many of them still fit beside the whole ones (steps,). Slot j comes no earlier than (j - 1) / w."""
+    step = np.arange(n)[:, None]
+    whole = np.maximum(0, base - 1 - np.floor(step * weights + 1e-9)).sum(1)
+    late = np.ceil(base[open_] / weights[open_] - 1e-9) > step
+    room = n - step[:, 0] - whole
+    matters = late.sum(1) > room
+    return late[matters].astype(float), room[matters]
 
 
 def ordered(mix: Mix, numbers: np.ndarray) -> list[int]:
