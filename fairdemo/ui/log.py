@@ -20,7 +20,9 @@ def log(event: str, **facts: Any) -> None:
     if how != "prompts":
         facts.pop("prompt", None)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    print(json.dumps({"time": now, "event": event, **facts}, ensure_ascii=False), file=sys.stderr, flush=True)
+    line = json.dumps({"time": now, "event": event, **facts}, ensure_ascii=False) + "\n"
+    sys.stderr.write(line)  # once, or lines of two threads get into one
+    sys.stderr.flush()
 
 
 def failed(error: BaseException) -> None:
