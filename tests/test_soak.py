@@ -38,7 +38,7 @@ def test_lessons_leave_nothing_behind():
 
 def test_visitors_meet_no_error_and_get_what_they_would_alone(studio):
     found = visited(0.4, 8)
-    assert found["errors"] == {} and found["crashed"] == [] and found["tracebacks"] == 0
+    assert found["errors"] == {} and found["crashed"] == [] and found["tracebacks"] == {}
     assert found["requests"]["page: arrive"]["n"] >= 8
     same, of = alike(found["compared"], studio)
     assert same >= 0.9 * of

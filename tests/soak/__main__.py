@@ -3,10 +3,12 @@ printed goes into docs/performance.md."""
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,8 @@ def visited(minutes: float, users: int) -> dict[str, Any]:
             ]
             subprocess.run(command, check=True, capture_output=True)
         found = json.loads(out.read_text())
-        found["tracebacks"] = log.read_text().count("Traceback (most recent call last)")
+        ended = re.findall(r"^Traceback [^\n]*\n(?: [^\n]*\n|\n)*([^\n]+)", log.read_text(), re.M)
+        found["tracebacks"] = dict(Counter(line[:200] for line in ended))
     return found
 
 
@@ -87,7 +90,7 @@ def told(found: dict[str, Any], studio: Studio) -> str:
         f"  kinds with p95 over 500 ms hold {np.mean(spread > 500):.1%} of the answers",
         f"  {walls['n']} walls, p50 {walls['p50'] / 1000:.1f} s, p95 {walls['p95'] / 1000:.1f} s",
         f"  errors: {found['errors'] or 'none'}; crashed: {found['crashed'] or 'none'};"
-        f" tracebacks: {found['tracebacks']}",
+        f" tracebacks: {found['tracebacks'] or 'none'}",
         f"  labels as drawn alone: {same} of {of} images",
     ]
     return "\n".join(lines)
