@@ -1,8 +1,11 @@
 """What is drawn and read: faces, images, and pairs of images from the same noise."""
 
+import hashlib
 import io
+import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from weakref import WeakValueDictionary
 
 import numpy as np
 from PIL import Image
@@ -59,6 +62,25 @@ class Face:
         return CELLS.index((self.race, self.gender, band(self.age)))
 
 
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """An image for pages."""
+
+    name: str  # follows from its content
+    jpeg: bytes
+
+    @classmethod
+    def of(cls, jpeg: bytes) -> "Tile":
+        """The one of this content: found by its name in `TILES` for as long as any image has it."""
+        name = hashlib.blake2b(jpeg, digest_size=16).hexdigest()
+        with NAMING:
+            return TILES.setdefault(name, cls(name, jpeg))
+
+
+TILES: WeakValueDictionary[str, Tile] = WeakValueDictionary()
+NAMING = threading.Lock()
+
+
 @dataclass(frozen=True)
 class Drawn:
     """One image and its faces, largest first; the largest one counts, an empty list counts as "no face"."""
@@ -69,13 +91,13 @@ class Drawn:
     look: np.ndarray = field(compare=False, repr=False)  # (d,), the unit vector behind `subject`
 
     @cached_property
-    def tile(self) -> bytes:
+    def tile(self) -> Tile:
         """The image as a JPEG of at most `LARGEST_TILE` px, for pages."""
         shown = self.image.convert("RGB")
         shown.thumbnail((LARGEST_TILE, LARGEST_TILE), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         shown.save(buffer, "JPEG", quality=90)
-        return buffer.getvalue()
+        return Tile.of(buffer.getvalue())
 
 
 @dataclass(frozen=True)

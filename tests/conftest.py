@@ -1,14 +1,20 @@
-"""Shared parts: the shipped model, loaded once."""
+"""Shared parts: the shipped model, loaded once in each process of the tests."""
 
+import os
 from typing import Any
 
 import pytest
+import torch
 
 from fairdemo.request import Request
 from fairdemo.studio import packs
 from fairdemo.studio.live import Live
 from fairdemo.studio.pool import open_pack
 from fairdemo.studio.studio import Studio
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # more threads than cores would wait for each other
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # what the tests start as well
 
 
 @pytest.fixture(scope="session", autouse=True)

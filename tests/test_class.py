@@ -26,9 +26,10 @@ from fairdemo.lesson.classroom import Classroom
 from fairdemo.lesson.rooms import Refused, Rooms
 from fairdemo.lesson.store import Store
 from fairdemo.lesson.walls import Walls
+from fairdemo.pairs import TILES
 from fairdemo.stats.attributes import RACES
 from fairdemo.ui import class_pages, class_routes, limits, reach
-from fairdemo.ui.pictures import HELD, address
+from fairdemo.ui.pictures import address
 
 WISH = {"women": 50, "race": dict.fromkeys(RACES, 10), "reason": lesson.REASONS[0]}
 
@@ -304,7 +305,7 @@ def test_the_class_sees_one_wall_its_wish_and_blind_pairs(own, studio):
     assert wall["women"]["count"] == women and 0 <= wall["women"]["low"] <= wall["women"]["high"] <= 1
     assert sum(p["faces"] == 0 for p in wall["pictures"]) == wall["none"]
     key = wall["pictures"][0]["src"].removeprefix("picture/").removesuffix(".jpg")
-    assert HELD[key].tile[:2] == b"\xff\xd8"
+    assert TILES[key].jpeg[:2] == b"\xff\xd8"
     own.move(code, secret, "decide")
     refused(409, here.draw_wish, code, secret)
     for women, token in zip((30, 60, 90), tokens):

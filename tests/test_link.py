@@ -17,7 +17,7 @@ from fairdemo import places
 from fairdemo.pairs import SIDES
 from fairdemo.report import archive
 from fairdemo.request import SERVER, Request
-from fairdemo.ui import link, wall_file
+from fairdemo.ui import link, pictures, wall_file
 from fairdemo.ui.limits import Limits
 from fairdemo.ui.operator import Operator
 from fairdemo.ui.visits import Visit
@@ -189,6 +189,19 @@ def test_a_walls_file_is_written_when_it_is_asked_for(studio, tmp_path, monkeypa
     gone = client.get(place)
     assert gone.status_code == 404 and "Draw it again" in gone.text
     assert client.get("wall/nothing.zip").status_code == 404
+
+
+def test_an_image_can_be_fetched_while_any_wall_has_one_like_it(studio):
+    """Two visitors' images of the same content have one address; who leaves first takes it from nobody."""
+    *_, drawn = studio.run(studio.plan(asked("a photo of a chef", "women 70", 1, 9, steps=2)))
+    one = drawn.pairs[0].baseline
+    theirs, ours = (replace(one, image=one.image.copy()) for _ in range(2))
+    client, place = TestClient(Starlette(routes=pictures.ROUTES)), pictures.address(theirs)
+    assert pictures.address(ours) == place
+    del theirs
+    gc.collect()
+    assert client.get(place).content == ours.tile.jpeg
+    assert client.get("picture/nothing.jpg").status_code == 404
 
 
 def test_a_visitor_fetches_as_many_images_as_may_be_drawn(studio, monkeypatch):

@@ -538,11 +538,12 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     for moved in (released, preset):
         settled = moved.then(page.settle, known, [*results, wanted.foreseen], **last, **hidden)
         ends.append(settled.then(page.move, known, results, **last, **drawing))
+    whose = {screen.visit, ask.ahead}
     for done in ends:
-        done.then(page.finished, known, [shown.history], **last, **hidden)
+        done.then(page.finished, whose, [shown.history], **last, **hidden)
     again = [*results, *fields, *wishes, screen.slots]
     recalled = shown.history.input(page.recall, known, again, **hidden)
-    recalled.then(page.finished, known, [shown.history], **last, **hidden)
+    recalled.then(page.finished, whose, [shown.history], **last, **hidden)
     open_charts = [shown.plotted, screen.visit, *shown.plots.values()]
     shown.charts.click(page.charted, known, open_charts, **hidden)
     shown.corrected.change(page.again, known, list(shown.plots.values()), **hidden)
