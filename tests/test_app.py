@@ -93,6 +93,7 @@ def test_the_page_opens_on_a_finished_wall(page):
     first = int(women.inner_text())
     move(page, "Female", 0.9)
     settled(page)
+    page.wait_for_function("location.search.includes('slots=')")  # the server has moved its wall as well
     assert int(women.inner_text()) > first and faces(page, "debiased") != before
     page.click("#pick input")
     page.click("[role=option]:has-text('nurse')")
