@@ -49,7 +49,7 @@ class Visitor(HttpUser):
         self.parts = {c["props"].get("elem_id"): c for c in self.config["components"]}
         self.values = {c["id"]: c["props"].get("value") for c in self.config["components"]}
         self.events = {d["api_name"]: d for d in self.config["dependencies"]}
-        self.wall = ""
+        self.wall = self.file = ""
         self.beat = gevent.spawn(self.heartbeat, self.session)
         self.run_event("arrive", "page: arrive")
 
@@ -148,7 +148,7 @@ class Visitor(HttpUser):
     @task(2)
     def keep(self) -> None:
         """Fetches the wall as a file."""
-        if not self.wall:
+        if not self.file:  # else the page itself would be counted as one
             return
         self.client.get(f"/{self.file}", name="page: wall's file")
 
