@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import TypeAdapter
 
 import fairdemo
 from fairdemo import measures
-from fairdemo.measures import Confusion, Measures
+from fairdemo.measures import Measures
 from fairdemo.pairs import SIDES, Drawn, Face, Pair, largest_faces, limited
-from fairdemo.request import Request, renamed
+from fairdemo.request import Dtype, Request, renamed
 from fairdemo.stats import targets
 from fairdemo.stats.attributes import CLASSES
+from fairdemo.stats.confusions import Confusions, read_confusions
 from fairdemo.stats.targets import Target
 
 FORMAT = 4  # of comparison.json
@@ -37,6 +39,8 @@ class PlannedMix:
     weights: dict[str, float] = field(default_factory=dict)  # by source
     expected: Target = field(default_factory=dict)  # shares, by attribute and class; empty: not known
     short: Target = field(default_factory=dict)  # expected minus wanted where that can't be reached
+    # Whether images are chosen to fit the target (allotted, or steered), so that counts describe such grids.
+    controlled: bool = False
 
 
 @dataclass
@@ -46,7 +50,7 @@ class Comparison:
     request: Request
     target: Target  # the wished attributes with all their classes
     mix: PlannedMix = field(default_factory=PlannedMix)
-    confusion: Confusion = field(default_factory=dict)  # how the classifier reads faces of known class
+    confusions: Confusions = field(default_factory=Confusions)  # how the classifier reads each class
     notices: list[str] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     prompts: dict[str, str] = field(default_factory=dict)  # as sources saw it, by label, where it was changed
@@ -58,6 +62,12 @@ class Comparison:
         return self.request.prompt.text
 
     @property
+    def dtype(self) -> str:
+        """The number formats that its images were computed in, as "bfloat16, float32"; empty: unknown."""
+        drawn = (pair.side(side).dtype for pair in self.pairs for side in SIDES)
+        return ", ".join(sorted({name for one in drawn if one for name in one.split(", ")}))
+
+    @property
     def subject(self) -> str | None:
         """The profession that the prompt names, if any."""
         return self.request.prompt.profession
@@ -67,7 +77,7 @@ class Comparison:
         """What is measured on the pairs that stand now; computed once for each state."""
         now = list(self.pairs)
         if self._measured is None or [*map(id, self._measured[0])] != [*map(id, now)]:
-            self._measured = now, measures.of(now, self.target, self.confusion, self.subject)
+            self._measured = now, measures.of(now, self.target, self.confusions, self.subject)
         return self._measured[1]
 
     def faces(self, side: str) -> list[Face]:
@@ -87,9 +97,10 @@ class Comparison:
             "subject": self.subject,
             "wanted": self.target,
             "mix": asdict(self.mix),
-            "confusion": self.confusion,
+            **self.confusions.as_json(),
             "notices": self.notices,
             "prompts": self.prompts,
+            "dtype": self.dtype,
             "labels": "as perceived by the classifier; images are generated",
             "pairs": [_pair_json(p) for p in self.pairs],
             "summary": self.measures.summary(),
@@ -151,15 +162,20 @@ def load(folder: Path) -> Comparison:
         slots = [int(e["slot"]) for e in data["pairs"]]
         if not set(slots) <= set(range(request.n)) or len(set(slots)) < len(slots):
             raise ValueError(f"{len(slots)} pairs; expected each of {request.n} slots once at most")
-        vectors = _vectors(folder / "vectors.npz")
+        vectors, dtype = _vectors(folder / "vectors.npz"), check_dtype(data.get("dtype", ""))
         pairs = [
-            Pair(int(e["slot"]), str(e["adapter"]), *(_drawn(e, side, folder, vectors) for side in SIDES))
+            Pair(
+                int(e["slot"]),
+                str(e["adapter"]),
+                *(_drawn(e, side, folder, vectors, dtype) for side in SIDES),
+            )
             for e in data["pairs"]
         ]
-        mix = PlannedMix(*(dict(data["mix"].get(k, {})) for k in ("weights", "expected", "short")))
+        shares = (dict(data["mix"].get(k, {})) for k in ("weights", "expected", "short"))
+        mix = PlannedMix(*shares, controlled=data["mix"].get("controlled") is True)
         notices = [str(n) for n in data["notices"]]
         seen = {str(k): str(v) for k, v in dict(data.get("prompts", {})).items()}
-        return Comparison(request, target, mix, _confusion(data["confusion"]), notices, pairs, seen)
+        return Comparison(request, target, mix, read_confusions(data), notices, pairs, seen)
     except (
         KeyError,
         TypeError,
@@ -195,23 +211,18 @@ def _asked(data: dict[str, Any]) -> tuple[Request, Target]:
     return request, targets.check(data["target" if data["format"] == 3 else "wanted"])
 
 
-def _confusion(stored: dict[str, Any]) -> Confusion:
-    """Counts from a file that anybody may have written."""
-    return {
-        a: {
-            c: {str(r): int(k) for r, k in readings.items()}
-            for c, readings in rows.items()
-            if c in CLASSES[a]
-        }
-        for a, rows in stored.items()
-        if a in CLASSES
-    }
+def check_dtype(names: Any) -> str:
+    """The names of number formats, as `Comparison.dtype` has them; ValueError if one isn't known."""
+    for name in str(names).split(", "):
+        TypeAdapter(Dtype).validate_python(name)
+    return str(names)
 
 
-def _drawn(entry: dict[str, Any], side: str, folder: Path, vectors: dict[str, Iterator]) -> Drawn:
+def _drawn(entry: dict[str, Any], side: str, folder: Path, vectors: dict[str, Iterator], dtype: str) -> Drawn:
     faces = [_face(f, next(vectors[f"{side} faces"])) for f in entry[side]["faces"]]
     with Image.open(folder / side / f"{int(entry['slot']):04d}.png", formats=["PNG"]) as image:
-        return Drawn(limited(image), faces, entry[side]["subject"], next(vectors[f"{side} looks"]))
+        look = next(vectors[f"{side} looks"])
+        return Drawn(limited(image), faces, entry[side]["subject"], look, dtype)
 
 
 def _face(entry: dict[str, Any], embedding: np.ndarray) -> Face:

@@ -13,12 +13,12 @@ import numpy as np
 from fairdemo.pairs import SIDES, Face, Pair, largest_faces
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import AGE_BANDS, CELLS, CLASSES, GENDERS, RACES
+from fairdemo.stats.confusions import Confusions
 from fairdemo.stats.measure import Change, Estimate
 from fairdemo.stats.targets import Target
 from fairdemo.stats.workforce import OCCUPATIONS
 
 Interval = tuple[float, float]
-Confusion = dict[str, dict[str, dict[str, int]]]  # attribute, class, reading -> count
 
 
 def unknown() -> Any:
@@ -31,7 +31,7 @@ class Share:
     """How many faces of a side have a class."""
 
     count: int
-    share: float
+    share: float  # nan for no faces
     interval: Interval
     simultaneous: Interval  # holds together with those of the attribute's other classes
     corrected: float | None = unknown()  # an estimate with the classifier's known errors taken out
@@ -54,7 +54,10 @@ class Shares:
 
     n: int  # faces
     classes: dict[str, Share]
-    bias: float  # bias(P), arXiv 2311.07604; ages without children
+    bias: float  # bias(P), arXiv 2311.07604; ages without children; nan for no faces
+    bias_interval: Interval
+    bias_by_chance: float  # what an even model shows on average among as many faces
+    corrected_from: int  # faces; with fewer a corrected share is often further off than the observed one
     to_target: ToTarget | None = unknown()
 
 
@@ -81,10 +84,12 @@ class Side:
     """One side of a comparison."""
 
     no_face: int  # images in which no face was found
+    failed: int  # of these, images that are black or of one colour: the model gave no picture
     race: Shares
     gender: Shares
     age: Shares
     race_and_gender: dict[str, Counted]  # faces of each race and gender together
+    race_gender_and_age: dict[str, Counted]  # and of each age band
     bias_of_intersections: dict[str, float]
     likeness: dict[str, Estimate]  # mean cosine similarity of faces within each race
     distinct_faces: float
@@ -101,7 +106,7 @@ class Side:
 class Moved:
     """What changed between twins in one attribute."""
 
-    p: float  # of the test that nothing changed
+    p: float  # of the test that nothing changed; it holds whenever one looks while pairs are added
     change: dict[str, Change]
 
 
@@ -139,14 +144,14 @@ class Measures:
     def summary(self) -> dict[str, Any]:
         """Counts of both sides by attribute and class, faces not found, and bias(P)."""
         return {side: counts_of(self.side(side)) for side in SIDES} | {
-            "bias": {side: {a: round(self.side(side).of(a).bias, 4) for a in CLASSES} for side in SIDES}
+            "bias": {side: {a: plain(self.side(side).of(a).bias) for a in CLASSES} for side in SIDES}
         }
 
 
 def counts_of(side: Side) -> dict[str, Any]:
-    """A side's faces by attribute and class, and "no_face"."""
+    """A side's faces by attribute and class, "no_face", and of these "failed"."""
     counted = {a: {c: row.count for c, row in side.of(a).classes.items()} for a in CLASSES}
-    return {**counted, "no_face": side.no_face}
+    return {**counted, "no_face": side.no_face, "failed": side.failed}
 
 
 def plain(value: Any) -> Any:
@@ -163,16 +168,18 @@ def plain(value: Any) -> Any:
     return value
 
 
-def of(pairs: list[Pair], target: Target, confusion: Confusion, profession: str | None) -> Measures:
-    """Measures pairs. `target` holds wanted shares of all classes, `confusion` how faces of known class were
-    read, `profession` is the one that the prompt names."""
-    baseline, debiased = (_side(pairs, name, target, confusion, profession) for name in SIDES)
+def of(pairs: list[Pair], target: Target, confusions: Confusions, profession: str | None) -> Measures:
+    """Measures pairs. `target` holds wanted shares of all classes, `confusions` how the classifier reads
+    each class, `profession` is the one that the prompt names."""
+    baseline, debiased = (_side(pairs, name, target, confusions, profession) for name in SIDES)
     return Measures(baseline, debiased, _twins(pairs))
 
 
-def _side(pairs: list[Pair], name: str, target: Target, confusion: Confusion, profession: str | None) -> Side:
+def _side(
+    pairs: list[Pair], name: str, target: Target, confusions: Confusions, profession: str | None
+) -> Side:
     faces = largest_faces(pairs, name)
-    shares = {a: _shares(faces, a, target.get(a, {}), confusion.get(a)) for a in CLASSES}
+    shares = {a: _shares(faces, a, target.get(a, {}), confusions) for a in CLASSES}
     joint = Counter((f.race, f.gender) for f in faces)
     kept = sum(p.side(name).subject == profession for p in pairs)
     whole = Counter(CELLS[f.cell] for f in faces)
@@ -183,8 +190,10 @@ def _side(pairs: list[Pair], name: str, target: Target, confusion: Confusion, pr
     low, high = measure.interval(round(len(faces) / 2), len(faces))
     return Side(
         len(pairs) - len(faces),
+        sum(p.side(name).failed for p in pairs),
         **shares,
         race_and_gender={f"{r} {g}": _counted(joint[r, g], len(faces)) for r in RACES for g in GENDERS},
+        race_gender_and_age={" ".join(c): _counted(whole[c], len(faces)) for c in CELLS},
         bias_of_intersections=intersections,
         likeness={r: measure.likeness(_vectors([f for f in faces if f.race == r])) for r in RACES},
         distinct_faces=measure.distinct_faces(_vectors(faces)),
@@ -198,14 +207,12 @@ def _vectors(faces: list[Face]) -> np.ndarray:
     return np.array([f.embedding for f in faces], float)
 
 
-def _shares(
-    faces: list[Face], attribute: str, wanted: dict[str, float], confusion: dict[str, dict[str, int]] | None
-) -> Shares:
+def _shares(faces: list[Face], attribute: str, wanted: dict[str, float], confusions: Confusions) -> Shares:
     counts = {c: sum(f.label(attribute) == c for f in faces) for c in CLASSES[attribute]}
     n, together, shares = len(faces), measure.simultaneous(counts), measure.proportions(counts)
-    fixed = (
-        measure.correct(Counter(f.reading(attribute) for f in faces), confusion) if confusion and n else None
-    )
+    least = confusions.correct_from(attribute)
+    readings = Counter(f.reading(attribute) for f in faces)
+    fixed = confusions.correct(attribute, readings)
     rows = {}
     for c, k in counts.items():
         # Classes that nobody showed the classifier (children, here) can't be corrected.
@@ -213,7 +220,13 @@ def _shares(
         rows[c] = Share(k, shares[c], measure.interval(k, n), together[c], *known)
     adults = {c: k for c, k in counts.items() if c != CLASSES["age"][0]}
     return Shares(
-        n, rows, measure.bias(adults), _to_target(counts, attribute, wanted) if wanted and n else None
+        n,
+        rows,
+        measure.bias(adults),
+        measure.bias_interval(adults),
+        measure.bias_by_chance(len(adults), sum(adults.values())),
+        least,
+        _to_target(counts, attribute, wanted) if wanted and n else None,
     )
 
 
@@ -260,4 +273,4 @@ def _moved(labels: list[tuple[str, str]], attribute: str) -> Moved:
     changes = {
         c: measure.change([v == c for v in before], [v == c for v in after]) for c in CLASSES[attribute]
     }
-    return Moved(measure.parity(before, after), changes)
+    return Moved(measure.anytime_parity(before, after, CLASSES[attribute]), changes)

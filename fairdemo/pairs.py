@@ -16,6 +16,7 @@ from fairdemo.stats.attributes import CELLS, band
 SIDES = ("baseline", "debiased")
 LARGEST_TILE = 512  # px; a wall of photographs at 1024 px would be megabytes
 MAX_PIXELS = 5_000_000  # of an image that is opened from a file
+FLAT = 3  # of 255: an image whose pixels differ by no more shows nothing
 
 
 def limited(image: Image.Image) -> Image.Image:
@@ -89,6 +90,14 @@ class Drawn:
     faces: list[Face]
     subject: str  # the profession (or "person") that clothes and background show, as read by a network
     look: np.ndarray = field(compare=False, repr=False)  # (d,), the unit vector behind `subject`
+    dtype: str = ""  # the number format that it was computed in, as "bfloat16"; empty: unknown
+
+    @cached_property
+    def failed(self) -> bool:
+        """Whether it shows nothing: black, or of one colour. What a model gives that is no picture is drawn
+        black."""
+        extremes = np.asarray(self.image.convert("RGB").getextrema())  # (3, 2): least and most by channel
+        return bool((extremes[:, 1] - extremes[:, 0] <= FLAT).all())
 
     @cached_property
     def tile(self) -> Tile:

@@ -25,6 +25,7 @@ from fairdemo.stats.targets import Target
 from fairdemo.stats.workforce import wished
 
 MIX = "mix"  # the method that mixes adapters
+Dtype = Literal["", "float32", "bfloat16", "float16"]  # a number format to compute in; "": unknown
 NAMES = {"n": "number of pairs", "steps": "number of steps"}  # of keys, in messages
 
 

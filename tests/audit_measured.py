@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from fairdemo.audit import painter, rows, run, summary
 from fairdemo.audit.study import Study
-from fairdemo.models.generating import Sample
+from fairdemo.models.sampling import Sample
 from fairdemo.stats.attributes import ADULT_AGES, CLASSES
 
 KILLS = 20
@@ -34,7 +34,18 @@ LAW = {
 
 def started(study: Path, out: Path, *more: str) -> subprocess.Popen:
     """`audit run` in a session of its own."""
-    command = [sys.executable, "-m", "fairdemo", "audit", "run", str(study), "--out", str(out), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "fairdemo",
+        "audit",
+        "run",
+        str(study),
+        "--out",
+        str(out),
+        "--drawings",
+        *more,
+    ]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     return subprocess.Popen(command, env={**os.environ, "RAY_worker_niceness": "0"}, **quiet)
 

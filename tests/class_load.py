@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 from gradio_client import Client
 
-from fairdemo.models.generating import Sample
+from fairdemo.models.sampling import Sample
 from fairdemo.request import SERVER, Request
 from fairdemo.stats.attributes import RACES
 from fairdemo.stats.prompts import PROFESSIONS, photo_of

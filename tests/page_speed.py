@@ -68,7 +68,7 @@ def opened(chromium: Browser, url: str, shown: str) -> tuple[float, float, set[s
     page.on("request", lambda r: hosts.add(r.url.split("/")[2]) if r.url.startswith("http") else None)
     start = time.perf_counter()
     page.goto(url, wait_until="commit")
-    page.wait_for_function(shown, timeout=60_000)
+    page.wait_for_function(shown, timeout=240_000)
     seconds = time.perf_counter() - start
     page.wait_for_timeout(2500)
     context.close()
@@ -109,7 +109,7 @@ def dragged(page: Page, what: str) -> None:
 def soon(page: Page, true: str) -> None:
     """Waits until something is true, asked ten times a second: asked at each frame, the browser takes a
     fifth of two cores from the model."""
-    page.wait_for_function(true, timeout=120_000, polling=100)
+    page.wait_for_function(true, timeout=240_000, polling=100)
 
 
 def drawn(page: Page, seed: int) -> None:

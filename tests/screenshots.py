@@ -38,6 +38,7 @@ def loop(page: Page, camera: Camera, phone: bool) -> None:
     """The guess, the finished wall, a slider being dragged, a drawing, a pair."""
     page.wait_for_selector(".guess-card")
     camera.shot("guess")
+    page.locator(".guess-card input").fill("8")
     page.click(".guess-card .primary")
     page.wait_for_selector(".tour")
     camera.shot("tour")
@@ -55,10 +56,10 @@ def loop(page: Page, camera: Camera, phone: bool) -> None:
     if phone:
         page.click("#handle .grip")
     page.click("#draw")
-    page.wait_for_selector("#wall-debiased .tile[data-slot]", timeout=60_000)
+    page.wait_for_selector("#wall-debiased .tile[data-slot]", timeout=240_000)
     page.wait_for_timeout(1200)
     camera.shot("drawing")
-    page.wait_for_selector("text=16 pairs in", timeout=120_000)
+    page.wait_for_selector("text=16 pairs in", timeout=240_000)
     camera.shot("drawn")
 
 
@@ -74,7 +75,7 @@ def places(page: Page, camera: Camera) -> None:
     camera.shot("present")
     page.keyboard.press("Escape")
     page.click("#show-charts")
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .bars').length >= 3", timeout=30_000)
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .bars').length >= 3", timeout=240_000)
     camera.shot("details", full=True)
     for place, tab in ((1, "methods"), (2, "audit"), (3, "saved"), (4, "about")):
         page.locator("[role=tab]").nth(place).click()

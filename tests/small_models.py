@@ -18,8 +18,10 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from fairdemo.models import profiles
 from fairdemo.models.catalog import Adapter
 from fairdemo.models.pipelines import FAMILIES
+from fairdemo.places import SHIPPED
 from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.world.tiny import tokenizer
 
@@ -185,3 +187,12 @@ def save_profile(folder: Path, family: str, adapters: str = "", **keys) -> Path:
 
 
 assert set(FAMILIES) == {"sdxl", "sd15"}
+
+
+def quick_profile(folder: Path) -> Path:
+    """The shipped model's profile at few steps, for a server whose pictures are only looked at."""
+    shipped = Path(profiles.__file__).parent / "shipped" / "embedded.toml"
+    text = shipped.read_text(encoding="utf-8").replace('"./assets', f'"{SHIPPED}/assets')
+    path = folder / "quick.toml"
+    path.write_text(re.sub(r"^steps = \d+$", "steps = 4", text, flags=re.M), encoding="utf-8")
+    return path

@@ -1,5 +1,6 @@
 """Routing must equal plain `set_adapters` per image, on a small SDXL made here and on the shipped model."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from fairdemo.models import catalog, pipelines, profiles, routing
 from fairdemo.models.routing import Router
 from fairdemo.stats import mix
 from fairdemo.training import denoise
+from tests import small_models
 from tests.small_models import save_lora
 
 
@@ -150,6 +152,8 @@ def test_shipped_adapters_open_with_diffusers_own_loader_and_agree(live):
 def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
     mine_too = tmp_path / "mine.toml"
     file = save_lora(tmp_path / "hat.safetensors", {"unet": {"a": (torch.zeros(4, 8), torch.zeros(8, 4))}})
+    loha = tmp_path / "loha.safetensors"
+    save_file({"lora_unet_x.hada_w1_a": torch.zeros(2, 2)}, loha)
     assert (
         main(
             [
@@ -207,11 +211,29 @@ def test_an_adapter_of_ones_own(tmp_path, monkeypatch, capsys):
         ([str(file), "--name", "x", "--cell", "Martian"], "'x': cell is ['Martian']"),
         ([str(tmp_path / "gone.safetensors"), "--name", "x"], "gone.safetensors is missing"),
         ([str(file), "--name", "x", "--cell", "Asian, Black"], "at most one class"),
+        ([str(file), "--name", "Asian Female"], "of the program has an adapter 'Asian Female'"),
+        ([str(file), "--name", "baseline"], "name is 'baseline'"),
+        ([str(file), "--name", "old + young"], "name is 'old + young'"),
+        ([str(file), "--name", " "], "name is ' '"),
+        ([str(file), "--name", "two\nlines"], "name is 'two\\nlines'"),
+        ([str(file), "--name", "x", "--tokens", "4"], "holds no soft tokens"),
+        ([str(loha), "--name", "x"], "holds LoHa factors"),
     ):
         before = mine_too.read_text()
         assert main(["adapters", "add", *arguments, "--catalog", str(mine_too)]) == 2
         assert message in capsys.readouterr().err
         assert mine_too.read_text() == before
+
+
+def test_soft_tokens_of_any_name_have_words_of_their_own(tmp_path):
+    pipe = small_models.pipeline("sd15")
+    names = ("老人", "女", "Old!", "old?")
+    rows = {"clip_l": torch.ones(2, pipe.text_encoder.get_input_embeddings().weight.shape[1])}
+    words = [routing.add_tokens(pipe, name, rows) for name in names]
+    assert len(set(words)) == 4 and all(re.fullmatch(r"<[a-z0-9-]+>", word) for word in words)
+    save_file({"clip_l": rows["clip_l"] * torch.nan}, tmp_path / "nan.safetensors")
+    with pytest.raises(ValueError, match="no numbers"):
+        routing.read_tokens(pipe, tmp_path / "nan.safetensors", 2)
 
 
 def test_pinning_writes_the_commits(tmp_path, monkeypatch):

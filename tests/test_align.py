@@ -13,7 +13,8 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from fairdemo.experiments import against_naive, naive
 from fairdemo.models import pipelines, profiles, routing
-from fairdemo.models.generating import PairedGenerator, Setting, through
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.sampling import Setting, through
 from fairdemo.places import PACKAGE
 from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.stats.prompts import PROFESSIONS, profession
@@ -100,10 +101,30 @@ def test_losses_by_hand():
     assert losses.alignment_loss(logits, torch.full((3,), losses.IGNORED)).item() == 0
     a, b = torch.eye(3)[:2], torch.stack([torch.eye(3)[0], torch.eye(3)[2]])
     assert losses.semantics_loss([a, a], [b, a], torch.tensor([2.0, 4.0])).item() == pytest.approx(4 / 2)
-    assert losses.realism_loss(
-        a, torch.stack([torch.eye(3)[0], torch.tensor([0.0, 0.6, 0.8])])
-    ).item() == pytest.approx((0 + 0.4) / 2)
-    assert losses.realism_loss(torch.zeros(0, 3), torch.eye(3)).item() == 0
+
+
+def test_realism_pulls_a_face_whose_class_stays_to_its_twins():
+    """By hand, as the authors' code: a sure face that keeps its class to its twin, one that changes it to the
+    nearest real face, and one without a target nowhere; with several attributes the last counts, too."""
+    stay, change, unsure, doubtful = 0, 1, 2, 3
+    targets = np.array([[0], [1], [losses.IGNORED], [0]])
+    stays, counted = losses.realism_targets(
+        targets, np.array([[0], [0], [0], [0]]), np.array([[0.95], [0.95], [0.95], [0.8]])
+    )
+    assert stays.tolist() == [True, False, False, False] and counted.tolist() == [True, True, False, True]
+    faces = torch.eye(4).requires_grad_()
+    bank = torch.tensor([[1.0, 0, 0, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 1.0]])
+    twins = torch.tensor([[0.8, 0.6, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [1.0, 0, 0, 0]])
+    loss = losses.realism_loss(faces, bank, twins, stays, counted)
+    assert loss.item() == pytest.approx((1 - 0.8) + (1 - 0.6) + (1 - 1.0))
+    loss.backward()
+    assert torch.equal(-faces.grad[stay], twins[stay]) and torch.equal(-faces.grad[change], bank[1])
+    assert faces.grad[unsure].abs().sum() == 0 and torch.equal(-faces.grad[doubtful], bank[2])
+    none = np.zeros(0, bool)
+    assert losses.realism_loss(torch.zeros(0, 4), bank, torch.zeros(0, 4), none, none).item() == 0
+    both = np.array([[0, losses.IGNORED], [0, 1]])
+    stays, counted = losses.realism_targets(both, np.array([[0, 0], [0, 1]]), np.full((2, 2), 0.95))
+    assert stays.tolist() == [False, True] and counted.all()
 
 
 def test_dynamic_weights_are_the_papers():
@@ -255,7 +276,7 @@ def test_joint_targets_of_several_attributes():
     assert p[0] == pytest.approx([1 / 2, 1 / 2, 1 / 3, 2 / 3]), (
         "joined classes have the sum of their probabilities"
     )
-    assert joint.likeliest(p).tolist() == [[0, 1]]
+    assert joint.likeliest(p)[0].tolist() == [[0, 1]]
     assert joint.corners.tolist() == [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]]
     q = np.array([[0.1, 0.2, 0.3, 0.4]])
     assert [m[0] for m in joint.marginals(q)] == [pytest.approx([0.3, 0.7]), pytest.approx([0.4, 0.6])]
@@ -335,7 +356,9 @@ def test_an_aligned_adapter_is_a_method_beside_the_mix(live, tmp_path, monkeypat
     more = Live("embedded", "cpu")
     other = Studio(more)
     assert "even" in other.methods and more.sources == live.sources
-    assert fingerprint(more) == fingerprint(live)
+    live_as_shipped = fingerprint(more)
+    monkeypatch.delenv("FAIRDEMO_CATALOG")
+    assert live_as_shipped == fingerprint(Live("embedded", "cpu"))
     half = {"gender": {"Female": 0.5, "Male": 0.5}}
     plan = other.plan(asked("a photo of a doctor", half, 6, 0, method="even", steps=3))
     assert plan.comparison.mix.weights == {"even": 1.0} and not plan.steering
@@ -353,10 +376,10 @@ def test_shipped_methods_even_out_gender_where_they_never_were(live):
     assert len(methods) >= 6
     distance = dict.fromkeys([(), *methods], 0.0)
     for word in ("judge", "hairdresser"):
-        setting = Setting(f"a photo of a {word} reading", 21, 8, 2.0)
-        drawn = live.fresh(setting, through(distance, 12))
+        setting = Setting(f"a photo of a {word} reading", 21, 4, 2.0)
+        read = live.reader.read(live.generator.draw(setting, through(distance, 12)))
         for k, names in enumerate(distance):
-            faces = [d.faces[0] for d in drawn[12 * k : 12 * k + 12] if d.faces]
+            faces = [found[0] for found in read[12 * k : 12 * k + 12] if found]
             assert len(faces) >= 11
             distance[names] += abs(sum(f.gender == "Female" for f in faces) / len(faces) - 0.5)
     assert all(distance[names] < distance[()] - 0.1 for names in methods), distance
@@ -380,11 +403,11 @@ def test_a_stopped_run_ends_with_the_same_weights(live, tmp_path):
         target={"gender": {"Female": 0.5, "Male": 0.5}},
         rank=2,
         images=2,
-        iterations=12,
+        iterations=4,
         sampled=1,
         hold=1.0,
         validation=("a photo of a chef",),
-        validate_every=6,
+        validate_every=2,
         blend=0.5,
     )
 
@@ -396,7 +419,7 @@ def test_a_stopped_run_ends_with_the_same_weights(live, tmp_path):
         return aligner.trained.factors
 
     whole = trained(tmp_path / "whole.pt")
-    trained(tmp_path / "killed.pt", stop=11)
+    trained(tmp_path / "killed.pt", stop=3)
     resumed = trained(tmp_path / "killed.pt")
     assert all(torch.equal(a, b) for a, b in zip(whole, resumed))
     assert any(b.abs().sum() > 0 for b in whole[1::2])
@@ -417,9 +440,10 @@ def test_saved_weights_are_blended_with_those_that_the_run_began_with(live, tmp_
         aligner = small_aligner(live, config.but(blend=blend))
         list(aligner.train(tmp_path / f"{blend}.pt"))
         ends[blend] = aligner.trained.factors
-    assert any((end - begun).abs().max() > 1e-4 for begun, end in zip(aligner.begun, ends[1.0]))
+    # Two steps move weights by some 1e-4, by how much depends on the processor; the tolerance is far below.
+    assert any((end - begun).abs().max() > 1e-5 for begun, end in zip(aligner.begun, ends[1.0]))
     assert all(
-        torch.allclose(blended, begun + 0.25 * (end - begun), atol=1e-6)
+        torch.allclose(blended, begun + 0.25 * (end - begun), rtol=0, atol=1e-7)
         for begun, end, blended in zip(aligner.begun, ends[1.0], ends[0.25])
     )
 
@@ -478,14 +502,14 @@ def test_three_gradients_begin_alike(live, monkeypatch):
     noise = PairedGenerator.noise
     monkeypatch.setattr(PairedGenerator, "noise", lambda self, seed, slot: noise(self, seed, slot % 2))
     quick = live.profile.but(dtype="float32")
-    trial = against_naive.Trial((0,), 8, 3, 2.0, 2, 0.01)
+    trial = against_naive.Trial((0,), 6, 3, 2.0, 2, 0.01)
     found = {
         way: against_naive.finetune(way, 0, quick, looks_of(live, ""), trial) for way in against_naive.WAYS
     }
     first = {way: values[0] for way, (values, _) in found.items()}
     assert list(first.values()) == pytest.approx([first["naive"]] * 3, rel=1e-4)
     for values, norms in found.values():
-        assert np.shape(norms) == (8, 3) and np.mean(values[-3:]) < np.mean(values[:3])
+        assert np.shape(norms) == (6, 3) and np.mean(values[-3:]) < np.mean(values[:3])
     sizes = [norms[0] for _, norms in found.values()]
     assert not any(np.allclose(a, b, rtol=0.01) for a, b in itertools.combinations(sizes, 2))
 

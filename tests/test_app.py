@@ -13,18 +13,6 @@ from tests.browser import arrive, choose, draw, faces, move, set_number
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
 
 
-@pytest.fixture(scope="module")
-def address():
-    with browser.served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.chromium() as running:
-        yield running
-
-
 @pytest.fixture
 def visitor(chromium):
     context = browser.visitor(chromium)
@@ -39,8 +27,8 @@ def page(visitor, address):
 
 def settled(page) -> None:
     """Waits until a moved wish is drawn whole."""
-    page.wait_for_selector("#status >> text=/redrawn in|drawn already|Shown again/", timeout=60_000)
-    page.wait_for_function("!document.querySelector('.tile.empty')", timeout=60_000)
+    page.wait_for_selector("#status >> text=/redrawn in|drawn already|Shown again/", timeout=240_000)
+    page.wait_for_function("!document.querySelector('.tile.empty')", timeout=240_000)
 
 
 def shows(page, said: list[str]) -> None:
@@ -49,7 +37,7 @@ def shows(page, said: list[str]) -> None:
         "said => [...document.querySelectorAll('#wall-debiased .tile[data-slot]')].map(t => t.title).join()"
         " === said",
         arg=",".join(said),
-        timeout=20_000,
+        timeout=240_000,
     )
 
 
@@ -130,19 +118,24 @@ def test_what_is_not_drawn_yet_shows_as_coming_and_is_drawn_on_release(page):
     page.wait_for_selector("#wall-debiased .coming")
     assert "still to come" in page.inner_text("#status")
     slider.evaluate("s => s.dispatchEvent(new Event('change', {bubbles: true}))")
-    page.wait_for_selector("#status >> text=redrawn in", timeout=60_000)
+    page.wait_for_selector("#status >> text=redrawn in", timeout=240_000)
     assert page.locator("#wall-debiased .tile img").count() == 16
 
 
-def test_a_standing_wall_gets_its_pool_and_gives_way_to_draw(page):
-    draw(page, 4)
+def test_a_standing_wall_gets_its_pool_and_gives_way_to_draw(visitor, address):
+    page = arrive(visitor.new_page(), address + "/?prompt=a+photo+of+a+doctor&n=2&seed=5&steps=2")
+    page.click("#show-settings")
+    page.check("#ahead input")
+    page.keyboard.press("Escape")
+    page.click("#draw")
+    page.wait_for_selector("text=2 pairs in", timeout=240_000)
     page.wait_for_function(
         "document.querySelector('.pool').dataset.drawn.split('/').map(Number).reduce((k, n) => k === n)",
-        timeout=90_000,
+        timeout=240_000,
     )
-    set_number(page, 6)
+    set_number(page, 3)
     page.click("#draw")
-    page.wait_for_selector("text=6 pairs in", timeout=60_000)
+    page.wait_for_selector("text=3 pairs in", timeout=240_000)
 
 
 def test_a_guess_is_asked_once_and_drawn_into_the_bars(chromium, address):
@@ -156,8 +149,8 @@ def test_a_guess_is_asked_once_and_drawn_into_the_bars(chromium, address):
     assert place["x"] + place["width"] / 2 == pytest.approx(track["x"] + 0.75 * track["width"], abs=3)
     page.click(".tour .skip")
     arrive(page, address)
-    page.wait_for_timeout(500)
-    assert page.locator(".guess-card").count() == 0 and mark.is_visible()
+    mark.wait_for()
+    assert page.locator(".guess-card").count() == 0
     context.close()
 
 
@@ -186,7 +179,7 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     assert page.locator("#wall-baseline .box").count() >= 7
     first = page.locator("#wall-debiased .tile").first
     assert "perceived as" in first.get_attribute("title") and first.locator("figcaption b").count() == 1
-    page.wait_for_selector("#findings >> text=of 8,", timeout=20_000)
+    page.wait_for_selector("#findings >> text=of 8,", timeout=240_000)
     words = page.locator("#findings").inner_text()
     assert (
         "of 8" in words and "bias(P)" in words and "as perceived by the classifier" in words and "%" in words
@@ -219,7 +212,7 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     expect(page.locator("dialog.pair")).to_have_count(0)
 
     for _ in range(30):  # the page shows a known wall at once; the one that is wanted follows
-        page.wait_for_selector("#download[aria-disabled=false]", timeout=20_000)
+        page.wait_for_selector("#download[aria-disabled=false]", timeout=240_000)
         with page.expect_download() as download:
             page.click("#download")
         download.value.save_as(tmp_path / "got.zip")
@@ -239,12 +232,12 @@ def test_a_newcomers_path(page, visitor, tmp_path):
     shown = faces(page, "debiased")
     again = arrive(visitor.new_page(), page.url)
     again.click("#draw")
-    again.wait_for_selector("text=8 pairs in", timeout=120_000)
+    again.wait_for_selector("text=8 pairs in", timeout=240_000)
     assert faces(again, "debiased") == shown and faces(again, "baseline") == base
 
     again.click("role=tab[name='Open a saved one']")
     again.set_input_files("#saved-file input[type=file]", tmp_path / "got.zip")
-    again.wait_for_function("document.querySelectorAll('#saved .tile img').length === 16", timeout=20_000)
+    again.wait_for_function("document.querySelectorAll('#saved .tile img').length === 16", timeout=240_000)
 
 
 def test_the_list_shows_what_the_prompt_names(page):
@@ -276,13 +269,14 @@ def test_a_bar_lights_up_its_faces_and_twins_light_up_together(page):
 
 
 def test_charts_are_drawn_when_they_are_opened(page):
-    page.wait_for_selector("#findings .card", timeout=20_000)
+    page.wait_for_selector("#findings .card", timeout=240_000)
     assert page.locator(".js-plotly-plot").count() == 0, "the page starts without their library"
     page.click("#show-charts")
     # A bar of no faces has no height.
-    page.wait_for_selector("#plot-gender .js-plotly-plot .bars path", state="attached", timeout=20_000)
+    page.wait_for_selector("#plot-gender .js-plotly-plot .bars path", state="attached", timeout=240_000)
     page.click("#corrected label:nth-of-type(2)")
-    page.wait_for_selector("#plot-age >> text=corrected", timeout=20_000)
+    page.wait_for_selector("#plot-race >> text=corrected", timeout=240_000)
+    page.wait_for_selector("#plot-age >> text=too few faces to correct", timeout=240_000)
     shown = page.locator("#bars-gender").inner_text()
     page.locator("#mixer [data-class='Female'] input[type=range]").evaluate(
         "s => { s.value = 90; s.dispatchEvent(new Event('input', {bubbles: true})); }"
@@ -293,45 +287,52 @@ def test_charts_are_drawn_when_they_are_opened(page):
 def test_stop_keeps_what_was_drawn(page):
     set_number(page, 64)
     page.click("#draw")
-    page.wait_for_selector("#status >> text=of 64 pairs drawn", timeout=120_000)
+    page.wait_for_selector("#status >> text=of 64 pairs drawn", timeout=240_000)
     page.click("#stop")
-    page.wait_for_selector("text=Stopped after", timeout=20_000)
+    page.wait_for_selector("text=Stopped after", timeout=240_000)
     assert 3 <= page.locator("#wall-baseline .tile img").count() < 64
 
 
 def test_two_visitors_dont_touch_each_other(visitor, address):
     one, two = arrive(visitor.new_page(), address), arrive(visitor.new_page(), address)
     two.fill("#prompt textarea, #prompt input", "a photo of a nurse")
+    browser.set_steps(two, 4)
     set_number(one, 64)
     one.click("#draw")
     one.wait_for_function(
-        "document.querySelectorAll('#wall-debiased .tile img').length >= 4", timeout=120_000
+        "document.querySelectorAll('#wall-debiased .tile img').length >= 4", timeout=240_000
     )
     set_number(two, 4)
     two.click("#draw")
-    two.wait_for_selector("text=4 pairs in", timeout=60_000)
+    two.wait_for_selector("text=4 pairs in", timeout=240_000)
     assert two.locator("#wall-baseline .tile img").count() == 4
     assert one.locator("#wall-debiased .tile img").count() < 64, "a short wall doesn't wait for a long one"
-    two.wait_for_selector("#history", timeout=60_000)  # counted, too: Draw can be pressed
+    two.wait_for_selector("#history", timeout=240_000)  # counted, too: Draw can be pressed
     set_number(two, 64)
     two.click("#draw")
-    two.wait_for_selector("#wall-debiased .tile.empty", timeout=20_000)
+    two.wait_for_selector("#wall-debiased .tile.empty", timeout=240_000)
     two.click("#stop")
-    two.wait_for_selector("text=Stopped after", timeout=20_000)
-    one.wait_for_timeout(1500)
+    two.wait_for_selector("text=Stopped after", timeout=240_000)
+    drawn = one.locator("#wall-debiased .tile img").count()
+    one.wait_for_function(
+        "n => [n + 1, 64].some(k => document.querySelectorAll('#wall-debiased .tile img').length >= k)",
+        arg=drawn,
+        timeout=240_000,
+    )
     assert "Stopped" not in one.locator("#status").inner_text()
-    one.click("#stop")
-    one.wait_for_selector("text=Stopped after", timeout=20_000)
+    if one.locator("#wall-debiased .tile img").count() < 64:
+        one.click("#stop")
+        one.wait_for_selector("text=/Stopped after|64 pairs in/", timeout=240_000)
 
 
 def test_bad_input_is_a_notice(page):
     page.fill("#prompt textarea, #prompt input", "")
     page.click("#draw")
-    page.wait_for_selector("text=prompt is empty", timeout=20_000)
+    page.wait_for_selector("text=prompt is empty", timeout=240_000)
     assert "Traceback" not in page.content()
     page.fill("#prompt textarea, #prompt input", "a" * 5000)
     page.click("#draw")
-    page.wait_for_selector("text=at most 1,000 are allowed", timeout=20_000)
+    page.wait_for_selector("text=at most 1,000 are allowed", timeout=240_000)
 
 
 def test_hostile_links_fall_back_with_a_notice(visitor, address):
@@ -341,9 +342,18 @@ def test_hostile_links_fall_back_with_a_notice(visitor, address):
         + "/?prompt=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E&n=100000&seed=-4&target=race:Blue=2"
         + "&slots=..%2F..&steps=NaN",
     )
-    page.wait_for_selector("text=doesn't know; it was left out", timeout=20_000)
+    page.wait_for_selector("text=doesn't know; it was left out", timeout=240_000)
     assert page.locator("#number input[type=number]").input_value() == "16"
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_links_wall_of_other_numbers_is_said_to_be_one(visitor, address):
+    """This processor has float32 or bfloat16; no processor computes in float16."""
+    page = arrive(
+        visitor.new_page(), address + "/?prompt=a+photo+of+a+nurse&n=2&seed=3&steps=2&dtype=float16"
+    )
+    page.click("#draw")
+    page.wait_for_selector("#status >> text=was computed in float16, this one in", timeout=240_000)
 
 
 @pytest.mark.parametrize("content, message", [(b"no zip", "is no zip"), (None, "doesn't")])
@@ -356,7 +366,7 @@ def test_uploads_that_are_no_comparison_are_refused(page, tmp_path, content, mes
         path.write_bytes(content)
     page.click("role=tab[name='Open a saved one']")
     page.set_input_files("#saved-file input[type=file]", path)
-    page.wait_for_selector(f"text={message}", timeout=20_000)
+    page.wait_for_selector(f"text={message}", timeout=240_000)
 
 
 def test_sliders_are_linked_locked_and_undone(page):
@@ -370,17 +380,17 @@ def test_sliders_are_linked_locked_and_undone(page):
     move(page, "Black", 0.5)
     page.wait_for_function(
         "+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] > 40",
-        timeout=10_000,
+        timeout=240_000,
     )
     # A third of a percent may be shown rounded up or down.
     assert sum(shares()) == 100 and abs(shares()[5] - white) <= 1 and abs(shares()[1] - 50) <= 3
     page.wait_for_function(
-        "/Black (4|5)\\d%/.test(document.querySelector('#foreseen .bar').title)", timeout=10_000
+        "/Black (4|5)\\d%/.test(document.querySelector('#foreseen .bar').title)", timeout=240_000
     )
     page.click("#wish-title .undo")
     page.wait_for_function(
         "+document.querySelector('#mixer [data-class=Black] output').textContent.split(' ')[0] < 20",
-        timeout=10_000,
+        timeout=240_000,
     )
     slider = page.locator("#mixer [data-class='Female'] input[type=range]")
     slider.focus()
@@ -391,15 +401,15 @@ def test_sliders_are_linked_locked_and_undone(page):
 def test_presets_say_where_their_numbers_come_from(page):
     choose(page, "Workforce")
     page.wait_for_function(
-        "document.querySelector('#origin').innerText.includes('Bureau of Labor Statistics')", timeout=10_000
+        "document.querySelector('#origin').innerText.includes('Bureau of Labor Statistics')", timeout=240_000
     )
     page.fill("#prompt textarea, #prompt input", "a photo of a soldier")
     page.wait_for_function(
-        "document.querySelector('#origin').innerText.includes('no US labour statistic')", timeout=10_000
+        "document.querySelector('#origin').innerText.includes('no US labour statistic')", timeout=240_000
     )
     page.fill("#prompt textarea, #prompt input", "a photo of an old man, a doctor")
     page.wait_for_function(
-        "document.querySelector('#foreseen').innerText.includes('itself names')", timeout=10_000
+        "document.querySelector('#foreseen').innerText.includes('itself names')", timeout=240_000
     )
 
 
@@ -417,7 +427,7 @@ def test_the_tour_shows_once_and_the_page_speaks_spanish(chromium, address):
     context = browser.visitor(chromium, toured=False, viewport={"width": 400, "height": 800}, locale="es-ES")
     page = arrive(context.new_page(), address)
     page.click(".guess-card .skip")
-    page.wait_for_selector(".tour", timeout=20_000)
+    page.wait_for_selector(".tour", timeout=240_000)
     assert (
         "Dibujar" in page.locator("#draw").inner_text()
         and "Siguiente" in page.locator(".tour").inner_text()
@@ -428,7 +438,6 @@ def test_the_tour_shows_once_and_the_page_speaks_spanish(chromium, address):
         page.click(".tour div button:last-child")
     assert page.locator(".tour").count() == 0
     arrive(page, address)
-    page.wait_for_timeout(500)
     assert page.locator(".tour").count() == 0
     context.close()
 
@@ -444,7 +453,8 @@ def test_nothing_is_wider_than_the_screen_and_nothing_leaves_the_machine(chromiu
     )
     page.on("response", lambda r: weight.append(int(r.headers.get("content-length") or 0)))
     arrive(page, address)
-    page.wait_for_timeout(1500)
+    page.wait_for_selector("#wall-debiased .tile img")
+    page.wait_for_function("[...document.images].every(image => image.complete)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width + 1
     assert outside == [] and sum(weight) < 2_500_000
     context.close()
@@ -456,6 +466,7 @@ def test_the_phone_path(chromium, address):
     )
     page = arrive(context.new_page(), address)
     page.wait_for_selector("#wall-debiased .tile img")
+    browser.set_steps(page, 4)
     for place in (
         "#wall-baseline .tile >> nth=0",
         "#wall-debiased .tile >> nth=1",
@@ -464,7 +475,7 @@ def test_the_phone_path(chromium, address):
     ):
         assert inside(page, place, 844), place
     page.locator("#draw").tap()
-    page.wait_for_selector("text=16 pairs in", timeout=60_000)
+    page.wait_for_selector("text=16 pairs in", timeout=240_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 391
     first, second = (page.locator("#wall-debiased .tile").nth(i).bounding_box() for i in range(2))
     assert first["y"] == second["y"] and first["width"] >= 72, "two faces a row on each wall"
@@ -473,8 +484,8 @@ def test_the_phone_path(chromium, address):
     assert dialog.bounding_box()["width"] <= 390
     dialog.locator(".close").tap()
     page.locator("#handle .grip").tap()
-    page.wait_for_timeout(400)
-    assert inside(page, "#wall-debiased .tile >> nth=0", int(page.locator("#sheet").bounding_box()["y"]))
+    first, sheet = "#wall-debiased .tile >> nth=0", page.locator("#sheet")
+    browser.until(lambda: inside(page, first, int(sheet.bounding_box()["y"])), 20)
     move(page, "Female", 0.8)
     settled(page)
     context.close()
@@ -490,7 +501,7 @@ def test_methods_side_by_side_and_blind_pairs(page, tmp_path):
     page.wait_for_selector("text=1 to 16 are allowed here")
     number.fill("4")
     page.click("#methods-draw")
-    page.wait_for_selector("#methods-status >> text=3 methods in", timeout=120_000)
+    page.wait_for_selector("#methods-status >> text=3 methods in", timeout=240_000)
     walls = page.locator("#methods-walls .wall")
     assert [walls.nth(i).locator("h2").inner_text().split("\n")[0] for i in range(4)][1:] == [
         *("mix", "words", "fair diffusion")

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -26,12 +28,15 @@ from fairdemo.audit import dataset, elsewhere, findings, folders, report, rows, 
 from fairdemo.audit.painter import Painter, decided
 from fairdemo.audit.study import Asked, Origin, Shard, Study
 from fairdemo.cli import main
-from fairdemo.models.generating import Sample, Setting
+from fairdemo.models import profiles
+from fairdemo.models.sampling import Sample, Setting
 from fairdemo.places import SHIPPED
 from fairdemo.report.table import harmless
 from fairdemo.stats import measure, stopping
 from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
+from fairdemo.stats.confusions import Confusions
 from tests import browser, small_models
+from tests.audit_measured import started
 from tests.test_axe import violations
 
 TOML = 'prompts = ["a photo of a doctor"]\nimages = 4\n'
@@ -215,6 +220,11 @@ def test_findings_by_hand():
     assert mix.likeness.value > base.likeness.value + 0.1, "the method makes everybody alike"
     changed, kept = found.control
     assert (kept.changed.count, kept.p) == (0, 1.0) and changed.p < 0.001 and changed.changed.share > 0.5
+    assert kept.as_asked is None and changed.as_asked_before.count == 95
+    assert changed.as_asked.share == pytest.approx(0.3, abs=0.15), "a woman is asked for"
+    (summed,) = findings.control_of(found.control)
+    assert (summed.prompts, summed.distributions, summed.as_asked.n) == (2, 1, 1)
+    assert summed.changed.value == pytest.approx(changed.changed.share / 2)
     steep, flat = found.beside
     assert (
         steep.slope.n == 6
@@ -237,7 +247,7 @@ def test_what_is_known_stands_beside_what_was_found():
     }
     sure = {a: {c: {d: 100 * (c == d) for d in CLASSES[a]} for c in CLASSES[a]} for a in ("gender", "race")}
     known = findings.Known(
-        {"embedded, mix": sure},
+        {"embedded, mix": Confusions(sure)},
         {"embedded, baseline": {job: 0.25 + share / 2 for job, share in women.items()}},
         {"embedded, mix": {"gender": {"Female": 0.5, "Male": 0.5}, "race": {"White": 0.9, "Black": 0.1}}},
     )
@@ -320,10 +330,11 @@ def test_the_report_says_only_what_the_rows_carry(tmp_path, capsys):
     page = (folder / "report.html").read_text()
     assert "://" not in page.replace("arXiv", "") and "as perceived by the classifier" in page
     assert "In 6 of 6 prompts of embedded, baseline women and men aren&#39;t equally likely" in page
-    assert "most: “a photo of a nurse”" in page and "The most even method is embedded, mix" in page
+    assert "most: “a photo of a nurse”" in page
+    assert "Of the methods that allot who is shown (1), embedded, mix is the most even" in page
     assert "No face was found in 16 of 1,536 images" in page
-    assert "“a photo of a woman”" not in page
-    assert re.search(r"\(p at most 0.05\):\s+1 of 2\.", page), "one of two control prompts changed"
+    assert "<p>1 of 2 prompts and methods together" in page, "one of two control prompts changed"
+    assert "isn&#39;t finished" in page.split("<li>")[1], "most of its prompts have no images"
     lines = (folder / "findings.csv").read_text().splitlines()
     assert len(lines) == 1 + 16 * 8 and lines[0].startswith("list,prompt,origin,group,count")
 
@@ -348,46 +359,29 @@ def test_a_check_names_what_is_wrong(tmp_path, capsys):
 WALLS = SHIPPED / "assets" / "walls" / "embedded" / "data"
 
 
-def some(folder, n=176):
-    """A folder of generated images with their prompts, those of the shipped walls."""
+def some(folder, n=160):
+    """A folder of generated images with their prompts, those of the shipped walls at half their size: five
+    shards, each of which is read in about a second."""
     table = pd.read_parquet(WALLS / "metadata.parquet").head(n)
     for name in table.file_name:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(WALLS / name, folder / name)
+        with Image.open(WALLS / name) as image:
+            image.reduce(2).save(folder / name, "WEBP", quality=95)
     table[["file_name", "prompt"]].to_csv(folder / "metadata.csv", index=False)
     return folder
 
 
-def running(path, out, *more, **environment):
-    """A run of its own process, at the usual priority."""
-    command = [
-        sys.executable,
-        "-m",
-        "fairdemo",
-        "audit",
-        "run",
-        str(path),
-        "--out",
-        str(out),
-        "--actors=1",
-        *more,
-    ]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "RAY_worker_niceness": "0", **environment},
-    )
+def kill_an_actor(out, shards):
+    """Kills this process's painter once there are so many shards."""
+    browser.until(lambda: len(rows.finished(out)) >= shards)
+    children = psutil.Process().children(recursive=True)
+    (actor,) = [p for p in children if "Painter" in p.name() + "".join(p.cmdline()[:1])]
+    actor.kill()
 
 
-def actors_of(driver):
-    return [
-        p
-        for p in psutil.Process(driver.pid).children(recursive=True)
-        if "Painter" in p.name() + "".join(p.cmdline()[:1])
-    ]
+def run_here(path, out, *more) -> int:
+    """A run that this process drives, which has imported everything already."""
+    return main(["audit", "run", str(path), "--out", str(out), "--actors", "1", "--drawings", *more])
 
 
 @pytest.fixture(scope="module")
@@ -398,12 +392,10 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(images, tmp_path_factory):
-    """The rows of a run that nothing ended."""
+    """The folder of a run that nothing ended."""
     folder = tmp_path_factory.mktemp("whole")
-    process = running(write(folder, reading(images)), folder / "out")
-    said, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
-    return rows.read(folder / "out")[READ]
+    assert run_here(write(folder, reading(images)), folder / "out") == 0
+    return folder / "out"
 
 
 READ = ["prompt", "slot", "faces", *CLASSES, "subject"]
@@ -414,40 +406,63 @@ def reading(images) -> str:
     return f'folders = ["{images}"]\nreader = "embedded"\n'
 
 
+def times(out) -> dict[Path, int]:
+    """When each shard's file was written."""
+    return {f: f.stat().st_mtime_ns for f in (out / rows.FOLDER).glob("*.parquet")}
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path, images, whole, capsys):
+    """What a run leaves that was killed while it wrote its third shard; another study refuses the folder."""
+    path, out = write(tmp_path, reading(images)), tmp_path / "stopped"
+    shutil.copytree(whole, out)
+    _, _, third, *others = sorted(times(out))
+    third.with_suffix(".part").write_bytes(third.read_bytes()[:100])
+    for file in (third, *others):
+        file.unlink()
+    before = times(out)
+    assert len(before) == 2
+    assert run_here(path, out) == 0
+    assert times(out).items() >= before.items(), "nothing is read again"
+    assert main(["audit", "check", str(out)]) == 0
+    pd.testing.assert_frame_equal(rows.read(out)[READ], rows.read(whole)[READ])
+    capsys.readouterr()
+    assert run_here(write(tmp_path, reading(images) + "seed = 1\n"), out) == 2
+    assert capsys.readouterr().err.strip().endswith(f"{str(out)!r} holds another study; name a new folder")
+
+
+@pytest.mark.long
 def test_a_run_that_is_killed_goes_on_and_loses_nothing(tmp_path, images, whole):
     """Images from a folder, on a real Ray: the driver is killed, then an actor; the rows are those of a run
     that nothing ended, none is there twice, and at most the shard in hand is read again."""
     path, out = write(tmp_path, reading(images)), tmp_path / "killed"
-    first = running(path, out)
+    first = started(path, out, "--actors=1")
     browser.until(lambda: len(rows.finished(out)) >= 2)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    before = {f: f.stat().st_mtime_ns for f in (out / rows.FOLDER).glob("*.parquet")}
+    before = times(out)
     assert len(before) >= 2
-    second = running(path, out)
-    browser.until(lambda: len(rows.finished(out)) >= len(before) + 1)
-    (actor,) = actors_of(second)
-    actor.kill()
-    said, _ = second.communicate(timeout=300)
-    assert second.returncode == 0 and "images in" in said
-    assert all(f.stat().st_mtime_ns == then for f, then in before.items()), "nothing is read again"
+    with ThreadPoolExecutor(1) as beside:
+        killed = beside.submit(kill_an_actor, out, len(before) + 1)
+        assert run_here(path, out) == 0 and killed.result() is None
+    assert times(out).items() >= before.items(), "nothing is read again"
     assert main(["audit", "check", str(out)]) == 0
     found, wanted = rows.read(out), folders.prompts(str(images))
     assert len(found) == sum(map(len, wanted.values())) and found.id.is_unique
-    pd.testing.assert_frame_equal(found[READ], whole)
-    _, told = running(write(tmp_path, reading(images) + "seed = 1\n"), out).communicate()
-    assert told.strip().endswith(f"{str(out)!r} holds another study; name a new folder")
+    pd.testing.assert_frame_equal(found[READ], rows.read(whole)[READ])
 
 
-def test_a_worker_without_memory_is_told_and_the_run_goes_on(tmp_path):
+def test_a_worker_without_memory_is_told_and_the_run_goes_on(tmp_path, monkeypatch, capsys):
     """Ray's own guard ends workers, since it is told that this machine's memory is full."""
     path, out = write(tmp_path, 'prompts = ["a photo of a doctor"]\nimages = 2\n'), tmp_path / "out"
-    full = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "100"}
-    _, told = running(path, out, **full).communicate(timeout=300)
+    with monkeypatch.context() as full:
+        full.setenv("RAY_memory_usage_threshold", "0.001")
+        full.setenv("RAY_memory_monitor_refresh_ms", "100")
+        assert run_here(path, out) == 2
+    told = capsys.readouterr().err
     assert "a worker ran out of memory; fewer --actors" in told
     assert told.strip().endswith("1 shards failed; the same command tries them again")
-    _, told = running(path, out).communicate(timeout=300)
-    assert len(rows.read(out)) == 2, told
+    assert run_here(path, out) == 0
+    assert len(rows.read(out)) == 2
 
 
 CLUSTER = """
@@ -457,27 +472,26 @@ from fairdemo.cli import main
 three = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 for _ in range(2):
     three.add_node(num_cpus=1)
-code = main(["audit", "run", sys.argv[1], "--out", sys.argv[2], "--ray", three.address, "--actors", "2"])
+command = ["audit", "run", sys.argv[1], "--out", sys.argv[2], "--drawings"]
+code = main([*command, "--ray", three.address, "--actors", "2"])
 three.shutdown()
 sys.exit(code)
 """
 
 
+@pytest.mark.long
 def test_a_cluster_of_three_nodes_makes_the_same_rows(tmp_path, images, whole):
     command = [sys.executable, "-c", CLUSTER, str(write(tmp_path, reading(images))), str(tmp_path / "out")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=400, env={**os.environ, "RAY_worker_niceness": "0"}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
-    pd.testing.assert_frame_equal(rows.read(tmp_path / "out")[READ], whole)
+    pd.testing.assert_frame_equal(rows.read(tmp_path / "out")[READ], rows.read(whole)[READ])
 
 
 def test_a_study_is_drawn_with_twins_from_the_same_noise(tmp_path, live):
     """Three images of the baseline and three with words in the prompt; what is drawn is what a wall has."""
     text = 'prompts = ["a photo of a doctor"]\nmethods = ["baseline", "words"]\nimages = 3\nkeep = true\n'
-    process = running(write(tmp_path, text + 'target = "gender:Female=1"\n'), tmp_path / "out", "--limit=2")
-    said, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
+    path = write(tmp_path, text + 'target = "gender:Female=1"\n')
+    assert run_here(path, tmp_path / "out", "--limit=2") == 0
     found = rows.read(tmp_path / "out").set_index(["method", "slot"]).sort_index()
     assert len(found) == 6 and (found.faces == 1).all() and (found.subject == "doctor").all()
     assert (
@@ -486,13 +500,24 @@ def test_a_study_is_drawn_with_twins_from_the_same_noise(tmp_path, live):
     setting = Setting(
         "a photo of a doctor",
         study.seed_of(0, "a photo of a doctor"),
-        live.profile.steps,
-        live.profile.guidance,
+        profiles.profile("embedded").steps,
+        profiles.profile("embedded").guidance,
     )
     live.load()
     (own,) = live.fresh(setting, [Sample(1)])
     kept = Image.open(io.BytesIO(found.loc["baseline", 1].image)).convert("RGB")
     assert np.abs(np.asarray(kept, int) - np.asarray(own.image.convert("RGB"), int)).mean() < 4
+
+
+def test_photographs_are_not_read_by_who_learnt_from_drawings(tmp_path, images, capsys):
+    """A folder of who knows what: one line says what to do, and nothing is written."""
+    out = tmp_path / "out"
+    assert main(["audit", "run", str(write(tmp_path, reading(images))), "--out", str(out)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.count("\n") == 0 and "trained on drawn faces" in said and "--drawings" in said
+    command = ["data", "audit", str(images), "--out", str(out), "--reader", "embedded"]
+    assert main(command) == 2 and "trained on drawn faces" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def painted(asked, origin, n):
@@ -638,7 +663,33 @@ def test_a_control_prompt_changes_where_people_come_into_it():
     for row in before:
         row.update(faces=0, race=None, gender=None, age=None)
     (found,) = findings.of(findings.seen(table(before, after), STUDY), STUDY, findings.Known()).control
-    assert found.holds and found.changed.count == 23 and found.p < 0.001
+    assert found.holds and found.changed.count == 23 and found.p < 0.001 and found.as_asked is None
+
+
+def test_what_is_said_of_a_control_prompt_depends_on_its_own_method_alone():
+    """p-values are adjusted within a method; another noise changes as many images as two images of the
+    baseline differ; people of other classes than the words name are counted."""
+    prompt, other = "a photo of an old Black man", "a portrait of Marie Curie"
+    base = drawn_rows(prompt, "embedded, baseline", 0.0, 16, listed="control")
+    weak = drawn_rows(prompt, "embedded, aligned: gender", 0.0, 16, listed="control")
+    for k, (before, after) in enumerate(zip(base, weak)):
+        before.update(race="Black", gender="Male", age="60+", faces=1)
+        after.update(race="Black" if k < 6 else "White", gender="Male", age="60+", faces=1)
+    kept = drawn_rows(other, "embedded, baseline", 1.0, 16, listed="control")
+    same = drawn_rows(other, "embedded, aligned: gender", 1.0, 16, listed="control", twins=kept)
+    many = [drawn_rows(f"{other} {k}", "embedded, mix", 1.0, 16, listed="control") for k in range(20)]
+    twins = [
+        drawn_rows(f"{other} {k}", "embedded, baseline", 1.0, 16, listed="control", twins=own)
+        for k, own in enumerate(many)
+    ]
+    methods = ("baseline", "aligned: gender", "mix")
+    for more in ([], [*many, *twins]):
+        seen = findings.seen(table(base, weak, kept, same, *more), STUDY)
+        found = findings.touched(seen.rows, [f"embedded, {m}" for m in methods])
+        (one,) = (t for t in found if t.prompt == prompt)
+        assert (one.as_asked.count, one.as_asked_before.count, one.by_noise) == (6, 16, 0.0)
+        assert one.p == pytest.approx(0.002, abs=0.002) and one.adjusted == pytest.approx(2 * one.p)
+        assert one.holds and report.disobeyed(one) == pytest.approx(10 / 16)
 
 
 def test_repeats_are_drawn_once_and_old_rows_are_put_aside(tmp_path, capsys):
@@ -659,15 +710,14 @@ def test_repeats_are_drawn_once_and_old_rows_are_put_aside(tmp_path, capsys):
 
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
 @pytest.mark.parametrize("scheme, width", [("light", 1366), ("dark", 390)])
-def test_the_report_can_be_read_by_everybody(tmp_path, scheme, width):
+def test_the_report_can_be_read_by_everybody(tmp_path, chromium, scheme, width):
     """No serious or critical violation of axe, nothing wider than the screen, and no address on the net."""
     folder = saved(tmp_path / "one")
     report.write(folder)
-    with browser.chromium() as chromium:
-        page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"file://{folder / 'report.html'}")
-        assert violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert len(asked) == 1
+    page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"file://{folder / 'report.html'}")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert len(asked) == 1

@@ -1,6 +1,7 @@
 """The Audit tab: what ships, a map whose cells show their faces again, bad input."""
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 
 import gradio as gr
@@ -10,6 +11,7 @@ from fairdemo.audit import summary
 from fairdemo.audit.summary import Summary
 from fairdemo.ui import audit_tab, data_tab
 from tests import browser
+from tests.conftest import alike
 
 DOCTOR = {"prompt": "a photo of a doctor", "group": "women"}
 
@@ -29,7 +31,7 @@ def test_what_ships_is_whole_and_small(own):
     methods = {o.name for o in own.study.origins}
     assert {c.images for c in cells} == {96} and len(cells) == 40 * len(methods)
     assert {b.origin for b in own.found.by_origin} == methods
-    assert summary.found_in(own.folder)[2] == own.found, "made again from the rows"
+    assert alike(asdict(summary.found_in(own.folder)[2]), asdict(own.found)), "made again from the rows"
 
 
 def test_it_finds_what_the_model_was_trained_on(own):
@@ -81,32 +83,31 @@ def test_whatever_a_browser_asks_is_answered_in_a_line(own, origin, cell, messag
 
 
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
-def test_a_click_on_a_cell_shows_its_faces(tmp_path):
-    with browser.served() as url, browser.chromium() as chromium:
-        page = browser.arrive(browser.visitor(chromium).new_page(), url)
-        page.get_by_role("tab", name="Audit").click()
-        page.wait_for_selector("#audit-map table")
-        assert page.locator("#audit-overview li").count() >= 4
-        page.locator("#audit-origin input").click()
-        page.get_by_role("option", name="embedded, mix", exact=True).click()
-        page.wait_for_selector('#audit-map [aria-label="embedded, mix"]')
-        doctor = page.locator('#audit-map button[data-prompt="a photo of a doctor"][data-group="women"]')
-        doctor.click()
-        page.wait_for_selector("#audit-faces h3 >> text=a photo of a doctor · women", timeout=120_000)
-        assert page.locator("#audit-faces .tile img").count() == 12
-        first = page.locator("#audit-faces .tile img").first.get_attribute("src")
-        page.get_by_role("button", name="More of these").click()
-        page.wait_for_selector("#audit-faces p >> text=13 to 24 of", timeout=120_000)
-        assert page.locator("#audit-faces .tile img").first.get_attribute("src") != first
-        with page.expect_download() as download:
-            page.get_by_role("link", name="Rows as a table").or_(
-                page.get_by_role("button", name="Rows as a table")
-            ).click()
-        assert download.value.suggested_filename == "rows.csv"
-        with page.expect_download() as download:
-            page.locator("#audit-report").click()
-        download.value.save_as(tmp_path / "report.html")
-        assert "Who does it draw?" in (tmp_path / "report.html").read_text()
+def test_a_click_on_a_cell_shows_its_faces(address, chromium, tmp_path):
+    page = browser.arrive(browser.visitor(chromium).new_page(), address)
+    page.get_by_role("tab", name="Audit").click()
+    page.wait_for_selector("#audit-map table")
+    assert page.locator("#audit-overview li").count() >= 4
+    page.locator("#audit-origin input").click()
+    page.get_by_role("option", name="embedded, mix", exact=True).click()
+    page.wait_for_selector('#audit-map [aria-label="embedded, mix"]')
+    doctor = page.locator('#audit-map button[data-prompt="a photo of a doctor"][data-group="women"]')
+    doctor.click()
+    page.wait_for_selector("#audit-faces h3 >> text=a photo of a doctor · women", timeout=240_000)
+    assert page.locator("#audit-faces .tile img").count() == 12
+    first = page.locator("#audit-faces .tile img").first.get_attribute("src")
+    page.get_by_role("button", name="More of these").click()
+    page.wait_for_selector("#audit-faces p >> text=13 to 24 of", timeout=240_000)
+    assert page.locator("#audit-faces .tile img").first.get_attribute("src") != first
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Rows as a table").or_(
+            page.get_by_role("button", name="Rows as a table")
+        ).click()
+    assert download.value.suggested_filename == "rows.csv"
+    with page.expect_download() as download:
+        page.locator("#audit-report").click()
+    download.value.save_as(tmp_path / "report.html")
+    assert "Who does it draw?" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("tab, name", [(audit_tab, "professions"), (data_tab, "embedded")])

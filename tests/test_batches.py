@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from fairdemo.models.generating import Cancelled, Sample, Setting
 from fairdemo.models.gpu import Watch
+from fairdemo.models.sampling import Cancelled, Sample, Setting
 from fairdemo.studio.batches import Batches
 from fairdemo.studio.live import Live
 from fairdemo.studio.one_thread import OneThread

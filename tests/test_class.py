@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,13 @@ from fairdemo.stats.attributes import RACES
 from fairdemo.ui import class_pages, class_routes, limits, reach
 from fairdemo.ui.pictures import address
 
+# Men sorted with leading a tenth of a second faster than women, after four words to warm up.
+ASSOCIATION = {
+    "blocks": [
+        {"focal": who, "ms": [3000] * 4 + [ms, ms + 100] * 8}
+        for who, ms in (("women", 700), ("men", 600)) * 2
+    ]
+}
 WISH = {"women": 50, "race": dict.fromkeys(RACES, 10), "reason": lesson.REASONS[0]}
 
 
@@ -324,8 +332,14 @@ def test_the_class_sees_one_wall_its_wish_and_blind_pairs(own, studio):
         lambda s: all(side["pictures"] for pair in s["pairs"] for side in pair["sides"]),
     )["pairs"]
     assert not any("names" in pair for pair in pairs) and "chosen" not in here.seen(code, tokens[0])
-    for token, vote in zip(tokens, ("left", "left", "alike")):
+    votes, turned = ("left", "left", "alike"), []
+    for k, token in enumerate(tokens):
+        seen = here.seen(code, token)
+        turned.append(seen["pairs"][0]["sides"] == pairs[0]["sides"][::-1])
+        assert turned[-1] or seen["pairs"][0]["sides"] == pairs[0]["sides"]
+        vote = lesson.other_side(votes[k]) if turned[-1] else votes[k]
         own.answer(code, token, "pair-0", vote)
+        assert here.seen(code, token)["answers"]["pair-0"] == vote, "as this phone has the sides"
     own.change(code, secret, {"revealed": True})
     first = here.seen(code, "")["chosen"][0]
     assert (first["left"], first["right"], first["alike"]) == (2, 0, 1) and first["high"] == 1
@@ -333,6 +347,16 @@ def test_the_class_sees_one_wall_its_wish_and_blind_pairs(own, studio):
     own.move(code, secret, "look")
     redrawn = until(lambda: again.seen(code, ""), lambda s: s["wall"]["state"] == "done")["wall"]
     assert redrawn["women"] == wall["women"], "a wall follows from its request, also after a restart"
+
+
+def test_sides_of_blind_pairs_are_turned_for_half_of_the_phones():
+    """By chance, for each phone and pair by itself, and apart from the order that the pair has anyway."""
+    turned = np.array([[lesson.mirrored(7, number, k) for k in range(2)] for number in range(400)])
+    assert (np.abs(turned.mean(0) - 0.5) < 0.1).all()
+    assert 0.4 < (turned[:, 0] == turned[:, 1]).mean() < 0.6
+    coins = [np.random.default_rng([seed, 0]).random() < 0.5 for seed in range(100)]
+    assert 30 < sum(lesson.mirrored(seed, 0, 0) == coin for seed, coin in enumerate(coins)) < 70
+    assert [lesson.other_side(v) for v in ("left", "right", "alike")] == ["right", "left", "alike"]
 
 
 def test_what_a_model_cant_draw_is_said_and_the_lesson_goes_on(own):
@@ -371,24 +395,26 @@ def test_the_classs_wish_is_its_median_made_whole():
 
 
 def answered(own: Rooms, code: str, token: str, questions) -> None:
+    estimate = {"women": 30, "white": 30}
+    kinds = {"consent": True, "seen": True, "attention": 30, "implicit": ASSOCIATION}
     for question in questions:
-        own.answer(code, token, question, 30 if question not in ("consent", "seen") else True)
+        own.answer(code, token, question, kinds.get(question, estimate))
 
 
 def test_an_experiment_asks_in_turn_and_keeps_arms_apart(own, studio):
     here = shown_in(own, studio)
-    code, secret = own.create("experiment", {"arms": 2, "expected": 4})
+    code, secret = own.create("experiment", {"arms": 2, "expected": 4, "implicit": True})
     tokens = [own.join(code, "")[0] for _ in range(4)]
     refused(409, own.answer, code, tokens[0], "consent", True)
     own.move(code, secret, "experiment")
     refused(409, own.change, code, secret, {"arms": 5})
-    refused(409, own.answer, code, tokens[0], "before-nurse", 40)
+    refused(409, own.answer, code, tokens[0], "before-nurse", {"women": 40, "white": 40})
     refused(409, own.move, code, secret, "lobby")
     refused(422, own.answer, code, tokens[0], "consent", False)
     refused(422, own.answer, code, tokens[0], "arm", "inclusive")
     for token in tokens:
         answered(own, code, token, experiment.ORDER[:5])
-        refused(409, own.answer, code, token, "after-nurse", 40)
+        refused(409, own.answer, code, token, "after-nurse", {"women": 40, "white": 40})
         assert "images" not in here.seen(code, token), "before the estimates nothing tells of an arm"
         answered(own, code, token, ["before-nurse", "attention"])
         refused(409, own.answer, code, token, "attention", 31)
@@ -403,7 +429,7 @@ def test_an_experiment_asks_in_turn_and_keeps_arms_apart(own, studio):
     assert "images" not in here.seen(code, "") and "results" not in here.seen(code, "")
     for token in tokens:
         answered(own, code, token, experiment.ORDER[6:])
-        refused(409, own.answer, code, token, "before-nurse", 50)
+        refused(409, own.answer, code, token, "before-nurse", {"women": 50, "white": 50})
     people = here.people(own.room(code))
     assert (
         sorted(p["arm"] for p in people[:2])
@@ -415,6 +441,10 @@ def test_an_experiment_asks_in_turn_and_keeps_arms_apart(own, studio):
     assert here.seen(code, tokens[0])["arm"] in experiment.ARMS[2]
     results = here.seen(code, "")["results"]
     assert [a["n"] for a in results["arms"]] == [2, 2] and results["effects"][0]["covariance"]["points"] == 0
+    assert [e["outcome"] for e in results["effects"]] == ["women", "white", "implicit"]
+    # 100 ms in deviations of both blocks' 32 latencies: 600 and 700, 700 and 800, eight of each.
+    d = 100 / np.std([600] * 8 + [700] * 16 + [800] * 8, ddof=1)
+    assert results["arms"][0]["implicit"]["median"] == round(d, 2) and results["arms"][0]["white"][0]
     table = here.table(code, secret).splitlines()
     assert len(table) == 5 and table[0].split(",") == list(experiment.COLUMNS)
     refused(403, here.table, code, tokens[0])
@@ -437,6 +467,8 @@ def test_simulated_students_show_the_effect_that_was_put_in_and_are_called_simul
     assert first["covariance"]["high"] < 0, "inclusive images bring estimates nearer to one half"
     none = next(e for e in seen["results"]["effects"] if e["second"] == "labelled")
     assert abs(none["covariance"]["points"]) < 6, "labels were given no effect"
+    (white,) = [e for e in seen["results"]["effects"][:8] if e["outcome"] == "white"][:1]
+    assert white["covariance"]["high"] < 0, "and of White people nearer to one sixth"
     assert {line.split(",")[3] for line in here.table(code, secret).splitlines()[1:]} == {"1"}
     assert all(line.count(",") >= 1 for line in experiment.codebook().splitlines())
 

@@ -16,10 +16,11 @@ from torch import nn
 from fairdemo.__main__ import main
 from fairdemo.places import SHIPPED as ROOT
 from fairdemo.readers import classify, clip
-from fairdemo.readers.detect import Detector
+from fairdemo.readers.detect import Detector, area_inside
 from fairdemo.readers.embed import FaceNetwork
 from fairdemo.readers.judge import Judged, compared, compared_lines, judge
-from fairdemo.readers.labelled import read_labelled, upright
+from fairdemo.readers.labelled import read_labelled
+from fairdemo.readers.open_image import turn_upright
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES, RACES
 from fairdemo.training import heads
@@ -191,14 +192,18 @@ def test_classifiers_are_compared_on_the_same_faces():
     assert "agree on gender: Cohen's kappa 0.000" in "\n".join(compared_lines(found))
 
 
+@pytest.mark.draws
 def test_two_classifiers_side_by_side(tmp_path, capsys):
     """The shipped one and its judge, on generated faces whose words say who they are."""
     both, out = ["assets/classifier", "assets/judge"], tmp_path / "report"
     asked = ["evaluate", "classifier", "--words", "embedded", "--limit", "1", "--classifier"]
     assert main([*asked, *both, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "agree on race: Cohen's kappa 0." in printed and "Agreement isn't validity" in printed
+    assert "Agreement isn't validity" in printed
     found = json.loads((out / "compared.json").read_text())
+    # Over generated faces of all kinds kappa is 0.78 and more, with a standard error of 0.08 among 36 faces.
+    kappa = found["race"]["agreement"][both[1]]["kappa"]
+    assert f"agree on race: Cohen's kappa {kappa:.3f} (" in printed and 0.45 <= kappa <= 1
     assert found["faces"] >= 34 and found["gender"]["groups"]["all"][both[0]]["share"] >= 0.9
     assert set(found["age"]["groups"]) >= {"age young", "age middle", "age old"}
     assert {p.name for p in out.iterdir()} == {"compared.json", "1-classifier", "2-judge"}
@@ -320,7 +325,7 @@ def test_a_face_is_found_in_photographs():
 
 @needs_photographs
 def test_orientation_colour_modes_and_sizes():
-    detector, images = Detector(), photographs(180)
+    detector, images = Detector(), photographs(24)
     plain = detector.detect(images)
 
     def stored(image, **options):
@@ -344,15 +349,15 @@ def test_orientation_colour_modes_and_sizes():
         exif[0x0112] = flag
         return stored(image, format="JPEG", exif=exif, quality=95)
 
-    variants = {f"orientation {flag}": [turned(im, flag) for im in images[:16]] for flag in range(2, 9)}
+    variants = {f"orientation {flag}": [turned(im, flag) for im in images[:8]] for flag in range(2, 9)}
     variants |= {
         "grey": [im.convert("L") for im in images],
         "palette": [stored(im.convert("P", palette=Image.Palette.ADAPTIVE), format="PNG") for im in images],
-        "cmyk": [stored(im.convert("CMYK"), format="JPEG", quality=95) for im in images[:40]],
-        "alpha": [stored(im.convert("RGBA"), format="PNG") for im in images[:20]],
+        "cmyk": [stored(im.convert("CMYK"), format="JPEG", quality=95) for im in images[:12]],
+        "alpha": [stored(im.convert("RGBA"), format="PNG") for im in images[:8]],
     }
     for name, pictures in variants.items():
-        seen = detector.detect([upright(p) for p in pictures])
+        seen = detector.detect([turn_upright(p) for p in pictures])
         assert sum(bool(f) for f in seen) >= 0.99 * len(pictures), name
         if name.startswith("orientation"):
             gaps = [np.abs(np.subtract(a[0].box, b[0].box)).max() for a, b in zip(plain, seen)]
@@ -392,5 +397,9 @@ def test_the_same_faces_as_the_detectors_defaults():
         )
         left, top, right, bottom = (f(a, b) for f, a, b in zip((max, max, min, min), naive, found[0].box))
         shared = max(0, right - left) * max(0, bottom - top)
-        agree += shared / ((naive[2] - naive[0]) * (naive[3] - naive[1]) + found[0].area - shared) > 0.7
+        agree += (
+            shared
+            / ((naive[2] - naive[0]) * (naive[3] - naive[1]) + area_inside(found[0].box, image.size) - shared)
+            > 0.7
+        )
     assert agree >= 29

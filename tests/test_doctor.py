@@ -17,7 +17,7 @@ def wrong(check) -> dict[str, tuple[str, str]]:
 def test_a_machine_in_order_has_nothing_to_mend(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     assert wrong(doctor.packages) == wrong(doctor.folders) == wrong(doctor.profiles) == {}
-    assert {one.what for one in doctor.machine()} == {"memory", "device"}
+    assert {one.what for one in doctor.machine()} == {"memory", "device", "computes in"}
 
 
 def test_a_full_disk_and_one_that_cant_be_written_to(tmp_path, monkeypatch):

@@ -99,6 +99,8 @@ def test_every_method_is_told_by_both_judges():
         in lines[9]
     )
     assert {line.count("|") for line in lines} == {7}
+    # 160 images of a model that is even over eight classes: an eighth of the maximum.
+    assert lines[-2] == "| _published, by chance, K = 2, 4, 8_ | 0.10 | 0.06 (13%) | 0.03 (13%) |  |  |"
 
 
 def test_prompts_are_drawn_once_and_a_stopped_run_goes_on(live, tmp_path, monkeypatch):
@@ -132,7 +134,7 @@ def test_methods_are_measured_on_the_same_noise(live, tmp_path, monkeypatch):
     assert "llm" not in made.methods and {"mix", "words", "fairimagen", "fair diffusion"} <= set(made.methods)
     monkeypatch.setattr(methods_table.Table, "methods", ["baseline", "words"])
     words = [Asked("occupations", "a photo of a wealthy chef", 5), Asked("styles", "a photo of a nurse", 6)]
-    tables = list(made.drawn(words, 6, 2.0))
+    tables = list(made.drawn(words, 6, 2.0, made.methods))
     found = methods_table.measured(tables, 6)["methods"]
     assert set(found) == {"baseline", "words"} and found["baseline"]["twin_rank"] == 1
     assert found["baseline"]["slower"] == 1 and found["words"]["images"] == 12
@@ -141,7 +143,7 @@ def test_methods_are_measured_on_the_same_noise(live, tmp_path, monkeypatch):
         gender = [found[m][judge]["distance"]["gender"]["mean"] for m in ("baseline", "words")]
         assert gender[0] > gender[1]
     monkeypatch.setattr(methods_table.Table, "rows", lambda *args: pytest.fail("it was drawn already"))
-    pd.testing.assert_frame_equal(list(made.drawn(words[:1], 6, 2.0))[0], tables[0])
+    pd.testing.assert_frame_equal(list(made.drawn(words[:1], 6, 2.0, made.methods))[0], tables[0])
     told = methods_table.as_markdown(methods_table.measured(tables, 6)).splitlines()
     assert [line.split(" | ")[0] for line in told[2:]] == [
         "| baseline",

@@ -27,7 +27,7 @@ METHODS = [
     *("mix", "aligned: gender", "aligned: gender, professions alone", "aligned: gender, race"),
     *("aligned: gender, race, age 75/25", "soft tokens: gender", "soft tokens: gender, professions alone"),
     *("varied faces", "words", "ethical intervention", "published random", "fairimagen", "debias-vl"),
-    *("fair diffusion", "aligned: race", "uce: gender, race"),
+    *("fair diffusion", "aligned: race", "uce: gender, race", "fair pca"),
 ]
 
 
@@ -35,10 +35,14 @@ def query_of(plan, studio) -> dict[str, str]:
     return dict(parse_qsl(link.query(plan, studio.all_sources).removeprefix("?"), keep_blank_values=True))
 
 
-def labels(comparison) -> list[tuple]:
-    return [
-        (p.adapter, *(tuple(f.cell for f in p.side(side).faces) for side in SIDES)) for p in comparison.pairs
-    ]
+def assert_alike(one, other) -> None:
+    """The same adapters, and images that differ by no more than rounding in batches of other sizes, which may
+    turn a label that is in doubt."""
+    assert [p.adapter for p in one.pairs] == [p.adapter for p in other.pairs]
+    for a, b in zip(one.pairs, other.pairs):
+        for side in SIDES:
+            both = [np.asarray(p.side(side).image.convert("RGB"), int) for p in (a, b)]
+            assert np.abs(both[0] - both[1]).mean() < 2, (a.adapter, side)
 
 
 def test_every_method_is_tried_here(studio):
@@ -49,7 +53,7 @@ def test_every_method_is_tried_here(studio):
 def test_a_link_brings_back_the_wall_of_each_method(studio, method):
     rounding = "random" if method == "mix" else "largest remainder"
     plan = studio.plan(
-        asked("a photo of a chef", "women 70", 4, 5, method=method, rounding=rounding, steps=4)
+        asked("a photo of a chef", "women 70", 3, 5, method=method, rounding=rounding, steps=3)
     )
     *_, first = studio.run(plan)
     followed = link.follow(query_of(plan, studio), ["embedded"])
@@ -59,7 +63,7 @@ def test_a_link_brings_back_the_wall_of_each_method(studio, method):
     assert request == plan.request and slots == plan.slots
     studio.artist.kept.images.clear()
     *_, again = studio.run(replace(studio.plan(request), slots=slots, steering=False))
-    assert labels(again) == labels(first)
+    assert_alike(again, first)
     opened = archive.unzipped(archive.zipped(again))
     assert opened.request.method == method and opened.request.rounding == rounding
     assert opened.mix == first.mix, "what is saved is the mix that was used"
@@ -142,7 +146,7 @@ def test_a_steered_wall_comes_back_as_it_was_steered(studio):
     slots = link.slots_of(followed.slots, studio.all_sources, 8)
     again = studio.plan(Request.checked(SERVER, **followed.asked))
     *_, second = studio.run(replace(again, slots=slots, steering=False))
-    assert labels(second) == labels(first)
+    assert_alike(second, first)
 
 
 def test_one_bad_prompt_drops_no_other_parameter():
@@ -174,7 +178,7 @@ def test_a_walls_file_is_written_when_it_is_asked_for(studio, tmp_path, monkeypa
     answer = client.get(place)
     assert answer.headers["content-disposition"] == 'attachment; filename="fairdemo-chef-9.zip"'
     (got := tmp_path / "got.zip").write_bytes(answer.content)
-    assert labels(archive.unzipped(got)) == labels(drawn)
+    assert_alike(archive.unzipped(got), drawn)
     for wrong in ("bytes=x", "bytes=99999999-", "bytes=0-0"):
         assert client.get(place, headers={"Range": wrong}).content == answer.content
     assert client.head(place).status_code == 200

@@ -125,12 +125,12 @@ def test_a_server_that_refuses_is_told(server, status):
 
 def test_a_server_that_is_slow_or_gone_holds_nothing_up(server, monkeypatch):
     monkeypatch.setattr(llm, "SECONDS", 0.3)
-    server.wait = 3.0
+    server.wait = 60.0
     write, start = Writer(), time.monotonic()
     assert write(DOCTOR, CELL) == "a photo of a Black female doctor" and write.after(DOCTOR)
     monkeypatch.setenv("FAIRDEMO_LLM_URL", "http://127.0.0.1:9/v1")
     assert write(DOCTOR, CELL) == "a photo of a Black female doctor" and write.after(DOCTOR)
-    assert time.monotonic() - start < 3.0
+    assert time.monotonic() - start < 30
 
 
 def test_what_is_said_or_implied_stays():

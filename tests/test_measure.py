@@ -16,7 +16,7 @@ def test_bias_by_hand():
     assert measure.bias({"Female": 3, "Male": 1}) == pytest.approx(0.5)
     assert measure.bias({"a": 5, "b": 5, "c": 0}) == pytest.approx(1 / 3)
     assert measure.bias({"a": 4, "b": 4, "c": 4}) == 0
-    assert measure.bias({"a": 0, "b": 0}) == 0
+    assert math.isnan(measure.bias({"a": 0, "b": 0})), "no faces are no balance"
     assert measure.bias({("x", "u"): 2, ("x", "v"): 0, ("y", "u"): 0, ("y", "v"): 2}) == pytest.approx(
         4 * 0.5 / 6
     )
@@ -169,6 +169,14 @@ def test_amplification_points_away_from_balance():
     assert measure.amplification(8, 16, 0.92).points == pytest.approx(-0.42)
     with pytest.raises(ValueError, match="1.2"):
         measure.amplification(1, 2, 1.2)
+
+
+def test_a_means_interval_stays_where_values_can_lie():
+    """Student's t of few values would reach beyond: 0.05 ± 0.16."""
+    low, high = measure.mean([0.0, 0.0, 0.15]).interval
+    assert low < 0 < high
+    assert measure.mean([0.0, 0.0, 0.15], (0, 1)).interval == (0, high)
+    assert measure.mean_share([1.0, 1.0, 0.85]).interval[1] == 1
 
 
 def test_confusion_is_taken_out():

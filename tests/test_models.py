@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from fairdemo.cli import main
 from fairdemo.experiments import bench
 from fairdemo.models import catalog, hub, pipelines, profiles, routing
-from fairdemo.models.generating import PairedGenerator, Sample, Setting, fitting, through
+from fairdemo.models.generating import PairedGenerator, fitting
 from fairdemo.models.gpu import Watch
+from fairdemo.models.sampling import Sample, Setting, through
 from fairdemo.stats.mix import Source
 from tests import small_models
 from tests.small_models import ATTENTION, adapter, lora, save_lora, save_profile
@@ -118,7 +119,7 @@ def test_a_batch_may_hold_other_words_and_edits_beside_adapters(made):
     ours = generator(made[0].but(dtype="float32"))
     doctor, nurse = Setting("a photo of a doctor", 3, 3, 3.0), Setting("a photo of a nurse", 3, 3, 3.0)
     other = ours.encode("a photo of a nurse", [Source()], 3.0)
-    ours.edits["nursed"] = lambda text: other
+    ours.edits["nursed"] = lambda text, chance: other
     ours.writers["nurse"] = lambda prompt, cell: prompt.replace("doctor", "nurse")
     sources = [
         Source(),

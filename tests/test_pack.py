@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,16 @@ from datasets import load_dataset
 
 from fairdemo.__main__ import main
 from fairdemo.comparison import load
-from fairdemo.models.generating import Sample, Setting, by_default
+from fairdemo.models.sampling import Sample, Setting, by_default
+from fairdemo.places import SHIPPED as ROOT
 from fairdemo.stats import targets
 from fairdemo.stats.mix import Source
 from fairdemo.studio import packs
 from fairdemo.studio.pool import PACK_SEED, is_pack, open_pack
 from fairdemo.studio.studio import Studio, artist_of
-from tests.conftest import PROMPTS, SEEDS, asked
+from tests import browser
+from tests.conftest import PROMPTS, SEEDS, STEPS, asked
+from tests.small_models import save_profile
 
 
 def copy(folder, tmp_path):
@@ -98,8 +102,8 @@ def test_twins_in_a_pack_are_the_models_twins(folder, live):
                 " pilot” isn't one"
             ),
         ),
-        (PROMPTS[0], 64, None, "at most 4 pairs are possible, not 64"),
-        (PROMPTS[0], 4, 40, "was drawn with 12 steps"),
+        (PROMPTS[0], 64, None, f"at most {SEEDS} pairs are possible, not 64"),
+        (PROMPTS[0], SEEDS, 40, f"was drawn with {STEPS} steps"),
     ],
 )
 def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
@@ -109,9 +113,10 @@ def test_what_a_pack_cannot_show(folder, prompt, n, steps, message):
 
 def test_damaged_and_hostile_packs_are_refused(folder, tmp_path, capsys):
     pack = copy(folder, tmp_path)
-    rewrite(pack, lambda t: t.drop(index=[3, 5]))
+    rewrite(pack, lambda t: t.drop(index=[SEEDS - 1, SEEDS + 1]))
     with pytest.raises(
-        ValueError, match="misses 2 of 128 images, first “a photo of a doctor”, baseline, number 3"
+        ValueError,
+        match=f"misses 2 of {32 * SEEDS} images, first “a photo of a doctor”, baseline, number {SEEDS - 1}",
     ):
         Studio(artist_of(str(pack)))
     shutil.rmtree(pack)
@@ -157,3 +162,71 @@ def test_a_pack_that_is_nowhere(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="pack 'someone/no-such-pack'.*Hub can't be reached"):
         artist_of("someone/no-such-pack")
+
+
+def test_a_pack_says_in_what_it_was_computed(folder, studio, tmp_path):
+    pool = open_pack(str(folder))
+    assert pool.dtype == studio.artist.dtype == json.loads((folder / "pack.json").read_text())["dtype"]
+    older = replace(pool, about={k: v for k, v in pool.about.items() if k != "dtype"})
+    assert older.dtype == "" and Studio(older).plan(asked("a photo of a doctor", {}, 1, 0))
+
+
+# The pack, a tiny Stable Diffusion 1.5 and a model that can't be had in a real browser.
+needs_chromium = pytest.mark.skipif(
+    browser.CHROMIUM is None, reason="needs a Chromium: apt-get install chromium"
+)
+
+
+@pytest.fixture(scope="module")
+def page(folder, chromium, tmp_path_factory):
+    own = tmp_path_factory.mktemp("profiles")
+    tiny = save_profile(own / "tiny", "sd15", title="Tiny 1.5", classifier=str(ROOT / "assets/classifier"))
+    settings = {"FAIRDEMO_AHEAD": "off", "CUDA_VISIBLE_DEVICES": "", "HF_HOME": str(own / "hub")}
+    with browser.served(FAIRDEMO_PROFILE=f"{folder},{tiny}", **settings) as url:
+        yield browser.arrive(browser.visitor(chromium).new_page(), url)
+
+
+@needs_chromium
+def test_a_pack_is_the_same_screen_without_a_model(page):
+    assert page.locator("#prompt textarea, #prompt input").first.input_value() == "a photo of a doctor"
+    assert page.locator("#number input[type=number]").input_value() == str(SEEDS)
+    page.click("#draw")
+    page.wait_for_selector(f"text={SEEDS} pairs in", timeout=240_000)
+    assert float(page.locator("#status").inner_text().split(" in ")[1].split(" s")[0]) < 3, (
+        "chosen, not drawn"
+    )
+    assert (
+        page.locator("#wall-baseline .tile img").count()
+        == page.locator("#wall-debiased .tile img").count()
+        == SEEDS
+    )
+    before = browser.faces(page, "debiased")
+    browser.move(page, "Female", 1.0)
+    page.wait_for_selector("#status >> text=Reassigned from images", timeout=240_000)
+    assert browser.faces(page, "debiased") != before
+    page.fill("#prompt textarea, #prompt input", "a photo of a unicorn")
+    page.click("#draw")
+    page.wait_for_selector("text=isn't one of them", timeout=240_000)
+
+
+@needs_chromium
+def test_a_tiny_stable_diffusion_draws(page):
+    browser.turn_to(page, "Tiny 1.5")
+    page.wait_for_selector("#status >> text=no GPU", timeout=240_000)
+    page.fill("#prompt textarea, #prompt input", "a photo of a pilot")
+    browser.draw(page, 4)
+    assert page.locator("#findings >> text=No face found: 4 before, 4 after").count() == 1, (
+        "random weights draw nobody"
+    )
+
+
+@needs_chromium
+def test_a_model_that_cannot_be_had_says_so_and_the_app_goes_on(page):
+    browser.turn_to(page, "SDXL")
+    browser.set_number(page, 4)
+    page.click("#draw")
+    page.wait_for_selector("#status >> text=the Hub can't be reached", timeout=240_000)
+    assert "profile embedded works without it" in page.locator("#status").inner_text()
+    browser.turn_to(page, "Embedded")
+    browser.draw(page, 4)
+    assert page.locator("#wall-debiased .tile[data-race]").count() >= 3

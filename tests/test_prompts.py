@@ -1,6 +1,6 @@
 import pytest
 
-from fairdemo.stats import prompts
+from fairdemo.stats import prompts, wording
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,66 @@ def test_lists_have_the_published_lengths():
 def test_bad_prompts(prompt, message):
     with pytest.raises(ValueError, match=message):
         prompts.check(prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt, found",
+    [
+        ("a photo of a (doctor:1.3)", ["(doctor:1.3)"]),
+        ("a photo of a ((doctor))", ["((doctor))"]),
+        ("a photo of a [nurse|doctor]", ["[nurse|doctor]"]),
+        ("a photo of a {nurse|doctor}, smiling", ["{nurse|doctor}"]),
+        ("a photo of a doctor+++", ["doctor+++"]),
+        ("a doctor AND a nurse BREAK a hospital", ["AND", "BREAK"]),
+        ("a doctor <lora:elders:0.8>", ["<lora:elders:0.8>"]),
+        ("a doctor, embedding:EasyNegative", ["embedding:EasyNegative"]),
+        ("a photo of a __profession__", ["__profession__"]),
+        ("a doctor --no woman", ["--no woman"]),
+        ("a doctor\nNegative prompt: man\nSteps: 20", ["Negative prompt: man\nSteps: 20"]),
+        ("a photo of a doctor (a surgeon) in a white coat - at work, 35mm f/1.8", []),
+        ("a well-known doctor [sic] and {curly}, C++", []),
+    ],
+)
+def test_syntax_of_other_programs_is_found(prompt, found):
+    assert prompts.find_syntax(prompt) == found
+
+
+@pytest.mark.parametrize(
+    "prompt, named",
+    [
+        ("a photo of a doctor, not a man", {}),
+        ("a doctor without a woman", {}),
+        ("a doctor --no woman", {}),
+        ("a doctor\nNegative prompt: man", {}),
+        ("a Black doctor, not an old man, in a hospital", {"race": "Black"}),
+        ("a woman, not a man", {"gender": "Female"}),
+        ("not only a man", {"gender": "Male"}),
+        ("a doctor with no beard, a young man", {"gender": "Male", "age": "young"}),
+    ],
+)
+def test_what_is_denied_isnt_named(prompt, named):
+    assert prompts.named(prompt) == named and len(prompts.blank_denied(prompt)) == len(prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt, wanted",
+    [
+        ("a photo of a female doctor", "a photo of an old Black female doctor"),
+        ("a photo of a Black doctor", "a photo of an old Black female doctor"),
+        ("a young nurse", "a young Black female nurse"),
+        ("a pregnant teacher", "an old Black pregnant teacher"),
+        ("a friendly female doctor", "a friendly old Black female doctor"),
+        ("a Middle Eastern pilot", "an old Middle Eastern female pilot"),
+        ("a photo of a doctor, not a man", "a photo of an old Black female doctor, not a man"),
+        ("a child dressed as a doctor", "a Black female child dressed as a doctor"),
+        ("a statue of a judge", None),
+        ("a bronze statue of a famous judge", None),
+        ("a doll dressed as a nurse", None),
+        ("a drawing of a cat dressed as a doctor", None),
+        ("a mannequin in a shop window", None),
+        ("a robot", None),
+    ],
+)
+def test_words_stand_in_english_order_and_figures_are_nobody(prompt, wanted):
+    assert wording.written(prompt, ("Black", "Female", "old")) == (wanted or prompt)
+    assert wanted or wording.read(prompt).place is None

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from fairdemo.models import profiles
 from fairdemo.stats import mix, prompts, response
 from fairdemo.stats.attributes import AGE_BANDS, CELLS, CLASSES, GENDERS, RACES
 
@@ -79,9 +80,17 @@ def test_report_says_what_each_source_gives():
     assert len(lines) == 2 and "White Female" in lines[1] and "83%" in lines[1] and "( " not in lines[1]
 
 
-def test_the_shipped_response_belongs_to_the_shipped_weights(live):
+@pytest.fixture
+def as_shipped(live, monkeypatch):
+    """The shipped model with its own settings."""
+    monkeypatch.setattr(live, "profile", profiles.profile("embedded"))
+    return live
+
+
+def test_the_shipped_response_belongs_to_the_shipped_weights(as_shipped):
     from fairdemo.experiments.calibrate import fingerprint
 
+    live = as_shipped
     assert live.counts is not None and live.counts.weights == fingerprint(live)
     labels = {s.label for name in ("mix", "words") for s in live.registry[name].sources}
     assert set(live.counts.sources) == labels and len(live.counts.baseline) == 32
@@ -115,9 +124,10 @@ def test_the_science_pulls_in_no_torch(module):
     )
 
 
-def test_calibrating_goes_on_with_another_methods_sources(live, tmp_path, monkeypatch):
+def test_calibrating_goes_on_with_another_methods_sources(as_shipped, tmp_path, monkeypatch):
     """What was counted for the mix stays, and a run that was stopped between two professions draws no image
     twice."""
+    live = as_shipped
     from fairdemo.experiments import calibrate
     from fairdemo.methods.method import Method
     from fairdemo.stats.prompts import PROFESSIONS

@@ -2,7 +2,6 @@
 are killed, resumed, spread over devices or given bad input."""
 
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +15,12 @@ from torch.nn import functional as F
 
 from fairdemo.__main__ import main
 from fairdemo.models import catalog, pipelines, profiles, routing
-from fairdemo.models.generating import PairedGenerator, Setting, through
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.sampling import Setting, through
 from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.training import align, denoise, inc
+from tests import browser
 from tests.small_models import adapter, random_heads, save_profile
 
 NURSE = Setting("a photo of a nurse", 3, 2, 3.0)
@@ -299,14 +300,16 @@ from tests.test_trainers import Reader, EVEN
 from fairdemo.readers import embed
 import os, random, signal, time
 from accelerate import Accelerator
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
-def build(profile, devices=None):
+def build(profile, devices=None, iterations=1):
     profile = profiles.profile(profile)
     pipe = pipelines.load_pipeline(profile, "cpu")
     generator = PairedGenerator(pipe, routing.Router(torch.nn.Module(), {}), profile, "cpu")
     config = align.Config(prompts=("a photo of a doctor", "a photo of a chef"), target=EVEN,
-        parts=("unet", "text_encoder"), rank=2, images=4, iterations=60, hold=1.0, learning_rate=0.01)
+        parts=("unet", "text_encoder"), rank=2, images=4, iterations=iterations, hold=1.0,
+        learning_rate=0.01)
     backbone = embed.embedded(SHIPPED / "assets" / "classifier")
     reader = align.SoftReader(Reader(backbone, 1000), random_heads())
     looks = [lambda x: F.normalize(x.mean((2, 3)), dim=-1)]
@@ -314,15 +317,16 @@ def build(profile, devices=None):
     faces = torch.eye(128)[:4]
     return align.Aligner(generator, reader, looks, faces, config, trained, devices or Accelerator(cpu=True))
 
-def run(profile, folder):
-    made = build(profile)
+def run(profile, folder, iterations):
+    made = build(profile, iterations=iterations)
     for step, *_ in made.train(Path(folder) / "checkpoint.pt"):
         print(step, flush=True)
     made.trained.save(Path(folder) / "adapter.safetensors")
 """
 
 
-def test_killed_ten_times_a_run_ends_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("times, iterations", [(1, 12), pytest.param(5, 60, marks=pytest.mark.long)])
+def test_a_run_that_is_killed_ends_with_the_same_weights(tmp_path, times, iterations):
     """SIGKILL at random moments; each time the run begins anew from its checkpoint. A process forks the
     runs, so that imports are paid once."""
     profile = save_profile(tmp_path, "sd15", steps=2)
@@ -335,19 +339,22 @@ def forked(folder):
     pid = os.fork()
     if not pid:
         try:
-            run(sys.argv[1], folder)
+            run(sys.argv[1], folder, iterations)
             os._exit(0)
         except BaseException as error:
             print(error, flush=True)
             os._exit(1)
     return pid
 
+times, iterations = int(sys.argv[4]), int(sys.argv[5])
+start = time.time()
 _, status = os.waitpid(forked(sys.argv[2]), 0)
 assert status == 0
+took = time.time() - start
 rng, kills = random.Random(4), 0
 while True:
     pid, ended = forked(sys.argv[3]), 0
-    limit = time.time() + (rng.uniform(0.2, 4.0) if kills < 10 else 1e9)
+    limit = time.time() + (rng.uniform(0.2, 0.6) * took if kills < times else 1e9)
     while time.time() < limit and not ended:
         ended, status = os.waitpid(pid, os.WNOHANG)
         time.sleep(0.01)
@@ -361,14 +368,15 @@ while True:
 """
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(profile), str(tmp_path / "whole"), str(tmp_path / "killed")],
+        [sys.executable, "-c", code, str(profile), str(tmp_path / "whole"), str(tmp_path / "killed")]
+        + [str(times), str(iterations)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=500,
     )
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
-    assert "killed 3" in done.stdout
+    assert f"killed {1 if times == 1 else 3}" in done.stdout
     one, two = (load_file(tmp_path / name / "adapter.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(one[key], two[key]) for key in one) and any(
         v.abs().max() > 0 for key, v in one.items() if "lora_B" in key
@@ -382,48 +390,44 @@ def test_two_devices_are_one(tmp_path):
     code = (
         RUN
         + """
-devices = Accelerator(cpu=True)
-made = build(sys.argv[1], devices)
-seen = made.gradient("a photo of a doctor", 3)
-grads = [devices.reduce(f.grad, "sum") for f in made.trained.factors if f.grad is not None]
-if devices.is_main_process:
-    torch.save(grads, sys.argv[2])
-devices.wait_for_everyone()
-devices.end_training()
+def gradient(file):
+    devices = Accelerator(cpu=True)
+    made = build(sys.argv[1], devices)
+    made.gradient("a photo of a doctor", 3)
+    grads = [devices.reduce(f.grad, "sum") for f in made.trained.factors if f.grad is not None]
+    if devices.is_main_process:
+        save_file({str(k): g.contiguous() for k, g in enumerate(grads)}, file)
+    devices.wait_for_everyone()
+    devices.end_training()
+
+def forked(file, **environment):
+    pid = os.fork()
+    if not pid:
+        try:
+            os.environ.update(environment)
+            gradient(file)
+            os._exit(0)
+        except BaseException as error:
+            print(error, flush=True)
+            os._exit(1)
+    return pid
+
+both = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+runs = [forked(sys.argv[2])]
+runs += [forked(sys.argv[3], RANK=str(k), LOCAL_RANK=str(k), **both) for k in range(2)]
+assert [os.waitpid(pid, 0)[1] for pid in runs] == [0, 0, 0]
 """
     )
-    script = tmp_path / "run.py"
-    script.write_text(code)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "MASTER_PORT": str(random.randint(20000, 40000)),
-        "MASTER_ADDR": "127.0.0.1",
-        "OMP_NUM_THREADS": "1",
-    }
-    subprocess.run(
-        [sys.executable, str(script), str(profile), str(tmp_path / "one.pt")],
-        env=environment,
-        check=True,
+    files = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    own = {"MASTER_PORT": str(browser.free_port()), "MASTER_ADDR": "127.0.0.1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(profile), *map(str, files)],
+        env={**os.environ, **own},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         timeout=300,
     )
-    both = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(profile), str(tmp_path / "two.pt")],
-            env={
-                **environment,
-                "RANK": str(k),
-                "LOCAL_RANK": str(k),
-                "WORLD_SIZE": "2",
-                "LOCAL_WORLD_SIZE": "2",
-                "ACCELERATE_USE_CPU": "true",
-            },
-        )
-        for k in range(2)
-    ]
-    assert [p.wait(300) for p in both] == [0, 0]
-    one, two = (
-        torch.cat([g.flatten() for g in torch.load(tmp_path / f"{name}.pt", weights_only=True)])
-        for name in ("one", "two")
-    )
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
+    one, two = (torch.cat([g.flatten() for g in load_file(file).values()]) for file in files)
     assert one.norm() > 0 and (one - two).norm() < 1e-3 * one.norm()

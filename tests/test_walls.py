@@ -22,7 +22,13 @@ def exact() -> Studio:
     return Studio(live)
 
 
-@pytest.mark.parametrize("wall", WALLS, ids=[wall["asked"]["prompt"] for wall in WALLS])
+@pytest.mark.parametrize(
+    "wall",
+    [
+        pytest.param(wall, id=wall["asked"]["prompt"], marks=pytest.mark.long if k else ())
+        for k, wall in enumerate(WALLS)
+    ],
+)
 def test_the_same_wall_as_ever(exact, wall):
     *_, comparison = exact.run(exact.plan(Request.checked(**wall["asked"])))
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from fairdemo.audit.study import BASELINE, Asked
 from fairdemo.methods import words
-from fairdemo.models import hub, pipelines
+from fairdemo.models import hub
+from fairdemo.models.precision import compute_dtype, default_device, dtype_name
 from fairdemo.pairs import limited
 from fairdemo.request import Request
 from fairdemo.stats import mix, response, targets
@@ -35,6 +36,11 @@ def known(method: str) -> None:
         )
 
 
+def dtype() -> str:
+    """The numbers that pipelines compute in here."""
+    return dtype_name(default_device())
+
+
 @lru_cache(1)
 def pipeline(name: str) -> Any:
     """A diffusers text-to-image pipeline from a folder or the Hub (owner/name, with an optional @revision),
@@ -42,11 +48,10 @@ def pipeline(name: str) -> Any:
     from diffusers import AutoPipelineForText2Image
 
     repository, _, revision = name.partition("@")
-    device = pipelines.default_device()
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    device = default_device()
     try:
         made: Any = AutoPipelineForText2Image.from_pretrained(
-            repository, revision=revision or None, use_safetensors=True, dtype=dtype
+            repository, revision=revision or None, use_safetensors=True, dtype=compute_dtype(device)
         )
     except Exception as error:  # the Hub's client, the disk and diffusers each raise their own kinds
         raise ValueError(hub.explain(error, f"pipeline {name!r}")) from error

@@ -14,8 +14,9 @@ import pandas as pd
 
 from fairdemo.audit import set_rows
 from fairdemo.audit.study import BASELINE, DATA, FOLDER, Study
-from fairdemo.stats import measure, prompts
-from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
+from fairdemo.stats import measure, prompts, wording
+from fairdemo.stats.attributes import AGE_BANDS, AGES, CELLS, CLASSES, GENDERS, RACES, band
+from fairdemo.stats.confusions import Confusions
 from fairdemo.stats.measure import Estimate, interval
 from fairdemo.stats.stopping import looks, narrow
 from fairdemo.stats.workforce import OCCUPATIONS
@@ -25,7 +26,9 @@ LEVEL = 0.05  # of false discoveries
 CONTROL = "control"
 EARLY, UNFINISHED = "early", "unfinished"
 BOTH = "race x gender"
+WHOLE = "race x gender x age"
 TOGETHER = tuple(f"{race} {gender}" for race in RACES for gender in GENDERS)
+GROUPS = tuple(" ".join(cell) for cell in CELLS)
 WORKFORCE, TRAINING = "the US workforce", "its training data"
 
 
@@ -70,7 +73,8 @@ class Before:
     bias: dict[str, Estimate]  # mean bias(P) over prompts, by attribute
     deviation: dict[str, Estimate]  # mean standard deviation of shares over prompts, by attribute
     change: Estimate | None  # of the gender's bias against the baseline, over prompts; None for the baseline
-    shown: Share
+    shown: Estimate  # share of images that show their prompt's profession, over prompts that have one
+    lost: tuple[str, ...]  # professions that fewer than half of their images show
     likeness: Estimate  # mean likeness of faces within a race, over prompts and races
     by_race: dict[str, Estimate]  # the same for each race, over prompts
     distinct: Estimate  # effective number of distinct faces among a prompt's
@@ -80,14 +84,37 @@ class Before:
 @dataclass(frozen=True)
 class Touched:
     """A control prompt under a method: how many of its images show another race or gender than their twins
-    from the baseline, or a face where there was none; the p-value of the test that both have the same
-    distribution, and whether it holds among all that were made."""
+    from the baseline, or a face where there was none; how many do where the baseline is drawn from another
+    noise; the p-value of the test that both have the same distribution, and the same adjusted for all
+    control prompts of the method. Where the prompt's words name a race, gender or age, how many images show
+    it, under the method and in the baseline."""
 
     prompt: str
     origin: str
     changed: Share
+    by_noise: float  # share of all pairs of the baseline's images that differ so
     p: float
-    holds: bool = False
+    as_asked: Share | None
+    as_asked_before: Share | None
+    adjusted: float = math.nan
+
+    @property
+    def holds(self) -> bool:
+        """Whether the distribution changed, with at most `LEVEL` false among those that are said to have."""
+        return self.adjusted <= LEVEL
+
+
+@dataclass(frozen=True)
+class Control:
+    """A method's control prompts together."""
+
+    origin: str
+    prompts: int
+    changed: Estimate  # share of images that show another race or gender than their twins, over prompts
+    by_noise: Estimate  # the same between two images of the baseline
+    distributions: int  # prompts whose distribution changed
+    as_asked: Estimate  # share of images that show who the words name, over prompts whose words do
+    as_asked_before: Estimate  # the same in the baseline
 
 
 @dataclass(frozen=True)
@@ -137,6 +164,9 @@ class Findings:
     # Shares of race and gender together over all prompts, with intervals that hold together, by origin.
     together: dict[str, dict[str, Share]] = field(default_factory=dict)
     truth: list[Truth] = field(default_factory=list)  # of origins whose faces' classes are known
+    dtypes: dict[str, int] = field(default_factory=dict)  # images by the numbers they were computed in
+    # By origin: the shares of race, gender and age band together.
+    whole: dict[str, dict[str, Share]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,8 +210,7 @@ def alike(table: pd.DataFrame) -> pd.DataFrame:
 class Known:
     """What is known beside a study's rows, by origin's name; what isn't known is left out."""
 
-    # How the origin's classifier reads faces of known class.
-    confusion: dict[str, dict[str, dict[str, dict[str, int]]]] = field(default_factory=dict)
+    confusions: dict[str, Confusions] = field(default_factory=dict)  # of the origin's classifier
     trained: dict[str, dict[str, float]] = field(default_factory=dict)  # women in its data, by profession
     shares: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # of its faces, by attribute
 
@@ -198,6 +227,7 @@ def of(seen: Seen, study: Study, known: Known) -> Findings:
             grows = bool(study.half_width) and origins[name].kind not in (FOLDER, DATA)
             cells.append(cell(rows, str(prompt), name, study, grows))
     beside = compared(asked, study)
+    right = {n: corrected(beside[beside.origin == n], known.confusions.get(n, Confusions())) for n in order}
     return Findings(
         len(table),
         int((table.faces == 0).sum()),
@@ -206,10 +236,12 @@ def of(seen: Seen, study: Study, known: Known) -> Findings:
         touched(table, order),
         [b for name in order for b in references(cells, name, known.trained.get(name, {}))],
         {key for name in order for key in uneven([c for c in cells if c.origin == name])},
-        (right := {n: corrected(beside[beside.origin == n], known.confusion.get(n, {})) for n in order}),
+        right,
         chance(int(beside.groupby(["origin", "prompt"]).size().median())) if len(beside) else {},
-        {name: together(beside[beside.origin == name]) for name in order},
+        {name: together(beside[beside.origin == name], BOTH, TOGETHER) for name in order},
         [t for n in order for t in truths(beside[beside.origin == n], n, right[n], known.shares.get(n, {}))],
+        dict(Counter(table["dtype"].dropna())) if "dtype" in table else {},
+        {name: together(beside[beside.origin == name], WHOLE, GROUPS) for name in order},
     )
 
 
@@ -274,7 +306,9 @@ def biased() -> list[tuple[str, Sequence[str]]]:
 
 
 def classes_of(faces: pd.DataFrame, attribute: str) -> Any:
-    """The class of each face, of an attribute or of `BOTH`."""
+    """The class of each face, of an attribute, of `BOTH` or of `WHOLE`."""
+    if attribute == WHOLE:
+        return faces.race + " " + faces.gender + " " + faces.age.map(band)
     return faces.race + " " + faces.gender if attribute == BOTH else faces[attribute]
 
 
@@ -300,11 +334,17 @@ def anytime(women: Share) -> float:
     return min(1.0, math.exp(-log_e))
 
 
-def discovered(p: Sequence[float]) -> list[bool]:
-    """Which tests hold when at most `LEVEL` of all that do may be false: Benjamini and Hochberg 1995."""
+def adjusted(p: Sequence[float]) -> list[float]:
+    """p-values adjusted for as many tests: those at most q are false in a share of q (Benjamini and Hochberg
+    1995)."""
     from scipy.stats import false_discovery_control
 
-    return [bool(q <= LEVEL) for q in false_discovery_control(np.array(p))] if len(p) else []
+    return [float(q) for q in false_discovery_control(np.array(p))] if len(p) else []
+
+
+def discovered(p: Sequence[float]) -> list[bool]:
+    """Which tests hold when at most `LEVEL` of all that do may be false."""
+    return [q <= LEVEL for q in adjusted(p)]
 
 
 def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
@@ -320,15 +360,20 @@ def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
         both = [p for p in by["gender"] if p in then]
         change = measure.mean([by["gender"][p] - then[p] for p in both])
     values: Any = alike[(alike.origin == origin) & alike.prompt.isin(own.prompt)]
-    named: Any = own[[prompts.profession(p) is not None for p in own.prompt]]
-    right = [prompts.profession(p) == s for p, s in zip(named.prompt, named.subject)]
+    shown = {
+        str(prompt): float((rows.subject == prompts.profession(str(prompt))).mean())
+        for prompt, rows in own.groupby("prompt")
+        if prompts.profession(str(prompt))
+    }
+    lost = sorted({str(prompts.profession(p)) for p, share_ in shown.items() if share_ < 0.5})
     return Before(
         origin,
         own.prompt.nunique(),
-        {a: measure.mean(list(values.values())) for a, values in by.items()},
+        {a: measure.mean(list(by[a].values()), (0.0, 2 / len(classes))) for a, classes in biased()},
         {a: measure.mean(values) for a, values in spread.items()},
         change,
-        share(np.array(right, bool)),
+        measure.mean_share(list(shown.values())),
+        tuple(lost),
         measure.mean(list(values[values.race.notna()].value)),
         {race: measure.mean(list(own.value)) for race, own in values.groupby("race")},
         measure.mean(list(values[values.race.isna()].value)),
@@ -342,10 +387,10 @@ def same_model(table: pd.DataFrame, origin: str) -> pd.Series:
     return table.origin == origin.replace(f", {own}", f", {BASELINE}", 1)
 
 
-def together(rows: pd.DataFrame) -> dict[str, Share]:
-    """The shares of race and gender together among an origin's faces."""
+def together(rows: pd.DataFrame, attribute: str, classes: Sequence[str]) -> dict[str, Share]:
+    """The shares of several attributes together (`BOTH`, `WHOLE`) among an origin's faces."""
     faces: Any = rows[rows.faces > 0]
-    counts = counted(faces, BOTH, TOGETHER)
+    counts = counted(faces, attribute, classes)
     return {c: Share(counts[c], len(faces), i) for c, i in measure.simultaneous(counts).items()}
 
 
@@ -356,25 +401,69 @@ def by_prompt(table: pd.DataFrame, attribute: str, classes: Sequence[str]) -> di
 
 
 def touched(table: pd.DataFrame, order: Sequence[str]) -> list[Touched]:
-    """Control prompts under every method: images that show another race or gender than their twins."""
+    """Control prompts under every method beside their twins from the baseline; p-values are adjusted within
+    a method (Benjamini and Hochberg), so that what is said of one doesn't depend on which others were
+    tried."""
     control: Any = table[table.listed == CONTROL]
     found = []
     methods = set(control[control.method != BASELINE].origin)
     for origin in (name for name in order if name in methods):
         base: Any = control[same_model(control, origin) & (control.method == BASELINE)]
         pairs = control[control.origin == origin].merge(base, on=["prompt", "slot"], suffixes=("", "_twin"))
-        for prompt, own in pairs.groupby("prompt"):
-            now, then = (
-                [
-                    f"{r} {g}" if n else "no face"
-                    for r, g, n in zip(own[f"race{of}"], own[f"gender{of}"], own[f"faces{of}"])
-                ]
-                for of in ("", "_twin")
+        own = [control_prompt(str(prompt), origin, rows) for prompt, rows in pairs.groupby("prompt")]
+        found += [replace(t, adjusted=q) for t, q in zip(own, adjusted([t.p for t in own]))]
+    return found
+
+
+def control_prompt(prompt: str, origin: str, pairs: Any) -> Touched:
+    """What a method does to one control prompt, from its images joined with their twins (`_twin`)."""
+    now, then = (
+        [
+            f"{r} {g}" if n else "no face"
+            for r, g, n in zip(pairs[f"race{of}"], pairs[f"gender{of}"], pairs[f"faces{of}"])
+        ]
+        for of in ("", "_twin")
+    )
+    changed = share(np.array([a != b for a, b in zip(now, then)], bool))
+    n, alike = len(then), sum(k * (k - 1) for k in Counter(then).values())
+    by_noise = 1 - alike / (n * (n - 1)) if n > 1 else math.nan
+    # Only where the words are about one person: boots may be old, too.
+    named = prompts.named(prompt) if wording.read(prompt).place is not None else {}
+    p = measure.parity(then, now)
+    if not named:
+        return Touched(prompt, origin, changed, by_noise, p, None, None)
+    here, there = (share(shows(pairs, named, of)) for of in ("", "_twin"))
+    return Touched(prompt, origin, changed, by_noise, p, here, there)
+
+
+def shows(rows: Any, named: dict[str, str], of: str = "") -> np.ndarray:
+    """Which rows (n,) show a face of all named classes, as perceived by the classifier."""
+    right = (rows[f"faces{of}"] > 0).to_numpy()
+    for a, name in named.items():
+        seen = rows[f"{a}{of}"]
+        right = right & (seen.isin(AGE_BANDS[name]) if a == "age" else seen == name).to_numpy()
+    return right
+
+
+def control_of(found: Sequence[Touched]) -> list[Control]:
+    """Control prompts summed up, method by method."""
+    summed = []
+    for origin in dict.fromkeys(t.origin for t in found):
+        own = [t for t in found if t.origin == origin]
+        asked = [(t.as_asked, t.as_asked_before) for t in own if t.as_asked and t.as_asked_before]
+        now, before = ([one.share for one in side] for side in zip(*asked)) if asked else ([], [])
+        summed.append(
+            Control(
+                origin,
+                len(own),
+                measure.mean_share([t.changed.share for t in own]),
+                measure.mean_share([t.by_noise for t in own]),
+                sum(t.holds for t in own),
+                measure.mean_share(now),
+                measure.mean_share(before),
             )
-            changed = share(np.array([a != b for a, b in zip(now, then)], bool))
-            found.append(Touched(str(prompt), str(origin), changed, measure.parity(then, now)))
-    held = discovered([t.p for t in found])
-    return [replace(t, holds=holds) for t, holds in zip(found, held)]
+        )
+    return summed
 
 
 def references(cells: Sequence[Cell], origin: str, trained: dict[str, float]) -> list[Beside]:
@@ -456,14 +545,14 @@ def truths(
 
 
 def corrected(
-    rows: pd.DataFrame, confusion: dict[str, Any]
+    rows: pd.DataFrame, confusions: Confusions
 ) -> dict[str, tuple[dict[str, float], measure.Corrected]]:
     """An origin's shares over all its prompts as observed, and with the classifier's known errors taken
     out."""
     faces: Any = rows[rows.faces > 0]
     found = {}
     for a in ("gender", "race"):
-        if a in confusion and len(faces):
-            observed = measure.proportions({c: int((faces[a] == c).sum()) for c in CLASSES[a]})
-            found[a] = observed, measure.correct(Counter(faces[f"reading_{a}"]), confusion[a])
+        fixed = confusions.correct(a, Counter(faces[f"reading_{a}"]))
+        if fixed:
+            found[a] = measure.proportions({c: int((faces[a] == c).sum()) for c in CLASSES[a]}), fixed
     return found

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from fairdemo.pairs import limited
+from fairdemo.data.item import SIDE
+from fairdemo.readers.open_image import open_image
 from fairdemo.stats.attributes import CLASSES
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -73,9 +74,8 @@ def fingerprint(folder: str) -> str:
 
 
 def opened(path: Path) -> Image.Image:
-    """An image; ValueError names it if it is damaged or too large."""
+    """An image, at most `SIDE` px wide and high; ValueError names it if it is damaged or too large."""
     try:
-        with Image.open(path) as image:
-            return limited(image)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        return open_image(path, SIDE)
+    except ValueError as error:
         raise ValueError(f"image {path.name!r} can't be opened: {error}") from None

@@ -14,8 +14,8 @@ from fairdemo.audit import set_rows
 from fairdemo.audit.findings import Known, Share, share
 from fairdemo.audit.study import Study
 from fairdemo.data.people import PERSON
-from fairdemo.stats import measure
 from fairdemo.stats.attributes import CLASSES, GENDERS, RACES
+from fairdemo.stats.confusions import Confusions
 
 LEVEL = 0.05  # that intervals miss
 DRAWS = 2000  # of the posterior behind intervals of PMI
@@ -92,7 +92,7 @@ def of(table: pd.DataFrame, study: Study, known: Known) -> InSet:
         [
             r
             for origin, own in kept.groupby("origin", sort=False)
-            for r in right(own, str(origin), known.confusion.get(str(origin), {}))
+            for r in right(own, str(origin), known.confusions.get(str(origin), Confusions()))
         ],
     )
 
@@ -136,15 +136,15 @@ def bits(joint: np.ndarray) -> np.ndarray:
     return np.log2(joint * joint.sum((-1, -2), keepdims=True) / (rows * columns))
 
 
-def right(kept: pd.DataFrame, origin: str, confusion: dict[str, Any]) -> list[Right]:
+def right(kept: pd.DataFrame, origin: str, confusions: Confusions) -> list[Right]:
     """Each prompt's corrected shares among faces, beside the truth of all its images where it is known."""
     found = []
     for prompt, images in kept.groupby("prompt"):
         own: Any = images[images.faces > 0]
-        for attribute in (a for a in CLASSES if a in confusion and len(own)):
-            # Adults alone are drawn: a class that no known face is of can't be corrected.
-            known = {c: row for c, row in confusion[attribute].items() if sum(row.values())}
-            corrected = measure.correct(Counter(own[f"reading_{attribute}"]), known)
+        for attribute in CLASSES:
+            corrected = confusions.correct(attribute, Counter(own[f"reading_{attribute}"]))
+            if corrected is None:
+                continue
             true: Any = images[f"true_{attribute}"]
             found += [
                 Right(
@@ -157,6 +157,6 @@ def right(kept: pd.DataFrame, origin: str, confusion: dict[str, Any]) -> list[Ri
                     corrected.intervals[c],
                     float((true == c).mean()) if true.notna().all() else None,
                 )
-                for c in known
+                for c in corrected.shares
             ]
     return found

@@ -18,7 +18,7 @@ from fairdemo.data import look, opening
 from fairdemo.data.people import placed
 from fairdemo.experiments.calibrate import digests, fingerprint
 from fairdemo.methods import llm
-from fairdemo.models.generating import Sample, Setting
+from fairdemo.models.sampling import Sample, Setting
 from fairdemo.pairs import Drawn
 from fairdemo.request import COMMAND_LINE, MIX, Request
 from fairdemo.stats import wording
@@ -91,10 +91,18 @@ def decided(study: Study, origin: Origin) -> str:
         adapters = [a for a in own.adapters if a.name in used]
         parts += [a.model_dump_json(exclude={"home"}) for a in adapters]
         parts += [d for a in adapters if not a.repo for d in digests(a.home / a.file)]
+        parts += [f"{m.name} {m.version}" for m in methods if m.version > 1]
         parts += [str(llm.endpoint())] if llm.NAME in origin.method.split(" + ") else []
         if own.counts is not None:
             parts.append(json.dumps({k: v.tolist() for k, v in sorted(own.counts.sources.items())}))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def dtype_of(origin: Origin) -> str | None:
+    """The numbers that an origin's images are computed in here; None where they are made elsewhere."""
+    if origin.kind == PROFILE:
+        return live(origin.model).dtype
+    return elsewhere.dtype() if origin.kind == PIPELINE else None
 
 
 class Painter:
@@ -115,9 +123,9 @@ class Painter:
         start = time.perf_counter()
         found = self._drawn(shard) if shard.origin.kind == PROFILE else self._read(shard)
         spent = (time.perf_counter() - start) / max(1, len(found))
-        made = []
+        made, dtype = [], dtype_of(shard.origin)
         for k, (drawn, source, seen) in enumerate(found):
-            row = rows.row(shard, name, k, drawn, source, seen) | {"seconds": spent}
+            row = rows.row(shard, name, k, drawn, source, seen) | {"dtype": dtype, "seconds": spent}
             made.append(row | ({"image": rows.webp(drawn)} if self.study.keep else {}))
         return rows.packed(made)
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +12,35 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from fairdemo.audit import known, summary
-from fairdemo.audit.findings import BOTH, CONTROL, TOGETHER, TRAINING, Beside, Cell, Findings, Share, Touched
+from fairdemo.audit.findings import (
+    BOTH,
+    CONTROL,
+    TOGETHER,
+    TRAINING,
+    UNFINISHED,
+    Beside,
+    Cell,
+    Findings,
+    Share,
+    Touched,
+    control_of,
+)
 from fairdemo.audit.published import PUBLISHED
-from fairdemo.audit.study import BASELINE, PROFILE, Study
+from fairdemo.audit.study import BASELINE, DATA, FOLDER, PROFILE, Study
+from fairdemo.methods import registry
+from fairdemo.models import catalog, profiles
 from fairdemo.report.table import harmless
-from fairdemo.stats.attributes import RACES
+from fairdemo.stats import measure
+from fairdemo.stats.attributes import CELLS, GENDERS, RACES
 from fairdemo.stats.measure import Estimate
+from fairdemo.stats.stopping import looks
+from fairdemo.studio.studio import JOINED
 
 ENVIRONMENT = Environment(
     loader=PackageLoader("fairdemo.audit", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
 GROUPS = ["women", *RACES, "from 40"]
+BANDS = {"young": "to 39", "middle": "40 to 59", "old": "from 60"}
 
 
 def write(folder: Path) -> list[Path]:
@@ -46,7 +65,6 @@ def page(study: Study, found: Findings) -> str:
         front=front(found),
         drawn=drawn(found),
         worst=worst(study, found),
-        changed=changed(found),
         wide=wide(study),
         prompts=len({c.prompt for c in found.cells}),
         origins=len({c.origin for c in found.cells}),
@@ -67,8 +85,16 @@ def style() -> str:
 
 
 def changed(found: Findings) -> list[Touched]:
-    """Control prompts that a method changed."""
-    return [t for t in found.control if t.holds]
+    """Control prompts that a method changed, or whose words it doesn't obey in a tenth of images more than
+    the baseline; the largest changes first."""
+    told = [t for t in found.control if t.holds or disobeyed(t) > 0.1]
+    return sorted(told, key=lambda t: -max(disobeyed(t), t.changed.share - t.by_noise))
+
+
+def disobeyed(t: Touched) -> float:
+    """How much less often images show who a control prompt's words name than in the baseline; 0 where they
+    name nobody."""
+    return t.as_asked_before.share - t.as_asked.share if t.as_asked and t.as_asked_before else 0.0
 
 
 def wide(study: Study) -> dict[str, Estimate]:
@@ -87,13 +113,43 @@ def estimate(one: Estimate, digits: int = 2) -> str:
     """A mean with its interval, if it has one."""
     if math.isnan(one.value):
         return "–"
+    if any(map(math.isinf, one.interval)):
+        return f"{one.value:.{digits}f} (any value fits)"
     low, high = (f"{v:.{digits}f}" for v in one.interval)
     return f"{one.value:.{digits}f}" + ("" if "nan" in (low, high) else f" ({low} to {high})")
 
 
-ENVIRONMENT.filters |= {"percent": percent, "estimate": estimate}
+def over_prompts(one: Estimate) -> str:
+    """A mean of shares over prompts, in percent, with its interval within 0 and 100."""
+    if math.isnan(one.value):
+        return "–"
+    low, high = (f"{min(1.0, max(0.0, v)):.0%}" for v in one.interval)
+    return f"{one.value:.0%}" + (f" ({low} to {high})" if not math.isnan(one.interval[0]) else "")
+
+
+def gender_bias(cell: Cell) -> str:
+    """One prompt's bias(P) for gender with its interval."""
+    women = cell.women
+    return estimate(
+        Estimate(
+            cell.bias["gender"],
+            measure.bias_interval({"Female": women.count, "Male": women.n - women.count}),
+            women.n,
+        )
+    )
+
+
+def gender_chance(n: int) -> str:
+    """The mean bias(P) for gender that n faces show of an even model."""
+    return f"{measure.bias_by_chance(2, n):.2f}"
+
+
+FILTERS = (percent, estimate, over_prompts, gender_bias, gender_chance, changed, control_of)
+ENVIRONMENT.filters |= {f.__name__: f for f in FILTERS}
 ENVIRONMENT.globals["maxima"] = {"gender": 1.0, "race": 1 / 3, BOTH: 1 / 6}  # of bias(P): 2 / K
 ENVIRONMENT.globals["both"] = TOGETHER
+ENVIRONMENT.globals |= {"races": RACES, "genders": GENDERS, "bands": BANDS}
+ENVIRONMENT.globals["to_miss"] = measure.faces_to_miss(len(CELLS))
 ENVIRONMENT.globals["pairs"] = lambda classes: [("race", c) for c in classes]
 
 
@@ -120,8 +176,8 @@ def women_first(c: Cell) -> float:
 
 
 def sentences(study: Study, found: Findings) -> list[str]:
-    """At most five sentences that say what was found, each with its count and interval."""
-    said, plain = [], {o.name for o in study.origins if o.method == BASELINE}
+    """A few sentences that say what was found, each with its count and interval; what is missing first."""
+    said, plain = unfinished(study, found), {o.name for o in study.origins if o.method == BASELINE}
     first = next(
         (c.origin for c in found.cells if c.origin in plain and c.listed != CONTROL and c.women.n), ""
     )
@@ -141,19 +197,79 @@ def sentences(study: Study, found: Findings) -> list[str]:
         )
     own = [b for b in found.beside if b.origin == first]
     said += [told(b) for b in own if b.reference == TRAINING] or [told(b) for b in own]
-    methods = [(b, b.change) for b in found.by_origin if b.change is not None]
-    if methods:
-        best, change = min(methods, key=lambda one: one[0].bias["gender"].value)
-        if change.interval[1] < 0:
-            shown = f"; the profession is shown in {percent(best.shown)}" if best.shown.n else ""
-            said.append(
-                f"The most even method is {best.origin}: bias(P) for gender {estimate(best.bias['gender'])}"
-                f" over {best.prompts} prompts, {estimate(change)} against the baseline{shown}."
-            )
+    said += most_even(study, found)
     if found.no_face:
         said.append(
             f"No face was found in {found.no_face:,} of {found.images:,} images; they are in no share of"
             " faces."
+        )
+    return said
+
+
+def unfinished(study: Study, found: Findings) -> list[str]:
+    """What is missing of a study, in a sentence; empty if nothing is."""
+    planned = {a.prompt: a.images for a in study.asked}
+    drawn = [o.name for o in study.origins if o.kind not in (FOLDER, DATA)]
+    there = {(c.origin, c.prompt): c for c in found.cells}
+    none = [key for key in itertools.product(drawn, planned) if key not in there]
+    # With a half width a prompt may end at its last look with too few faces, and is finished all the same.
+    most = looks(study.half_width)[-1].n if study.half_width else 0
+    few = [
+        c
+        for c in found.cells
+        if c.origin in drawn
+        and (
+            c.ended == UNFINISHED and c.images < most
+            if study.half_width
+            else c.images < planned.get(c.prompt, 0)
+        )
+    ]
+    if not none and not few:
+        return []
+    whole = len(drawn) * len(planned)
+    return [
+        f"This study isn't finished: of {whole:,} pairs of a prompt and an origin, {len(none):,} have no"
+        f" images yet, and {len(few):,} have fewer than planned. What follows is about those that are there."
+    ]
+
+
+def allotting(study: Study) -> set[str]:
+    """The origins whose methods allot who is shown, slot by slot; the others' counts carry chance."""
+    follow = {o.model: following(o.model) for o in study.origins if o.kind == PROFILE}
+    return {
+        o.name
+        for o in study.origins
+        if o.method != BASELINE and (o.kind != PROFILE or follow[o.model] & set(o.method.split(JOINED)))
+    }
+
+
+def following(profile: str) -> set[str]:
+    """The methods of a profile that follow a wish."""
+    try:
+        adapters = catalog.of_profile(profiles.profile(profile))
+    except ValueError:  # a profile of another machine: what is known of methods without adapters
+        adapters = []
+    return {m.name for m in registry.of(adapters) if m.follows}
+
+
+def most_even(study: Study, found: Findings) -> list[str]:
+    """The method with the least bias for gender, of those that leave it to chance who is shown, and of those
+    that allot it: an allotted method's is below what chance shows by construction."""
+    allotted = allotting(study)
+    said = []
+    for kind, own in (
+        ("leave it to chance", [b for b in found.by_origin if b.change and b.origin not in allotted]),
+        ("allot", [b for b in found.by_origin if b.origin in allotted]),
+    ):
+        best = min(own, key=lambda b: b.bias["gender"].value, default=None)
+        if best is None or best.change is None or not best.change.interval[1] < 0:
+            continue
+        shown = f"; the profession is shown in {over_prompts(best.shown)}" if best.shown.n else ""
+        lost = f", and lost in {', '.join(best.lost[:3])}" if best.lost else ""
+        said.append(
+            f"Of the methods that {kind} who is shown ({len(own)}), {best.origin} is the most even: bias(P)"
+            f" for gender {estimate(best.bias['gender'])} over {best.prompts} prompts,"
+            f" {estimate(best.change)} against the baseline{shown}{lost}."
         )
     return said
 

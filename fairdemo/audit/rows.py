@@ -40,6 +40,7 @@ SCHEMA = pa.schema(
         *((f"p_{a}", pa.list_(pa.float32())) for a in CLASSES),  # of every class, in the order of `CLASSES`
         ("embedding", pa.list_(pa.float32())),
         ("subject", pa.string()),  # the profession that is shown
+        ("dtype", pa.string()),  # the numbers that it was computed in; older rows don't say
         ("seconds", pa.float32()),  # that drawing and reading it took
         ("image", pa.binary()),  # WebP, where images are kept
     ]

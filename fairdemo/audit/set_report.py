@@ -10,7 +10,7 @@ from fairdemo.audit import in_set, report, summary
 from fairdemo.audit.bridged import Bridged, bridged, share_of
 from fairdemo.audit.findings import CONTROL, TRAINING, Cell, Findings
 from fairdemo.audit.in_set import GROUPS, InSet, Met, Right
-from fairdemo.audit.report import Dot, apart, estimate, percent
+from fairdemo.audit.report import Dot, allotting, apart, estimate, percent
 from fairdemo.audit.study import BASELINE, DATA, Study
 from fairdemo.audit.summary import Summary
 from fairdemo.data import opening
@@ -116,8 +116,11 @@ def by(cells: Sequence[Cell], origin: str) -> list[Cell]:
 
 
 def fairest(audit: Summary) -> str:
-    """The method that is most even in gender, if there is one."""
-    own = [b for b in audit.found.by_origin if b.change is not None]
+    """The method that is most even in gender of those that leave it to chance who is shown, if there is one;
+    else of all."""
+    every = [b for b in audit.found.by_origin if b.change is not None]
+    allotted = allotting(audit.study)
+    own = [b for b in every if b.origin not in allotted] or every
     return min(own, key=lambda b: b.bias["gender"].value).origin if own else ""
 
 
@@ -184,8 +187,7 @@ def sentences(found: InSet, bridges: Sequence[Bridged]) -> list[str]:
         if not kind:
             said.append(
                 f"Whether differences between professions grow or shrink from the data to {b.origin} can't be"
-                " told"
-                f" from this few faces: the slope is {estimate(slope)} ({slope.n} professions)."
+                f" told from so few faces: the slope is {estimate(slope)} ({slope.n} professions)."
             )
             continue
         said.append(

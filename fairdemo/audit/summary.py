@@ -18,7 +18,8 @@ from fairdemo.audit import folders, in_set, known, painter, rows, set_rows
 from fairdemo.audit.findings import OLD, Findings, Known, Seen, of, seen
 from fairdemo.audit.in_set import InSet
 from fairdemo.audit.run import STUDY, study_in
-from fairdemo.audit.study import FOLDER, PROFILE, Study
+from fairdemo.audit.study import FOLDER, PROFILE, Origin, Study
+from fairdemo.stats.confusions import Confusions
 
 FINDINGS, ROWS, ALIKE = "findings.json", "rows.parquet", "alike.parquet"
 IN_SET = "set.json"
@@ -79,12 +80,18 @@ def found_in(folder: Path) -> tuple[Study, Seen, Findings]:
 
 def known_of(study: Study) -> Known:
     """What is known beside a study's rows."""
-    confusion = {
-        o.name: painter.live(o.model if o.kind == PROFILE else study.reader).confusion for o in study.origins
-    }
+    confusions = {o.name: confusions_of(o, study.reader) for o in study.origins}
     trained = {o.name: known.women(o.model) for o in study.origins if o.kind == PROFILE}
     shares = {o.name: folders.truth(o.model) for o in study.origins if o.kind == FOLDER}
-    return Known(confusion, trained, shares)
+    return Known(confusions, trained, shares)
+
+
+def confusions_of(origin: Origin, reader: str) -> Confusions:
+    """How an origin's classifier reads each class. Errors on generated faces say nothing of photographs and
+    drawings."""
+    if origin.kind == PROFILE:
+        return painter.live(origin.model).confusions
+    return Confusions(painter.live(reader).confusions.known)
 
 
 def write(folder: Path, out: Path) -> Path:

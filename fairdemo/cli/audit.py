@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from fairdemo.audit.study import Study
 
 
+DRAWINGS = "images from elsewhere are the embedded model's drawings, so that its own classifier may read them"
+
+
 def add(commands) -> None:
     """Describes the command."""
     p = commands.add_parser("audit", help="audit a whole model: many prompts, methods, images; resumable")
@@ -25,6 +28,7 @@ def add(commands) -> None:
     run.add_argument("--actors", type=int, help="models at work at once (default: as many as fit)")
     run.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster (default: this machine)")
     run.add_argument("--limit", type=int, help="for a taste: end after as many shards of up to 32 images")
+    run.add_argument("--drawings", action="store_true", help=DRAWINGS)
     run.set_defaults(run=drawn)
     check = what.add_parser("check", help="verify the rows of a study's folder")
     check.add_argument("folder", type=Path)
@@ -52,8 +56,24 @@ def planned(args: argparse.Namespace) -> None:
 def drawn(args: argparse.Namespace) -> None:
     """Draws what is missing of a study."""
     from fairdemo.audit import study
+    from fairdemo.data.embedded import SETS
 
-    followed(study.read(args.study), args, args.limit)
+    asked = study.read(args.study)
+    elsewhere = [o.name for o in asked.origins if o.kind != study.PROFILE and o.model not in SETS]
+    if elsewhere and not args.drawings:
+        refuse_photographs(asked.reader, elsewhere[0])
+    followed(asked, args, args.limit)
+
+
+def refuse_photographs(reader: str, source: str) -> None:
+    """ValueError if the classifier that was trained on drawn faces is to read what may be photographs."""
+    from fairdemo.models.profiles import DEFAULT
+
+    if reader == DEFAULT:
+        raise ValueError(
+            f"reader {reader!r} was trained on drawn faces, and its labels of photographs mean nothing; name"
+            f' another for {source!r}, e.g. "sdxl", or say --drawings if it holds drawings of that model'
+        )
 
 
 def followed(asked: "Study", args: argparse.Namespace, limit: int | None) -> None:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         for done, of in calibrate(live, args.method, args.images, args.baseline_images):
             following(bar)(done, of)
     sources = dict.fromkeys(s for name in args.method for s in live.registry[name].sources)
-    print("\n".join(response.report(response.load(live.response_file), list(sources), live.confusion)))
+    print("\n".join(response.report(response.load(live.response_file), list(sources), live.confusions.known)))
     print(
         f"Counts are in {live.response_file}. As perceived by the classifier, on generated faces; corrected"
         " is an estimate."

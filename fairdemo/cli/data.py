@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from fairdemo.cli.audit import followed, shown
+from fairdemo.cli.audit import DRAWINGS, followed, refuse_photographs, shown
 
 
 def add(commands) -> None:
@@ -43,6 +43,7 @@ def add(commands) -> None:
         metavar="HOST",
         help="a host of addresses that may be in a private network; may be repeated",
     )
+    audit.add_argument("--drawings", action="store_true", help=DRAWINGS)
     audit.add_argument("--seconds", type=float, default=20, help="that a download may take (default 20)")
     audit.add_argument("--actors", type=int, help="readers at work at once (default: as many as fit)")
     audit.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster (default: this machine)")
@@ -94,7 +95,6 @@ def audited(args: argparse.Namespace) -> None:
     from fairdemo.data import opening
     from fairdemo.data.captioned import LEAVABLE, Captioned
     from fairdemo.data.embedded import SETS
-    from fairdemo.models.profiles import DEFAULT
     from fairdemo.studio.live import Live
 
     if wrong := [kind for kind in args.include if kind not in LEAVABLE]:
@@ -113,9 +113,9 @@ def audited(args: argparse.Namespace) -> None:
         raise ValueError(one_line(error, Captioned)) from None
     reader = args.reader or ("embedded" if source in SETS else "sdxl")
     found = opening.opened(asked)
+    if not found.drawn and not args.drawings:
+        refuse_photographs(reader, args.source)
     Live(reader).reader  # noqa: B018  # what it lacks is told before anything is read
-    if reader == DEFAULT and not found.drawn:
-        print("The embedded classifier reads drawings; labels of photographs mean nothing.", file=sys.stderr)
     print(f"{found.count:,} images with captions. {found.notice}".strip(), file=sys.stderr)
     limit = None if args.limit is None else math.ceil(args.limit / AT_ONCE)
     study = Study(data=(asked,), reader=reader)
@@ -142,7 +142,8 @@ def labelled(args: argparse.Namespace) -> None:
 
     from fairdemo.cli.progress import following
     from fairdemo.data import explicit, label
-    from fairdemo.models import hub, pipelines
+    from fairdemo.models import hub
+    from fairdemo.models.precision import default_device
     from fairdemo.readers.read import FaceReader
     from fairdemo.studio.live import Live
 
@@ -156,7 +157,7 @@ def labelled(args: argparse.Namespace) -> None:
     label.images_in(args.folder)
     local = hub.is_local(args.classifier) or Path(args.classifier).is_dir()
     own = Path(args.classifier).resolve() if local else args.classifier
-    reader = FaceReader(own, pipelines.default_device())
+    reader = FaceReader(own, default_device())
     with tqdm(desc="reading faces", file=sys.stderr) as bar:
         how = label.Labelling(label.known_by(own), args.threshold)
         found = label.label(args.folder, reader, how, following(bar))

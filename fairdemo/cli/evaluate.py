@@ -74,11 +74,12 @@ def worded(profile: str, limit: int | None) -> Any:
 
 def read(classifier: str, data: Any) -> Any:
     """What a classifier reads in all pictures, behind a progress bar."""
-    from fairdemo.models import hub, pipelines
+    from fairdemo.models import hub
+    from fairdemo.models.precision import default_device
     from fairdemo.readers import judge
     from fairdemo.readers.read import FaceReader
 
     local = hub.is_local(classifier) or Path(classifier).is_dir()
-    reader = FaceReader(Path(classifier).resolve() if local else classifier, pipelines.default_device())
+    reader = FaceReader(Path(classifier).resolve() if local else classifier, default_device())
     with tqdm(total=len(data), desc=f"reading faces, {classifier}", file=sys.stderr) as bar:
         return judge.judge(reader, data, lambda done: bar.update(done - bar.n))

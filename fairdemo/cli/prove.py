@@ -26,19 +26,24 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Says what is fetched, asks, and measures."""
-    from fairdemo.models import fetching, pipelines
-    from fairdemo.proof.proof import QUICK, Amounts, Proof, prove
+    from fairdemo.models import fetching
+    from fairdemo.models.precision import default_device
+    from fairdemo.models.profiles import profile
 
-    proof = Proof(args.profile, QUICK if args.quick else Amounts(), args.out, args.faces)
-    size = fetching.missing(proof.profile)
+    chosen = profile(args.profile)
+    size = fetching.missing(chosen)
     if size:
         print(f"To be fetched for {args.profile}: {fetching.told(size)}.")
-    if pipelines.default_device() == "cpu" and proof.profile.size > 256:
+    if default_device() == "cpu" and chosen.size > 256:
         print("There is no GPU here: this takes days. With --quick it takes hours.")
     if size and not args.yes:
         if not sys.stdin.isatty():
             raise ValueError("nothing is fetched without being asked for; say --yes")
         if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
             raise ValueError("nothing was fetched")
+
+    from fairdemo.proof.proof import QUICK, Amounts, Proof, prove  # takes seconds
+
+    proof = Proof(args.profile, QUICK if args.quick else Amounts(), args.out, args.faces)
     page = prove(proof)
     print(f"{page} shows what was measured; {args.out / 'proof.json'} can be sent to the project.")

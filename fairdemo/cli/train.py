@@ -128,7 +128,7 @@ def faces(args: argparse.Namespace) -> None:
 
 def classifier(args: argparse.Namespace) -> None:
     """Trains a face classifier on labelled photographs."""
-    from fairdemo.models import pipelines
+    from fairdemo.models.precision import default_device
     from fairdemo.readers import classify, clip, judge
     from fairdemo.readers.labelled import FAIRFACE, read_labelled
     from fairdemo.training import heads
@@ -140,7 +140,7 @@ def classifier(args: argparse.Namespace) -> None:
     tower = heads.Tower(args.backbone, args.model, args.weights or clip.TOWERS.get(args.model, ""))
     with tqdm(total=len(data), desc="embedding faces", file=sys.stderr) as bar:
         moved = lambda done: bar.update(done - bar.n)  # noqa: E731
-        report = heads.train(tower, data, out, pipelines.default_device(), moved)
+        report = heads.train(tower, data, out, default_device(), moved)
     print("\n".join(judge.lines(report)))
     known = out.name if args.out is None else str(out.resolve())
     print(

@@ -9,7 +9,7 @@ from fairdemo import places
 def add(commands) -> None:
     """Describes the command."""
     p = commands.add_parser("world", help="make or measure the embedded model")
-    p.add_argument("action", choices=("build", "measure", "walls"))
+    p.add_argument("action", choices=("build", "measure", "tables", "walls"))
     p.add_argument("--work", type=Path, default=places.work(), help="folder for intermediate results")
     p.add_argument(
         "--out",
@@ -29,6 +29,10 @@ def run(args: argparse.Namespace) -> None:
         from fairdemo.world.build import build
 
         build(args.work, args.out, args.denoiser_steps, args.adapter_steps)
+    elif args.action == "tables":
+        from fairdemo.experiments.tables import write_tables
+
+        print("\n".join(write_tables()) or "Every table is what was measured.")
     elif args.action == "walls":
         from tqdm import tqdm
 

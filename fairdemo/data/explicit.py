@@ -9,7 +9,7 @@ import pandas as pd
 
 from fairdemo.data.label import DRAWN, drawn_before
 from fairdemo.methods import words
-from fairdemo.models.generating import Sample, by_default
+from fairdemo.models.sampling import Sample, by_default
 from fairdemo.places import replace
 from fairdemo.stats.attributes import GENDERS, RACES
 from fairdemo.stats.mix import Source

@@ -1,13 +1,11 @@
 """One image of a captioned set, and how bytes from elsewhere become it."""
 
-import io
 from dataclasses import dataclass
 
 from PIL import Image
 
-from fairdemo.readers.labelled import MAX_PIXELS, upright
+from fairdemo.readers.open_image import open_image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 SIDE = 1024  # px; faces are read at less
 DAMAGED, TOO_LARGE = "damaged", "too many pixels"  # why there is no image
 
@@ -24,17 +22,9 @@ class Item:
 def decoded(content: bytes) -> Image.Image | str:
     """An image from bytes, upright, in RGB and at most `SIDE` px wide and high; else why there is none."""
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            return TOO_LARGE
-        image.draft("RGB", (SIDE, SIDE))  # a JPEG's own reduction, before its pixels are there
-        image = upright(image)
-        image.thumbnail((SIDE, SIDE))
-        return image
-    except Image.DecompressionBombError:
-        return TOO_LARGE
-    except Exception:  # Pillow's decoders raise many kinds on damaged files
-        return DAMAGED
+        return open_image(content, SIDE)
+    except ValueError as error:
+        return TOO_LARGE if "pixels" in str(error) else DAMAGED
 
 
 def item(caption: str, content: bytes | str) -> Item:

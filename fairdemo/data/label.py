@@ -73,6 +73,11 @@ def label(folder: Path, reader: FaceReader, how: Labelling, told: Callable[[int,
     """Writes a folder's labels.csv; `told` hears of images that are read and of all. Readings are kept, so
     that a
     killed run goes on, and another threshold reads nothing again. ValueError if there are no images."""
+    if (folder / LABELS).is_file() and not (folder / READINGS).is_file():
+        raise ValueError(
+            f"{str(folder / LABELS)!r} isn't by this command (there is no {READINGS} beside it), and would be"
+            " overwritten; give it another name first"
+        )
     paths = images_in(folder)
     sizes = {str(p.relative_to(folder)): p.stat().st_size for p in paths}
     there = read_before(folder, how.classifier, sizes)

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from fairdemo.experiments import naive
 from fairdemo.models import pipelines
-from fairdemo.models.generating import PairedGenerator, Sample, Setting, by_default
+from fairdemo.models.generating import PairedGenerator
 from fairdemo.models.profiles import Profile
 from fairdemo.models.routing import Router
+from fairdemo.models.sampling import Sample, Setting, by_default
 from fairdemo.readers.vision import to_tensor
 from fairdemo.stats.mix import Source
 from fairdemo.training import adjusted, align

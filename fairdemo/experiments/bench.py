@@ -26,8 +26,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from fairdemo.methods.method import Method
 from fairdemo.models import pipelines, profiles, routing
 from fairdemo.models.catalog import Adapter
-from fairdemo.models.generating import PairedGenerator, Sample, Setting, by_default, through
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.precision import compute_dtype, default_device
 from fairdemo.models.profiles import Profile
+from fairdemo.models.sampling import Sample, Setting, by_default, through
 from fairdemo.places import SHIPPED
 from fairdemo.readers.detect import Detector
 from fairdemo.readers.embed import Backbone, crop
@@ -192,7 +194,7 @@ def reading(pictures: list[Image.Image], device: str) -> dict[str, float]:
         160,
         0.1,
         deviation=(128.0, 128.0, 128.0),
-        dtype=pipelines.compute_dtype(torch.device(device).type),
+        dtype=compute_dtype(device),
     )
     detector = Detector(device)
     naive: Any = MTCNN(keep_all=True, device=device, post_process=False)
@@ -411,7 +413,7 @@ def real(build: Callable[[], StableDiffusionXLPipeline], profile: Profile, pairs
 
 def bench_full_size() -> None:
     """SDXL in full size with random weights, bfloat16, 1024 px; wants a GPU with 24 GB."""
-    device = pipelines.default_device()
+    device = default_device()
     if device == "cpu":
         raise ValueError("bench --full-size needs a GPU with 24 GB or more; there is none here")
     print(torch.cuda.get_device_name() if device == "cuda" else device)

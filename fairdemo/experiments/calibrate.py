@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from fairdemo.models.generating import Sample, by_default
+from fairdemo.models.sampling import Sample, by_default
 from fairdemo.stats import response
 from fairdemo.stats.mix import Source
 from fairdemo.stats.prompts import PROFESSIONS, photo_of

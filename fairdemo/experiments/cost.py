@@ -14,8 +14,10 @@ import torch
 
 from fairdemo.experiments import naive
 from fairdemo.models import pipelines, profiles
-from fairdemo.models.generating import PairedGenerator, Sample, Setting
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.precision import default_device
 from fairdemo.models.routing import Router
+from fairdemo.models.sampling import Sample, Setting
 from fairdemo.stats.mix import Source
 from fairdemo.training import adjusted, align
 
@@ -61,7 +63,7 @@ class Gradient:
     """One gradient of <g, z_0> with LoRA on the U-Net, the sampling included."""
 
     def __init__(self, profile: str, images: int = 8):
-        chosen, device = profiles.profile(profile).but(compile=""), pipelines.default_device()
+        chosen, device = profiles.profile(profile).but(compile=""), default_device()
         self.pipe = pipelines.load_pipeline(chosen, device)
         pipelines.place(self.pipe, device)
         self.generator = PairedGenerator(self.pipe, Router(torch.nn.Module(), {}), chosen, device)

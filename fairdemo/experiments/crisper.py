@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from scipy.linalg import sqrtm
 from tqdm import tqdm
 
-from fairdemo.models.generating import PairedGenerator, by_default, through
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.sampling import by_default, through
 from fairdemo.pairs import Face
 from fairdemo.readers import embed
 from fairdemo.readers.read import FaceReader

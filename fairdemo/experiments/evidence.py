@@ -7,20 +7,21 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fairdemo.models.generating import Sample, by_default
+from fairdemo.models.sampling import Sample, by_default
 from fairdemo.places import SHIPPED
-from fairdemo.readers.read import FaceReader
-from fairdemo.readers.subject import SUBJECTS
 from fairdemo.stats import measure, prompts
 from fairdemo.stats.attributes import AGES, CLASSES
 from fairdemo.stats.mix import Source
 from fairdemo.studio.live import Live
+
+if TYPE_CHECKING:
+    from fairdemo.readers.read import FaceReader
 
 WORDS = Path(__file__).parent / "fresh_words.toml"
 JUDGES = ("teacher", "judge")
@@ -74,6 +75,8 @@ class Drawer:
     """Draws a prompt's images through one method and reads them with both judges."""
 
     def __init__(self, live: Live, judge: Path = SHIPPED / "assets" / "judge"):
+        from fairdemo.readers.read import FaceReader
+
         self.live, self.judge = live, FaceReader(judge)
         alone = {
             m.name: m.sources[0]
@@ -105,7 +108,7 @@ class Drawer:
         return pd.DataFrame(columns)
 
 
-def read(reader: FaceReader, images: list[Image.Image]) -> Iterator[dict[str, Any]]:
+def read(reader: "FaceReader", images: list[Image.Image]) -> Iterator[dict[str, Any]]:
     """How each image's largest face is read, None where there is none, and how many faces there are."""
     for i in range(0, len(images), 64):
         for faces in reader.read(images[i : i + 64]):
@@ -144,7 +147,7 @@ def together(
     for method, rows in by_method.items():
         looks = np.stack(list(rows.look))
         if right:
-            k = SUBJECTS.index(right)
+            k = prompts.SUBJECTS.index(right)
             own, base = fits(looks), fits(twins)[:, k]
             rows = rows.assign(text_rank=rank_of_text(own, k), fit_rank=rank_of_fit(own[:, k], base))
         parts.append(
@@ -180,7 +183,7 @@ def biased(table: pd.DataFrame, judge: str, what: str) -> dict[str, Any]:
     """The mean bias(P) over prompts with its interval, its deviation over prompts, and as a share of its
     maximum, 2 / K."""
     values = biases(table, judge, what)
-    mean = measure.mean(values)
+    mean = measure.mean(values, (0.0, 2 / NUMBER[what]))
     return {
         "mean": round(mean.value, 4),
         "interval": [round(v, 4) for v in mean.interval],
@@ -288,13 +291,18 @@ PUBLISHED: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float
     "and age 75/25": ((0.15, 0.12), (0.09, 0.04), (0.06, 0.02), "24.8 %"),
 }
 PUBLISHED_NUMBER = {"gender": 2, "race": 4, "race x gender": 8}
+PUBLISHED_IMAGES = (60, 80, 160)  # of each prompt, for each of these
 HEAD = ("method", "gender", "race", "race x gender", "from 40 years", "profession shown")
 
 
 def cell(mean: float, deviation: float, number: int) -> str:
     """A bias(P) with its deviation over prompts and its share of the maximum, 2 / K."""
-    share = f" ({mean * number / 2:.0%})" if number > 2 else ""
-    return f"{mean:.2f} ± {deviation:.2f}{share}"
+    return f"{mean:.2f} ± {deviation:.2f}{of_maximum(mean, number)}"
+
+
+def of_maximum(bias: float, number: int) -> str:
+    """A bias(P)'s share of its maximum, in brackets behind it; empty for two classes, where they are one."""
+    return f" ({bias * number / 2:.0%})" if number > 2 else ""
 
 
 def side_by_side(found: dict[str, Any], judge: str = "judge") -> str:
@@ -316,11 +324,17 @@ def side_by_side(found: dict[str, Any], judge: str = "judge") -> str:
                 f"{numbers['profession_shown']['share']:.1%}",
             )
         )
-    for what, values in (("by chance", found["chance"]), ("at most", found["maximum"])):
-        lines.append((f"_{what}, K = 2, 6, 12_", *(f"{values[w]:.2f}" for w in PUBLISHED_NUMBER), "", ""))
+    own = ((found["chance"][w], NUMBER[w]) for w in PUBLISHED_NUMBER)
+    by_chance = (f"{bias:.2f}{of_maximum(bias, k)}" for bias, k in own)
+    lines.append(("_by chance, K = 2, 6, 12_", *by_chance, "", ""))
+    at_most = (f"{found['maximum'][w]:.2f}" for w in PUBLISHED_NUMBER)
+    lines.append(("_at most, K = 2, 6, 12_", *at_most, "", ""))
     for method, (*biases_, old) in PUBLISHED.items():
         cells = (cell(*b, k) for b, k in zip(biases_, PUBLISHED_NUMBER.values()))
         lines.append((f"published: {method}", *cells, old, ""))
+    theirs = ((measure.bias_by_chance(k, n), k) for k, n in zip(PUBLISHED_NUMBER.values(), PUBLISHED_IMAGES))
+    by_chance = (f"{bias:.2f}{of_maximum(bias, k)}" for bias, k in theirs)
+    lines.append(("_published, by chance, K = 2, 4, 8_", *by_chance, "", ""))
     most = (f"{2 / k:.2f}" for k in PUBLISHED_NUMBER.values())
     lines.append(("_published, at most, K = 2, 4, 8_", *most, "", ""))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

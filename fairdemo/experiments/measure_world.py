@@ -4,20 +4,22 @@
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, confusion_matrix
 from tqdm import tqdm
 
-from fairdemo.experiments import against_naive, crisper, methods_table
+from fairdemo.experiments import against_naive, crisper, generated_errors, methods_table
 from fairdemo.experiments import evidence as fresh
-from fairdemo.models.generating import Sample, by_default
+from fairdemo.experiments.bars import missed, read_bars
+from fairdemo.models.sampling import Sample, by_default
 from fairdemo.pairs import SIDES, Drawn
 from fairdemo.places import SHIPPED, made
 from fairdemo.readers.vision import load_weights, to_tensor
@@ -78,14 +80,14 @@ def share(flags) -> dict[str, float | int | list[float]]:
 
 
 def portraits(bench: Bench) -> dict:
-    """Drawn people: MTCNN finds exactly one face in >= 99 % of 1,000."""
+    """1,000 drawn people: in how many MTCNN finds exactly one face."""
     _, images = build.portraits("test", bench.work)
     found = bench.live.reader.detector.detect([Image.fromarray(im) for im in images[:1000]])
     return {"one_face": share([len(f) == 1 for f in found])}
 
 
 def checker(bench: Bench) -> dict:
-    """The parts checker on held-out portraits, half of them damaged: >= 95 % right; by kind of damage."""
+    """The parts checker on held-out portraits, half of them damaged: how many it gets right, by damage."""
     _, images = build.portraits("test", bench.work)
     whole = parts.middle(images[:1000])
     rng = np.random.default_rng(3)
@@ -113,8 +115,8 @@ def subjects(bench: Bench) -> dict:
 
 
 def classifier(bench: Bench) -> dict:
-    """3,000 portraits never seen: gender >= 95 %, race >= 85 % and none below 75 %, age >= 70 % and within
-    one group >= 97 %."""
+    """3,000 portraits never seen: how many are read right in gender, race and age, and within one age
+    group."""
     table, images = build.portraits("test", bench.work)
     read, truth = build.read_faces(bench.live.reader, images), build.true_classes(table)
     seen = [(i, face) for i, face in enumerate(read) if face]
@@ -137,7 +139,7 @@ def classifier(bench: Bench) -> dict:
 
 def faces(bench: Bench) -> dict:
     """32 professions x 8 images, baseline and each race x gender adapter, every profession with noise of
-    its own: one face in >= 97 %, whole in >= 90 %."""
+    its own: how many show one face, and are whole."""
     routes = [()] + [(a.name,) for a in bench.live.adapters if len(a.cell) == 2]
     one: dict[str, list[bool]] = {" ".join(r) or "baseline": [] for r in routes}
     whole: dict[str, list[bool]] = {name: [] for name in one}
@@ -157,7 +159,7 @@ def faces(bench: Bench) -> dict:
 
 def adapters(bench: Bench, n: int = 16) -> dict:
     """Each of the twelve adapters on the eight professions that it never saw, n images each, every
-    profession with noise of its own: its race and gender, both, in >= 90 %."""
+    profession with noise of its own: how many are read as its race and gender, both."""
     groups = [a for a in bench.live.adapters if len(a.cell) == 2]
     hits: dict[str, list[bool]] = {a.name: [] for a in groups}
     for seed, profession in enumerate(tqdm(build.HELD_OUT, desc="adapters")):
@@ -175,8 +177,7 @@ def adapters(bench: Bench, n: int = 16) -> dict:
 
 def learned_bias(bench: Bench, n: int = 100) -> dict:
     """Share of women by profession at the default guidance, corpus against generated (n images each): rank
-    correlation >= 0.9, mean difference <= 0.12, and how far it amplifies (mean distance from one half,
-    generated over corpus)."""
+    correlation, mean difference, and the mean distance from one half, generated over corpus."""
     corpus = np.array([SKEWS[p].women for p in PROFESSIONS])
     shares = []
     for seed, profession in enumerate(tqdm(PROFESSIONS, desc="learned bias")):
@@ -200,8 +201,8 @@ def learned_bias(bench: Bench, n: int = 100) -> dict:
 
 
 def targets(bench: Bench, n: int = 240) -> dict:
-    """Walls of "a photo of a doctor", n = 240: uniform gives bias(P) <= 0.10 for gender, <= 0.08 for race,
-    baseline >= 0.5 for gender; 70 % women gives 0.70 +- 0.06."""
+    """Of "a photo of a doctor", n = 240: bias(P) of the baseline and of an even target, and the share of
+    women where 70 % were wished."""
     result, studio = {}, Studio(bench.live)
     for name in ("uniform", "women 70"):
         request = Request.checked(prompt="a photo of a doctor", target=name, n=n, seed=3)
@@ -221,8 +222,8 @@ def targets(bench: Bench, n: int = 240) -> dict:
 
 
 def explicit(bench: Bench, n: int = 8) -> dict:
-    """Prompts that name race, gender and age ("an old Black man"), at the baseline: each attribute obeyed
-    in >= 90 %."""
+    """Prompts that name race, gender and age ("an old Black man"), at the baseline: how many images show
+    each."""
     bands = {"young": ("20-29", "30-39"), "middle-aged": ("30-39", "40-49", "50-59"), "old": ("50-59", "60+")}
     hits: dict[str, list[bool]] = {a: [] for a in CLASSES}
     people = itertools.product(CLASSES["race"], (("Female", "woman"), ("Male", "man")), bands.items())
@@ -354,13 +355,35 @@ def methods(bench: Bench, n: int = 64, few: int = 16) -> dict:
     table = methods_table.Table(bench.live, bench.checker, bench.work / "methods")
     result = {}
     for guidance, images in ((bench.live.profile.guidance, n), (1.0, few), (4.0, few)):
-        drawn = table.drawn(words, images, guidance)
+        drawn = table.drawn(words, images, guidance, table.methods)
         bar = tqdm(drawn, total=len(words), desc=f"methods, guidance {guidance:g}")
         result[f"guidance {guidance:g}"] = measured = methods_table.measured(list(bar), images)
         print(methods_table.as_markdown(measured))
     found = result[f"guidance {bench.live.profile.guidance:g}"]
     methods_table.picture(found).savefig(made() / "docs" / "methods.png", dpi=110)
     return result
+
+
+FEW = 8  # images a prompt, of methods on many prompts
+ALIGNED = ("aligned: gender", "aligned: gender, race", "aligned: gender, race, age 75/25")
+
+
+def draw_fresh(bench: Bench, methods: Sequence[str]) -> list[pd.DataFrame]:
+    """The images of methods, and of the baseline, on every second of the fresh prompts that ask for nobody in
+    particular."""
+    words = [w for w in fresh.fresh_words() if w.family in fresh.FAMILIES][::2]
+    table = methods_table.Table(bench.live, bench.checker, bench.work / "methods")
+    drawn = table.drawn(words, FEW, bench.live.profile.guidance, (fresh.BASELINE, *methods))
+    return list(tqdm(drawn, total=len(words), desc="fresh words"))
+
+
+def authors(bench: Bench) -> dict:
+    """The methods that were rewritten after their authors' code, on every second of the 48 fresh prompts that
+    ask for nobody in particular, eight images each at the profile's guidance: what `methods` has of the
+    others."""
+    found = methods_table.measured(draw_fresh(bench, methods_table.REWRITTEN), FEW)
+    print(methods_table.as_markdown(found))
+    return found
 
 
 def varied(bench: Bench, n: int = 192) -> dict:
@@ -448,6 +471,20 @@ def crisp(bench: Bench) -> dict:
     return crisper.measure(bench.live, bench.checker, bench.work, made() / "assets" / "crisp.webp")
 
 
+def readers(bench: Bench) -> dict:
+    """How the classifiers err on generated faces, of which nobody knows the truth. Named: people of every
+    profession, race and gender that a prompt names, four noises each, read by both; a latent class behind
+    both readings and the words (Dawid and Skene 1979). Unnamed: the prompts and methods of `authors`, and
+    three aligned adapters, read by both; one factor on the errors that each makes on portraits. Readers are
+    taken to err independently; errors that both make are invisible. The first classifier's errors by that
+    factor go to `assets/classifier/confusion_on_generated.json`, and intervals of corrected shares hold what
+    they would give."""
+    out = made() / "assets" / "classifier" / "confusion_on_generated.json"
+    named = generated_errors.draw_named(bench.live, bench.work / "named")
+    unnamed = pd.concat(draw_fresh(bench, (*methods_table.REWRITTEN, *ALIGNED)))
+    return generated_errors.measure_errors(bench.live, named, unnamed, out)
+
+
 CHECKS: dict[str, Callable[[Bench], dict]] = {
     f.__name__: f
     for f in (
@@ -464,6 +501,8 @@ CHECKS: dict[str, Callable[[Bench], dict]] = {
         concepts,
         evidence,
         methods,
+        authors,
+        readers,
         varied,
         adjusted,
         crisp,
@@ -472,7 +511,8 @@ CHECKS: dict[str, Callable[[Bench], dict]] = {
 
 
 def measure_world(work: Path, only: str | None) -> None:
-    """Runs all checks or the one named `only`, printing each and adding it to `MEASURED`."""
+    """Runs all checks or the one named `only`, printing each and adding it to `MEASURED`; then what of all
+    that is in there doesn't reach its bar."""
     if only is not None and only not in CHECKS:
         raise ValueError(f"check {only!r} is unknown; allowed are {', '.join(CHECKS)}")
     bench = Bench(work)
@@ -482,3 +522,5 @@ def measure_world(work: Path, only: str | None) -> None:
             measured[name] = {"what": " ".join((check.__doc__ or "").split()), **check(bench)}
             print(name, json.dumps(measured[name], indent=1))
             MEASURED.write_text(json.dumps(measured, indent=1) + "\n")
+    for bar, value in missed(measured, read_bars()):
+        print(f"Not reached: {bar.told()}; it is {value:g}.")

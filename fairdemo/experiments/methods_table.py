@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from fairdemo.experiments import evidence
 from fairdemo.experiments.evidence import BASELINE, JUDGES, Asked, rank_of_twin, share
-from fairdemo.models.generating import Sample, Setting
+from fairdemo.models.sampling import Sample, Setting
 from fairdemo.places import SHIPPED
 from fairdemo.readers.read import FaceReader
 from fairdemo.request import Request
@@ -29,6 +29,8 @@ from fairdemo.world import parts
 EVEN = {"gender": {g: 1 / len(GENDERS) for g in GENDERS}, "race": {r: 1 / len(RACES) for r in RACES}}
 # Of the fresh words' occupations: the four that were held out of everything, and four others.
 MEASURED = ("dentist", "farmer", "judge", "singer", "artist", "chef", "librarian", "waiter")
+# What follows its authors' code since `Method.version` 2, and the form that stood in for fairimagen before.
+REWRITTEN = ("fairimagen", "fair pca", "debias-vl", "fair diffusion", "uce: gender, race")
 NEEDS_ASKING = "a language model"  # methods that need one are measured where one is set
 
 
@@ -84,11 +86,13 @@ class Table:
             columns |= {str(c): found[c] for c in found}
         return pd.DataFrame(columns)
 
-    def drawn(self, words: Sequence[Asked], n: int, guidance: float) -> Iterator[pd.DataFrame]:
-        """Every prompt's rows through all methods."""
+    def drawn(
+        self, words: Sequence[Asked], n: int, guidance: float, methods: Sequence[str]
+    ) -> Iterator[pd.DataFrame]:
+        """Every prompt's rows through methods, of which the baseline is one."""
         for asked in words:
             found = {}
-            for method in self.methods:
+            for method in methods:
                 name = re.sub(r"\W+", "_", method)
                 path = self.folder / f"{asked.seed}_{n}_{guidance:g}_{name}.parquet"
                 if not path.is_file():

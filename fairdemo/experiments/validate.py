@@ -14,7 +14,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.stats import binom
 from tqdm import tqdm
 
-from fairdemo.models.generating import Sample, by_default, next_batch
+from fairdemo.experiments import dtypes as both_dtypes
+from fairdemo.experiments import small_grids
+from fairdemo.models.sampling import Sample, by_default, next_batch
 from fairdemo.stats import measure, mix, prompts, response, targets
 from fairdemo.stats.attributes import ADULT_AGES, CELLS, CLASSES, GENDERS, RACES, TARGET_CLASSES
 from fairdemo.studio.live import Live
@@ -82,7 +84,7 @@ def intervals(live: Live, work: Path) -> Iterator[Row]:
 def corrected(live: Live, work: Path) -> Iterator[Row]:
     """20 random distributions over race, gender and age, a wall of 1,000 portraits drawn for each: observed
     and corrected shares against the truth."""
-    rng = np.random.default_rng(1)
+    rng, known = np.random.default_rng(1), live.confusions.known
     errors: dict[str, list[tuple[float, float]]] = {a: [] for a in CLASSES}
     inside: list[bool] = []
     for wall in range(20):
@@ -98,7 +100,7 @@ def corrected(live: Live, work: Path) -> Iterator[Row]:
         truth, faces = build.true_classes(table), build.read_faces(live.reader, images)
         for a, shares in law.items():
             pairs = [(true, f) for true, f in zip(truth[a], faces) if f]
-            fixed = measure.correct(Counter(f.reading(a) for _, f in pairs), live.confusion[a], seed=wall)
+            fixed = measure.correct(Counter(f.reading(a) for _, f in pairs), known[a], seed=wall)
             true, seen = Counter(t for t, _ in pairs), Counter(f.label(a) for _, f in pairs)
             observed = {c: seen[c] / len(pairs) for c in shares}
             off = [[abs(told[c] - true[c] / len(pairs)) for c in shares] for told in (observed, fixed.shares)]
@@ -262,8 +264,18 @@ def counted(live: Live, slots: list[list[mix.Source]], steered: mix.Task | None 
     return cells
 
 
+def small(live: Live, work: Path) -> Iterator[Row]:
+    """What is said of few faces, against simulated truth."""
+    yield from small_grids.rows(live.confusions)
+
+
+def dtypes(live: Live, work: Path) -> Iterator[Row]:
+    """The same images in float32 and in bfloat16: 40 prompts of 16 noises, the baseline and the mix."""
+    yield from both_dtypes.rows(both_dtypes.draw_twice(both_dtypes.every_prompt()))
+
+
 CHECKS: dict[str, Callable[[Live, Path], Iterator[Row]]] = {
-    f.__name__: f for f in (intervals, mixes, corrected, steering)
+    f.__name__: f for f in (intervals, small, mixes, corrected, steering, dtypes)
 }
 
 

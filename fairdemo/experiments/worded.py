@@ -4,7 +4,7 @@ import itertools
 
 import pandas as pd
 
-from fairdemo.models.generating import Setting, through
+from fairdemo.models.sampling import Setting, through
 from fairdemo.readers.labelled import Labelled
 from fairdemo.stats.attributes import AGE_BANDS, GENDERS, RACES
 from fairdemo.stats.prompts import photo_of

@@ -39,11 +39,26 @@ class Classroom:
         if student and student.here:
             own = {q: v for _, q, v in self.rooms.store.answers(room.code, student.number)}
             found = found | {"number": student.number, "answers": own}
-            if room.kind == "experiment":
+            if room.kind == "lesson":
+                found |= self._on_phone(room, student.number, found)
+            else:
                 debrief = step == "end" or room.ended is not None
                 found["answers"] = {q: v for q, v in own.items() if q in experiment.QUESTIONS}
                 found |= self._participant(room, own, debrief)
         return found
+
+    @staticmethod
+    def _on_phone(room: Room, number: int, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Blind pairs with their sides as this phone has them, and its votes for them."""
+        pairs, answers = list(found.get("pairs", ())), dict(found["answers"])
+        for k in range(lesson.PAIRS):
+            if not lesson.mirrored(room.seed, number, k):
+                continue
+            if k < len(pairs):
+                pairs[k] = {name: values[::-1] for name, values in pairs[k].items()}  # sides, and their names
+            if (name := f"pair-{k}") in answers:
+                answers[name] = lesson.other_side(answers[name])
+        return {"answers": answers} | ({"pairs": pairs} if "pairs" in found else {})
 
     def _public(self, room: Room, step: str, profession: str) -> dict[str, Any]:
         """What everybody sees; made again only when something in it changed."""
@@ -64,7 +79,7 @@ class Classroom:
             found |= {"free": room.facts["free"], "profession": profession, "guessed": lesson.GUESSED}
             found |= self._lesson(room, step, profession)
         else:
-            found |= {"simulated": room.facts["simulated"], "arms": room.facts["arms"]}
+            found |= {key: room.facts.get(key, False) for key in ("simulated", "arms", "implicit")}
             people = self.people(room)
             found["finished"] = sum(experiment.finished(p) for p in people)
             found["consented"] = sum("arm" in p for p in people)
@@ -179,8 +194,12 @@ class Classroom:
             own = [p for p in done if p["arm"] == arm]
             row: dict[str, Any] = {"arm": arm, "n": len(own)}
             row["dealt"] = sum(p.get("arm") == arm for p in people)
-            for when in ("before", "after") if told else ():
-                row[when] = shown.spread([experiment.score(p, when) for p in own])
+            for outcome in experiment.OUTCOMES if told else ():
+                scores = ([experiment.score(p, when, outcome) for p in own] for when in ("before", "after"))
+                row[outcome] = [shown.spread(values) for values in scores]
+            if told and room.facts.get("implicit"):
+                scored = [d for p in own if (d := experiment.score_implicit(p)) is not None]
+                row["implicit"] = shown.spread(scored, 2)
             by_arm.append(row)
         left_out = sum(experiment.finished(p) for p in people) - len(done)
         return {

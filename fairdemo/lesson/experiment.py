@@ -3,19 +3,21 @@
 From arXiv 2402.01002: people estimate before and after, arms see inclusive or non-inclusive generated faces,
 said to be generated or not. Ours: this model's own walls from the same noise (inclusive: women and men, and
 the six races, in equal parts; non-inclusive: as the model draws by itself), four professions, arms in
-permuted blocks, the score, and the order of the analyses."""
+permuted blocks, the scores, the order of outcomes and analyses, and an implicit measure for whoever wants
+one."""
 
 import csv
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter, field_validator
 
 from fairdemo.checked import Whole
 from fairdemo.lesson.lesson import GUESSED, Percent
-from fairdemo.stats import experiment
+from fairdemo.stats import experiment, implicit
+from fairdemo.stats.attributes import RACES
 from fairdemo.stats.experiment import Effect
 
 STEPS = ("lobby", "experiment", "end")
@@ -27,13 +29,48 @@ ARMS: Mapping[int, tuple[str, ...]] = {
 }
 ATTENTION = 30  # percent that one question asks to set
 OFF = 5  # points by which it may be missed
+BLOCKS, TRIALS = 4, 20  # of the association test
+OUTCOMES = {"women": 50.0, "white": 100 / len(RACES)}  # percent of people, and what is even
+
+
+class Estimate(BaseModel, frozen=True, extra="forbid"):
+    """How many of a hundred people in a profession somebody thinks are women, and White."""
+
+    women: Percent
+    white: Percent
+
+
+class Sorted(BaseModel, frozen=True, extra="forbid"):
+    """A block of the association test: who is sorted together with leading, and the milliseconds that each
+    word took until it was sorted right."""
+
+    focal: Literal["women", "men"]
+    ms: Annotated[
+        list[Annotated[Whole, Field(ge=0, le=600_000)]], Field(min_length=TRIALS, max_length=TRIALS)
+    ]
+
+
+class Association(BaseModel, frozen=True, extra="forbid"):
+    """An association test, done."""
+
+    blocks: Annotated[list[Sorted], Field(min_length=BLOCKS, max_length=BLOCKS)]
+
+    @field_validator("blocks")
+    @classmethod
+    def _in_turn(cls, blocks: list[Sorted]) -> list[Sorted]:
+        if any(one.focal == other.focal for one, other in zip(blocks, blocks[1:])):
+            raise ValueError("women and men take turns")
+        return blocks
+
+
 QUESTIONS: Mapping[str, tuple[str, TypeAdapter]] = {
     "consent": ("experiment", TypeAdapter(Literal[True])),
-    **{f"before-{name}": ("experiment", TypeAdapter(Percent)) for name in GUESSED},
+    **{f"before-{name}": ("experiment", TypeAdapter(Estimate)) for name in GUESSED},
     # Before the images: whoever is left out for it is left out whatever they saw.
     "attention": ("experiment", TypeAdapter(Percent)),
     "seen": ("experiment", TypeAdapter(Literal[True])),
-    **{f"after-{name}": ("experiment", TypeAdapter(Percent)) for name in GUESSED},
+    **{f"after-{name}": ("experiment", TypeAdapter(Estimate)) for name in GUESSED},
+    "implicit": ("experiment", TypeAdapter(Association)),  # where the teacher wants it
 }
 ORDER = tuple(QUESTIONS)  # in which they are asked
 
@@ -43,7 +80,8 @@ class Facts(BaseModel, frozen=True, extra="forbid"):
 
     arms: Literal[2, 5] = 2
     expected: Annotated[Whole, Field(ge=4, le=60)] = 40  # students
-    deviation: Annotated[Whole, Field(ge=1, le=50)] = 18  # of people's changes, points
+    deviation: Annotated[Whole, Field(ge=1, le=50)] = 7  # of people's changes of the score, points
+    implicit: bool = False  # whether an association test comes last
     simulated: bool = False  # whether its students are made up
 
 
@@ -58,16 +96,27 @@ def in_turn(question: str, have: Collection[str]) -> None:
 
 
 def said_before(facts: Facts) -> dict[str, Any]:
-    """The smallest effect that so many people can show; no points where they are too few."""
-    each = facts.expected // facts.arms
+    """The smallest effect that so many people can show in the first comparison, and how many there are on
+    either side of it; no points where they are too few."""
+    first = contrasts(ARMS[facts.arms])[0]
+    each = facts.expected // facts.arms * len(first[2])
     points = experiment.smallest_effect(each, facts.deviation)
     return {"each": each, "points": points if np.isfinite(points) else None}
 
 
-def score(answers: Mapping[str, Any], when: str) -> float:
-    """How far somebody's estimates of the share of women lie from one half, in points, mean over
+def score(answers: Mapping[str, Any], when: str, outcome: str) -> float:
+    """How far somebody's estimates of an outcome (`OUTCOMES`) lie from what is even, in points, mean over
     professions."""
-    return float(np.mean([abs(answers[f"{when}-{name}"] - 50) for name in GUESSED]))
+    even = OUTCOMES[outcome]
+    return float(np.mean([abs(answers[f"{when}-{name}"][outcome] - even) for name in GUESSED]))
+
+
+def score_implicit(answers: Mapping[str, Any]) -> float | None:
+    """Somebody's D in the association test, above 0 where men go with leading more readily than women; None
+    where it wasn't done, or can't be scored."""
+    blocks = answers.get("implicit", {}).get("blocks", ())
+    own = [implicit.Block(block["focal"] == "men", block["ms"]) for block in blocks]
+    return implicit.d_score(own) if own else None
 
 
 def attentive(answers: Mapping[str, Any]) -> bool:
@@ -76,8 +125,8 @@ def attentive(answers: Mapping[str, Any]) -> bool:
 
 
 def finished(answers: Mapping[str, Any]) -> bool:
-    """Whether everything was answered."""
-    return set(QUESTIONS) <= set(answers)
+    """Whether everything was answered that everybody is asked."""
+    return set(ORDER[:-1]) <= set(answers)
 
 
 def contrasts(arms: Sequence[str]) -> list[tuple[str, str, set[str], set[str]]]:
@@ -93,21 +142,37 @@ def contrasts(arms: Sequence[str]) -> list[tuple[str, str, set[str], set[str]]]:
 
 
 def effects(people: Sequence[Mapping[str, Any]], arms: Sequence[str], seed: int) -> list[dict[str, Any]]:
-    """What each contrast shows by both analyses; "why" where it can't be said. `people` are answers with
-    "arm" and "block", of whoever finished and was attentive."""
+    """What each contrast shows of each outcome, women first, by both analyses; of the association test by the
+    second alone, since it is done once. "why" where it can't be said. `people` are answers with "arm" and
+    "block", of whoever finished and was attentive."""
+    found = []
+    for outcome in OUTCOMES:
+        measured = [(p, score(p, "before", outcome), score(p, "after", outcome)) for p in people]
+        analyses = {"covariance": experiment.by_covariance, "differences": experiment.by_differences}
+        found += compared(outcome, measured, arms, analyses, seed)
+    scored = [(p, 0.0, d) for p in people if (d := score_implicit(p)) is not None]
+    if scored:
+        found += compared("implicit", scored, arms, {"differences": experiment.by_differences}, seed)
+    return found
+
+
+def compared(
+    outcome: str,
+    measured: Sequence[tuple[Mapping[str, Any], float, float]],  # people with what was before and after
+    arms: Sequence[str],
+    analyses: Mapping[str, Callable[..., Effect]],
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Every contrast of an outcome."""
     found = []
     for first, second, one, other in contrasts(arms):
-        within = [p for p in people if p["arm"] in one | other]
-        row: dict[str, Any] = {"first": first, "second": second}
+        within = [m for m in measured if m[0]["arm"] in one | other]
+        row: dict[str, Any] = {"outcome": outcome, "first": first, "second": second}
+        before, after = (np.array([m[k] for m in within], float) for k in (1, 2))
+        blocks = np.array([m[0]["block"] for m in within])
+        in_second = np.array([m[0]["arm"] in other for m in within], bool)
         try:
-            before, after = (np.array([score(p, when) for p in within]) for when in ("before", "after"))
-            blocks = np.array([p["block"] for p in within])
-            in_second = np.array([p["arm"] in other for p in within], bool)
-            for name, analysis in (
-                ("covariance", experiment.by_covariance),
-                ("differences", experiment.by_differences),
-            ):
-                row[name] = told(analysis(before, after, in_second, blocks, seed))
+            row |= {k: told(do(before, after, in_second, blocks, seed)) for k, do in analyses.items()}
         except ValueError as error:
             row["why"] = str(error)
         found.append(row)
@@ -134,16 +199,28 @@ COLUMNS: Mapping[str, str] = {  # of the table, in oTree's wide form, and what t
     "survey.1.player.arm": "what was shown: " + ", ".join(ARMS[5]),
     "survey.1.player.block": "permuted block of the arm, from 1",
     **{
-        f"survey.1.player.{when}_{name}": f"estimated share of women among people who work as {name}, in"
-        f" percent, {when} the images"
+        f"survey.1.player.{when}_{outcome}_{name}": f"estimated share of {people} among people who work as"
+        f" {name}, in percent, {when} the images"
+        for outcome, people in (("women", "women"), ("white", "White people"))
         for when in ("before", "after")
         for name in GUESSED
     },
     "survey.1.player.seen": "1: went through the images, or the pause in the arm without them",
     "survey.1.player.attention": f"a question that asks to set {ATTENTION} percent",
     "survey.1.player.attentive": f"1: set within {OFF} points",
-    "survey.1.player.score_before": "mean distance of the estimates from 50, in points, before",
-    "survey.1.player.score_after": "the same after",
+    **{
+        f"survey.1.player.score_{outcome}_{when}": f"mean distance of the estimates from {even:.1f},"
+        f" in points, {when} the images"
+        for outcome, even in OUTCOMES.items()
+        for when in ("before", "after")
+    },
+    "survey.1.player.d": "D of the brief implicit association test, above 0: men sorted with leading faster"
+    " than women; empty: not done, or more than a tenth of the answers faster than 300 ms",
+    **{
+        f"survey.1.player.implicit_{k}": f"block {k} of the test: who was sorted with leading, then the"
+        f" milliseconds of its {TRIALS} words"
+        for k in range(1, BLOCKS + 1)
+    },
     "survey.1.player.finished": "1: answered everything",
 }
 
@@ -159,10 +236,16 @@ def row(code: str, name: str, answers: Mapping[str, Any], simulated: bool) -> di
         "attentive": int(attentive(answers)) if "attention" in answers else "",
         "finished": int(finished(answers)),
     }
-    for when in ("before", "after"):
-        every = {k: answers.get(f"{when}-{k}", "") for k in GUESSED}
-        player |= {f"{when}_{k}": v for k, v in every.items()}
-        player[f"score_{when}"] = "" if "" in every.values() else score(answers, when)
+    for outcome in OUTCOMES:
+        for when in ("before", "after"):
+            every = {k: answers.get(f"{when}-{k}", {}).get(outcome, "") for k in GUESSED}
+            player |= {f"{when}_{outcome}_{k}": v for k, v in every.items()}
+            whole = "" not in every.values()
+            player[f"score_{outcome}_{when}"] = score(answers, when, outcome) if whole else ""
+    d, blocks = score_implicit(answers), answers.get("implicit", {}).get("blocks", [None] * BLOCKS)
+    player["d"] = "" if d is None else round(d, 4)
+    for k, block in enumerate(blocks, 1):
+        player[f"implicit_{k}"] = " ".join(map(str, (block["focal"], *block["ms"]))) if block else ""
     found = {
         "participant.code": name,
         "session.code": code,
@@ -191,17 +274,30 @@ def _csv(lines: Sequence[Sequence[Any]]) -> str:
 
 
 def simulated(number: int, facts: Facts, seed: int, effect: float = 12.0) -> dict[str, Any]:
-    """What a made-up student answers, whose estimates come `effect` points nearer to one half where the
-    images are inclusive."""
+    """What a made-up student answers, whose estimates come `effect` points nearer to what is even where the
+    images are inclusive; one in ten doesn't attend. Changes of the score have the deviation that the facts
+    say, as far as a score within its bounds can."""
     rng = np.random.default_rng([seed, number, 26])
     block, arm = experiment.assigned(number, ARMS[facts.arms], seed)
     found: dict[str, Any] = {"consent": True, "seen": True, "arm": arm, "block": block}
-    found["attention"] = ATTENTION if rng.random() < 0.95 else int(rng.integers(101))
-    usual = dict(zip(GUESSED, (40, 82, 26, 78)))
-    moved = effect if arm.startswith(INCLUSIVE) else 0.0
-    for name in GUESSED:
-        before = float(np.clip(rng.normal(usual[name], 12), 0, 100))
-        nearer = np.sign(50 - before) * min(abs(50 - before), moved)
-        after = float(np.clip(before + nearer + rng.normal(0, facts.deviation), 0, 100))
-        found |= {f"before-{name}": round(before), f"after-{name}": round(after)}
+    found["attention"] = ATTENTION if rng.random() >= experiment.LOST else 100 - ATTENTION
+    usual = {"women": (40, 82, 26, 78), "white": (62, 58, 80, 42)}
+    for outcome, even in OUTCOMES.items():
+        before = {n: float(np.clip(rng.normal(m, 12), 0, 100)) for n, m in zip(GUESSED, usual[outcome])}
+        moved = (effect if arm.startswith(INCLUSIVE) else 0.0) + rng.normal(0, facts.deviation)
+        then = float(np.mean([abs(v - even) for v in before.values()]))
+        share = float(np.clip((then - moved) / max(then, 1.0), 0, 50 / max(then, 1.0)))
+        for name, value in before.items():
+            after = float(np.clip(even + share * (value - even), 0, 100))
+            found.setdefault(f"before-{name}", {})[outcome] = round(value)
+            found.setdefault(f"after-{name}", {})[outcome] = round(after)
+    if facts.implicit:
+        slower = {"women": 60.0 - (40.0 if arm.startswith(INCLUSIVE) else 0.0), "men": 0.0}
+        turns = ("women", "men") * (BLOCKS // 2)
+        found["implicit"] = {
+            "blocks": [
+                {"focal": who, "ms": [round(v) for v in 450 + slower[who] + rng.gamma(3, 90, TRIALS)]}
+                for who in (turns if number % 2 else turns[::-1])
+            ]
+        }
     return found

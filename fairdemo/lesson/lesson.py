@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from fairdemo.checked import Whole
@@ -58,6 +59,18 @@ QUESTIONS: Mapping[str, tuple[str, TypeAdapter]] = {  # by the step at which the
     "wish": ("decide", TypeAdapter(Wish)),
     **{f"pair-{k}": ("methods", TypeAdapter(Literal["left", "right", "alike"])) for k in range(PAIRS)},
 }
+
+
+def mirrored(seed: int, number: int, pair: int) -> bool:
+    """Whether a phone shows a blind pair's right side on the left: by chance for each phone and pair, so that
+    what people prefer isn't where it stood."""
+    # The last number keeps these apart from the order of the pair itself.
+    return bool(np.random.default_rng([seed, number, pair, 1]).random() < 0.5)
+
+
+def other_side(vote: Any) -> Any:
+    """A vote for the other side of a pair; "alike" stays."""
+    return {"left": "right", "right": "left"}.get(vote, vote)
 
 
 def checked(questions: Mapping[str, tuple[str, TypeAdapter]], question: str, value: Any) -> Any:

@@ -127,10 +127,16 @@ class Rooms:
             kept = lesson.checked(own.questions, question, value)
         except ValueError as error:
             raise Refused(422, str(error)) from None
+        if question == "implicit" and not room.facts.get("implicit"):
+            raise Refused(409, "implicit isn't asked in this room")
         if own.questions[question][0] not in (own.steps[room.step], *self.free_steps(room)):
             raise Refused(409, f"{question} isn't asked now")
-        if question.startswith("pair-") and room.facts.get("revealed"):
-            raise Refused(409, "the names are shown already")
+        if question.startswith("pair-"):
+            if room.facts.get("revealed"):
+                raise Refused(409, "the names are shown already")
+            pair = int(question.removeprefix("pair-"))
+            if lesson.mirrored(room.seed, student.number, pair):
+                kept = lesson.other_side(kept)  # votes are kept for the sides as the projector has them
 
         def check(have: set[str]) -> None:
             if room.kind == "experiment":

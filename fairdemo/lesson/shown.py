@@ -83,12 +83,12 @@ def guesses(answers: Answers, profession: str) -> dict[str, list[int]]:
     return {what: sorted(one[what] for one in told) for what in ("women", "white")}
 
 
-def spread(values: Sequence[float]) -> dict[str, float] | None:
+def spread(values: Sequence[float], digits: int = 1) -> dict[str, float] | None:
     """The median and the middle half; None of nothing."""
     if not len(values):
         return None
     low, middle, high = np.quantile(np.asarray(values, float), [0.25, 0.5, 0.75])
-    return {"low": round(float(low), 1), "median": round(float(middle), 1), "high": round(float(high), 1)}
+    return {k: round(float(v), digits) for k, v in (("low", low), ("median", middle), ("high", high))}
 
 
 def wishes(answers: Answers) -> dict[str, Any]:

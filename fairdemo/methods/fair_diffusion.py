@@ -30,4 +30,5 @@ METHOD = Method(
     sources=[BASELINE, *(Source(guide=NAME, cell=cell) for cell in words.CELLS)],
     calls=2.0,
     guides={NAME: directions},
+    version=2,
 )

@@ -3,9 +3,12 @@ them join the same mixed batch, the same sliders and the same counts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from fairdemo.models.generating import Fit, Guide, Writer
 from fairdemo.stats.mix import Source
+
+if TYPE_CHECKING:
+    from fairdemo.models.generating import Fit, Guide, Writer
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,11 @@ class Method:
     needs: tuple[str, ...] = ()  # beside the model: "adapters", "training", "a language model"
     follows: bool = True  # whether it follows a wished distribution
     calls: float = 1.0  # of the U-Net for an image, against an image without a method
-    writers: Mapping[str, Writer] = field(default_factory=dict)  # who writes the prompts of its sources
-    edits: Mapping[str, Fit] = field(default_factory=dict)  # of the text's embeddings, by name
-    guides: Mapping[str, Guide] = field(default_factory=dict)  # what leads the noise of its sources
+    # Grows when the same name draws other images than before, so that an audit doesn't mix both.
+    version: int = 1
+    writers: Mapping[str, "Writer"] = field(default_factory=dict)  # who writes the prompts of its sources
+    edits: Mapping[str, "Fit"] = field(default_factory=dict)  # of the text's embeddings, by name
+    guides: Mapping[str, "Guide"] = field(default_factory=dict)  # what leads the noise of its sources
     # What a visitor should know of a prompt with it, before and after it is drawn; ValueError if it can't be.
     told: Callable[[str], Sequence[str]] = lambda prompt: ()
     after: Callable[[str], Sequence[str]] = lambda prompt: ()

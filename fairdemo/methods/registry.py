@@ -28,6 +28,7 @@ def of(adapters: Sequence[Adapter]) -> list[Method]:
         *(mix_of(mixed), *trained, *OFFLINE, *([at_random(groups)] if groups else [])),
         *(fairimagen.METHOD, debias_vl.METHOD, llm.METHOD, fair_diffusion.METHOD),
         *(adapted(name, own) for name, own in named.items() if edited(own)),
+        fairimagen.WITHOUT_NOISE,
     ]
 
 

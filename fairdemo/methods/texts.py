@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
-from fairdemo.models.generating import PairedGenerator, Text
-from fairdemo.models.routing import ENCODERS
+if TYPE_CHECKING:
+    from fairdemo.models.generating import PairedGenerator, Text
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,10 @@ class Part:
         return whole[..., self.start : self.stop]
 
 
-def parts(generator: PairedGenerator, text: Mapping[str, torch.Tensor | None]) -> list[Part]:
+def parts(generator: "PairedGenerator", text: Mapping[str, torch.Tensor | None]) -> list[Part]:
     """The parts of a pipeline's text: one for each encoder, and SDXL's pooled vector."""
+    from fairdemo.models.routing import ENCODERS  # brings diffusers
+
     found, start = [], 0
     for encoder, _ in ENCODERS.values():
         if (module := getattr(generator.pipeline, encoder, None)) is not None:
@@ -37,7 +40,9 @@ def parts(generator: PairedGenerator, text: Mapping[str, torch.Tensor | None]) -
 
 
 @torch.no_grad()
-def encoded(generator: PairedGenerator, prompts: Sequence[str], at_once: int = 64) -> dict[str, torch.Tensor]:
+def encoded(
+    generator: "PairedGenerator", prompts: Sequence[str], at_once: int = 64
+) -> dict[str, torch.Tensor]:
     """The embeddings of prompts as the model gets them, on the CPU in float32."""
     own = generator.pipeline.encode_prompt
     found: dict[str, list[torch.Tensor]] = {}
@@ -55,6 +60,15 @@ def encoded(generator: PairedGenerator, prompts: Sequence[str], at_once: int = 6
     return {name: torch.cat(values) for name, values in found.items()}
 
 
+def ends(generator: "PairedGenerator", prompts: Sequence[str]) -> list[int]:
+    """The place of each prompt's end, which CLIP's text encoders were trained to gather it in."""
+    longest = generator.pipeline.tokenizer.model_max_length
+    return [
+        min(len(generator.pipeline.tokenizer(generator.profile.worded(p)).input_ids), longest) - 1
+        for p in prompts
+    ]
+
+
 def vectors(values: torch.Tensor) -> torch.Tensor:
     """One vector (n, d) for each prompt: a pooled one as it is, else the mean over all places but the first,
     which is the same for all prompts."""
@@ -64,7 +78,7 @@ def vectors(values: torch.Tensor) -> torch.Tensor:
 Maps = list[tuple[Part, Callable[[torch.Tensor], torch.Tensor]]]
 
 
-def changed(text: Text, maps: Maps) -> Text:
+def changed(text: "Text", maps: Maps) -> "Text":
     """A text whose parts went through maps; what is unconditional stays."""
     result = dict(text)
     for part, change in maps:

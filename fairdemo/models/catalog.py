@@ -7,11 +7,11 @@ from typing import Annotated, Any, Self
 import tomlkit
 from huggingface_hub import HfApi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from safetensors import safe_open
 from tomlkit.items import Table
 
 from fairdemo.checked import Real, Whole, one_line, read_toml
 from fairdemo.models import hub
+from fairdemo.models.lora_file import check_lora, read_vectors
 from fairdemo.models.profiles import Profile
 from fairdemo.places import SHIPPED
 from fairdemo.stats.attributes import TARGET_CLASSES
@@ -38,6 +38,18 @@ class Adapter(BaseModel):
     method: str = ""
     tokens: Annotated[Whole, Field(ge=0, le=77)] = 0  # no LoRA, but this many soft tokens before the prompt
     home: Path = Field(default=CATALOG.parent, exclude=True, repr=False)  # the catalog's folder
+
+    @field_validator("name")
+    @classmethod
+    def _speakable(cls, name: str) -> str:
+        """A name stands in tables, in links and in the names of combinations."""
+        reserved = name == "baseline" or " + " in name
+        if reserved or not name.strip() or name != name.strip() or not name.isprintable() or len(name) > 100:
+            raise ValueError(
+                f"name is {name[:100]!r}; expected a line of at most 100 characters without blanks around it,"
+                ' not "baseline", and without " + ", which combinations are named with'
+            )
+        return name
 
     @field_validator("cell")
     @classmethod
@@ -120,15 +132,14 @@ def entry(table: Any, home: Path) -> Adapter:
 def add(path: Path, adapter: Adapter) -> None:
     """Appends an adapter to a user's catalog, made if it isn't there; ValueError if its file can't be had
     or is no LoRA, or the catalog has its name."""
-    with safe_open(adapter.path, "pt") as file:
-        if not adapter.tokens and not any("lora" in key.lower() for key in list(file.keys())):
-            raise ValueError(f"{adapter.file!r} holds no LoRA: none of its tensors is named so")
-    names = [a.name for a in catalog(adapter.base, path)] if path.is_file() else []
-    if adapter.name in names:
-        raise ValueError(
-            f"catalog {str(path)!r} has an adapter {adapter.name!r} for {adapter.base!r} already; give this"
-            " one another name"
-        )
+    (read_vectors if adapter.tokens else check_lora)(adapter.path)
+    for own in dict.fromkeys((path, CATALOG)):
+        if own.is_file() and adapter.name in [a.name for a in catalog(adapter.base, own)]:
+            where = repr(str(own)) if own == path else "of the program"
+            raise ValueError(
+                f"catalog {where} has an adapter {adapter.name!r} for {adapter.base!r} already; give this one"
+                " another name"
+            )
     document = tomlkit.parse(path.read_text()) if path.is_file() else tomlkit.document()
     document.setdefault("adapter", tomlkit.aot()).append(table_of(adapter))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,9 @@
 """PairedGenerator: pairs of images, baseline and debiased, from the same initial noise, in mixed batches."""
 
-import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,16 +15,19 @@ from PIL import Image
 from fairdemo.models import hub
 from fairdemo.models.crisp import CrispDecoder, load_crisp
 from fairdemo.models.gpu import SILENT, Watch
-from fairdemo.models.pipelines import compute_dtype
+from fairdemo.models.precision import compute_dtype
 from fairdemo.models.profiles import Profile
 from fairdemo.models.routing import Router
+from fairdemo.models.sampling import Cancelled, Sample, Setting, Shot
 from fairdemo.models.semantic import Directions, Guided, guided
-from fairdemo.stats.mix import BASELINE, Source
+from fairdemo.pairs import FLAT
+from fairdemo.stats.mix import Source
 
-LAST = 6  # slots that are drawn together at the end of a steered wall
 ROOM = 0.85  # of a GPU's free memory that a batch may take
+FROM_NOISE = 2**40  # how far the seeds of edits lie from those of noise
 Text = dict[str, torch.Tensor | None]  # a pipeline's arguments for the prompt, rows (n, ...)
-Edit = Callable[[Text], Text]  # changes one row's embeddings
+# Changes one row's embeddings; what it leaves to chance comes from the generator, which is the image's own.
+Edit = Callable[[Text, torch.Generator], Text]
 # (prompt, cell) -> the prompt as a source of that cell sees it
 Fit = Callable[["PairedGenerator"], Edit]  # what makes an edit for a model
 Writer = Callable[[str, tuple[str, ...]], str]
@@ -40,41 +41,6 @@ EMBEDDINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What all samples of a drawing share."""
-
-    prompt: str
-    seed: int
-    steps: int  # of the sampler
-    guidance: float
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image to draw: a slot, which has its noise, and the source it is drawn with."""
-
-    slot: int
-    source: Source = BASELINE
-
-
-Shot = tuple[Setting, Sample]  # an image to draw wherever it belongs
-
-
-def by_default(profile: Profile, prompt: str, seed: int) -> Setting:
-    """A drawing with a profile's own steps and guidance."""
-    return Setting(prompt, seed, profile.steps, profile.guidance)
-
-
-def through(adapters: Iterable[tuple[str, ...]], n: int) -> list[Sample]:
-    """n images through each combination of adapters, all from the same noises."""
-    return [Sample(i, Source(names)) for names in adapters for i in range(n)]
-
-
-class Cancelled(Exception):
-    """Raised inside a running batch once its `cancel` event is set."""
-
-
 def cut_words(pipeline: DiffusionPipeline, prompt: str) -> str:
     """What the text encoders don't see of a prompt longer than their 77 tokens; empty if all is seen."""
     tokenizer = pipeline.tokenizer
@@ -82,6 +48,18 @@ def cut_words(pipeline: DiffusionPipeline, prompt: str) -> str:
         pipeline.maybe_convert_prompt(prompt, tokenizer), truncation=False, add_special_tokens=False
     ).input_ids
     return tokenizer.decode(ids[tokenizer.model_max_length - 2 :]).strip()
+
+
+def _shows_nothing(images: torch.Tensor) -> torch.Tensor:
+    """Which images (n, 3, h, w) in -1 to 1 aren't all numbers, or are of one colour; bool (n, 1, 1, 1)."""
+    by_channel = images.flatten(2)
+    flat = (by_channel.amax(2) - by_channel.amin(2)).amax(1) <= 2 * FLAT / 255
+    return (flat | ~by_channel.isfinite().all(2).all(1))[:, None, None, None]
+
+
+def image_seed(seed: int, slot: int) -> int:
+    """The seed of one image, from its request's seed and its slot."""
+    return seed * 1_000_003 + slot
 
 
 class Memory:
@@ -119,16 +97,6 @@ def fitting(n: int, free: float | None, image: float, most: int) -> int:
     return max(1, min(n, most, int(ROOM * free / image) if image else 2))
 
 
-def next_batch(profile: Profile, todo: list[int], first: bool, steered: bool) -> list[int]:
-    """The slots of `todo` to draw together: few at first, so that something shows early; when the rest is
-    `steered`, smaller towards the end, so that the last images can make up for what went otherwise. The
-    last few go together: a batch of one or two costs nearly what five do."""
-    size = profile.first if first else profile.batch
-    if steered and len(todo) > LAST:
-        size = min(size, math.ceil(len(todo) / 2))
-    return todo[:size]
-
-
 class PairedGenerator:
     """Draws with one pipeline and one router; one run at a time. `pipeline` is on its device already."""
 
@@ -156,7 +124,7 @@ class PairedGenerator:
     def noise(self, seed: int, slot: int) -> tuple[torch.Tensor, torch.Generator]:
         """The initial latent of a slot, and where the sampler gets the noise of its steps from: depends on
         the seed and the slot alone, drawn on the CPU on every machine."""
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + slot)
+        generator = torch.Generator().manual_seed(image_seed(seed, slot))
         side = self.profile.size // self.pipeline.vae_scale_factor
         return (
             torch.randn(1, self.pipeline.unet.config.in_channels, side, side, generator=generator),
@@ -231,35 +199,41 @@ class PairedGenerator:
 
     def encode(self, prompt: str, sources: Sequence[Source], guidance: float) -> Text:
         """The pipeline's arguments for each source's text of a prompt."""
-        return self.encode_each([prompt] * len(sources), sources, guidance)
+        return self.encode_each([prompt] * len(sources), sources, guidance, range(len(sources)))
 
-    def encode_each(self, prompts: Sequence[str], sources: Sequence[Source], guidance: float) -> Text:
-        """The pipeline's arguments for each prompt as its source sees it. Samples with the same words, text
-        adapters and edits share one encoding."""
-        keys = [self._text_key(prompt, source) for prompt, source in zip(prompts, sources)]
+    def encode_each(
+        self, prompts: Sequence[str], sources: Sequence[Source], guidance: float, seeds: Sequence[int]
+    ) -> Text:
+        """The pipeline's arguments for each prompt as its source sees it. Samples with the same words and
+        text adapters share one encoding; edits come after it, since they may leave something to chance, for
+        which each sample has a seed of its own."""
+        keys = [self._text_key(*one) for one in zip(prompts, sources)]
         once = list(dict.fromkeys(keys))
         with (
-            self.router.routed([adapters for _, adapters, _ in once])
+            self.router.routed([adapters for _, adapters in once])
             if any(k[1] for k in once)
             else nullcontext()
         ):
             encoded = self.pipeline.encode_prompt(
-                prompt=[words for words, _, _ in once],
+                prompt=[words for words, _ in once],
                 device=self.device,
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=guidance > 1,
                 negative_prompt=[self.profile.negative] * len(once) if self.profile.negative else None,
             )
-        text: Text = dict(zip(EMBEDDINGS, encoded))
-        if any(edits for _, _, edits in once):
-            text = self._edited(text, [edits for _, _, edits in once])
         index = [once.index(key) for key in keys]
-        return {name: t if t is None or len(once) == len(keys) else t[index] for name, t in text.items()}
+        text: Text = {
+            name: t if t is None or len(once) == len(keys) else t[index]
+            for name, t in zip(EMBEDDINGS, encoded)
+        }
+        edits = [(source.edits, seed) for source, seed in zip(sources, seeds)]
+        return self._edited(text, edits) if any(names for names, _ in edits) else text
 
-    def _text_key(self, prompt: str, source: Source) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        """What a source's text follows from: the words, the adapters that change how they are read, edits."""
+    def _text_key(self, prompt: str, source: Source) -> tuple[str, tuple[str, ...]]:
+        """What the encoding of a source's text follows from: the words, and the adapters that change how they
+        are read."""
         words = self.router.before(source.adapters) + self.profile.worded(self.written(prompt, source))
-        return words, source.adapters if self.router.reads_text(source.adapters) else (), source.edits
+        return words, source.adapters if self.router.reads_text(source.adapters) else ()
 
     def written(self, prompt: str, source: Source) -> str:
         """The prompt as a source sees it; ValueError names a writer that is unknown."""
@@ -270,13 +244,14 @@ class PairedGenerator:
             raise ValueError(f"writer {source.writer!r} is unknown; there are {known}")
         return self.writers[source.writer](prompt, source.cell)
 
-    def _edited(self, text: Text, edits: list[tuple[str, ...]]) -> Text:
-        """Rows (n, ...) of a text, each changed by its edits; ValueError names one that is unknown."""
+    def _edited(self, text: Text, edits: list[tuple[tuple[str, ...], int]]) -> Text:
+        """Rows (n, ...) of a text, each changed by its edits with its seed; ValueError names one that is
+        unknown."""
         rows = []
-        for i, names in enumerate(edits):
+        for i, (names, seed) in enumerate(edits):
             row: Text = {key: None if t is None else t[i : i + 1] for key, t in text.items()}
             for name in names:
-                row = self._edit(name)(row)
+                row = self._edit(name)(row, torch.Generator().manual_seed(seed + FROM_NOISE))
             rows.append(row)
         return {key: None if t is None else torch.cat([row[key] for row in rows]) for key, t in text.items()}
 
@@ -342,7 +317,8 @@ class PairedGenerator:
         sources = [sample.source for sample in wanted]
         noise, generators = zip(*(self.noise(one.seed, sample.slot) for one, sample in shots))
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed):
-            text = self.encode_each([one.prompt for one in settings], sources, setting.guidance)
+            seeds = [image_seed(one.seed, sample.slot) for one, sample in shots]
+            text = self.encode_each([one.prompt for one in settings], sources, setting.guidance, seeds)
             with self._led(sources, setting):
                 latents = pipe(
                     **text,
@@ -397,5 +373,8 @@ class PairedGenerator:
         with torch.autocast(self.device.type, self.dtype, enabled=self.mixed), stream:
             for z in self.unscaled(latents).split(max(1, 4 * 512**2 // self.profile.size**2)):
                 images = vae.decode(z).sample
-                parts.append([images.cpu(), *([] if crisp is None else [crisp(z, images).cpu()])])
+                sizes = [images] if crisp is None else [images, crisp(z, images)]
+                # Black at both sizes: what a broken model leaves of an image must not be counted.
+                failed = _shows_nothing(images)
+                parts.append([torch.where(failed, -1.0, size).cpu() for size in sizes])
         return [self.pipeline.image_processor.postprocess(torch.cat(pixels)) for pixels in zip(*parts)]

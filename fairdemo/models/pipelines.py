@@ -1,6 +1,5 @@
 """Pipelines: a profile's model, loaded and placed on its device."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,39 +17,13 @@ from diffusers import (
 from safetensors.torch import load_file
 
 from fairdemo.models import gpu, hub
+from fairdemo.models.precision import weights_dtype
 from fairdemo.models.profiles import Profile
 
 FAMILIES: dict[str, type[DiffusionPipeline]] = {
     "sdxl": StableDiffusionXLPipeline,
     "sd15": StableDiffusionPipeline,
 }
-
-
-def default_device() -> str:
-    """FAIRDEMO_DEVICE if it is set, else a GPU where there is one."""
-    chosen = os.environ.get("FAIRDEMO_DEVICE")
-    if chosen:
-        return chosen
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def compute_dtype(device: str) -> torch.dtype:
-    """What the device multiplies fastest: bfloat16 where its hardware knows it, half precision on Apple's,
-    else float32."""
-    if device == "cpu":
-        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-    return (
-        torch.float16
-        if device == "mps" or device == "cuda" and not torch.cuda.is_bf16_supported()
-        else torch.bfloat16
-    )
-
-
-def weights_dtype(chosen: Profile, device: str) -> torch.dtype:
-    """What a profile's weights are loaded as."""
-    if chosen.dtype == "mixed":
-        return torch.float32
-    return compute_dtype(device) if chosen.dtype == "auto" else getattr(torch, chosen.dtype)
 
 
 def folder_of(chosen: Profile) -> Path:

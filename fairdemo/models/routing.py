@@ -4,32 +4,25 @@ Routing stacks the low-rank factors A and B of all adapters once per layer, gath
 adds x A^T B^T to the layer's output; the baseline's factors are zero. A batch with twelve adapters costs
 what one with one adapter costs, and equals `set_adapters` before each single image."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
-from peft.tuners.lora import LoraLayer
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from transformers.utils import logging as transformers_logging
 
 from fairdemo.models.catalog import Adapter
+from fairdemo.models.lora_file import Factors, Layer, read_lora, read_vectors
 
-# By layer: A (r, in) or (r, in, h, w), and B (out, r) with any scale folded into it.
-Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
-Layer = nn.Linear | nn.Conv2d  # that a router adds to
 PARTS = ("unet", "text_encoder", "text_encoder_2")  # what adapters may change
 # Names in a file of soft tokens -> of a pipeline.
-# How the names of a file begin that holds one part alone.
-OF_ONE_PART = {"text_encoder": ("text_model.",), "unet": ("down_blocks.", "mid_block.", "up_blocks.")}
 ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
 
 
@@ -167,58 +160,17 @@ def _quiet() -> Iterator[None]:
             logging.set_verbosity(level)
 
 
-def of_one_part(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that doesn't say which part of a model they are for, as the authors of arXiv
-    2311.07604 save a text encoder's LoRA or a U-Net's, under names that do; empty for other files."""
-    with safe_open(path, "pt") as file:  # names alone: most files say it
-        keys = list(file.keys())
-    for part, first in OF_ONE_PART.items():
-        if keys and all(key.startswith(first) for key in keys):
-            return {f"{part}.{key}": value for key, value in load_file(path).items()}
-    return {}
-
-
 def read_factors(pipeline: DiffusionPipeline, path: Path) -> Factors:
-    """The factors of a LoRA file in any layout that `load_lora_weights` opens, scales folded into B;
-    ValueError if it is damaged or was made for another base model. The pipeline is left as it was."""
-    factors: Factors = {}
-    try:
-        with _quiet():
-            whole = {"weight_name": path.name, "local_files_only": True, "use_safetensors": True}
-            state = of_one_part(path)
-            pipeline.load_lora_weights(state or path.parent, adapter_name="read", **({} if state else whole))
-        for part, module in routable(pipeline).items():
-            for name, layer in module.named_modules():
-                if isinstance(layer, LoraLayer) and "read" in layer.lora_A:
-                    if layer.use_dora.get("read"):
-                        raise ValueError("it is a DoRA adapter, whose magnitudes can't be routed per sample")
-                    a: Any = layer.lora_A["read"]
-                    b: Any = layer.lora_B["read"]
-                    down, up = a.weight.detach().float(), b.weight.detach().float().flatten(1)
-                    factors[f"{part}.{name}"] = (down, up * layer.scaling["read"])
-    # Safetensors, diffusers and peft each raise their own kinds for a damaged file.
-    except Exception as error:
-        if re.search(r"size mismatch|[Tt]arget modules|No modules were targeted|Invalid LoRA", str(error)):
-            raise ValueError(
-                f"adapter file {path.name} was made for another base model, or is no LoRA"
-            ) from None
-        raise ValueError(
-            f"adapter file {path.name} is damaged: {(str(error).splitlines() or [type(error).__name__])[0]}"
-        ) from error
-    finally:
-        with _quiet():
-            pipeline.unload_lora_weights()
-    if not factors:
-        raise ValueError(
-            f"adapter file {path.name} was made for another base model, or is no LoRA: none of its layers fit"
-        )
-    return factors
+    """The factors of a LoRA file for a pipeline (`read_lora`)."""
+    return read_lora(path, dict(routable(pipeline)))
 
 
 def add_tokens(pipeline: DiffusionPipeline, name: str, rows: dict[str, torch.Tensor]) -> str:
     """Adds soft tokens, (n, d) for each text encoder of `ENCODERS`, to a pipeline as a textual inversion;
     returns the word that stands for all n in a prompt."""
-    token = f"<{re.sub(r'[^a-z0-9]+', '-', name.lower())}>"
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    # What the plain form leaves out tells names apart.
+    token = f"<{plain or 'token'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}>"
     for key, vectors in rows.items():
         encoder, tokenizer = (getattr(pipeline, part) for part in ENCODERS[key])
         with _quiet():
@@ -229,10 +181,7 @@ def add_tokens(pipeline: DiffusionPipeline, name: str, rows: dict[str, torch.Ten
 def read_tokens(pipeline: DiffusionPipeline, path: Path, n: int) -> dict[str, torch.Tensor]:
     """A file's n soft tokens by text encoder; ValueError if it is damaged or was made for another base
     model."""
-    try:
-        rows = {key: t.float() for key, t in load_file(path).items()}
-    except Exception as error:  # safetensors raises its own kinds for a damaged file
-        raise ValueError(f"adapter file {path.name} is damaged: {error}") from error
+    rows = read_vectors(path)
     wanted = {
         key: getattr(pipeline, encoder).get_input_embeddings().weight.shape[1]
         for key, (encoder, _) in ENCODERS.items()

@@ -17,7 +17,7 @@ class Directions:
     towards: tuple[str, ...]
     away: tuple[str, ...] = ()
     scale: float = 4.0  # of each direction
-    threshold: float = 0.95  # the share of places, where a direction is weakest, that it leaves alone
+    threshold: float = 0.95  # the share of a channel's places, where a direction is weakest, that it leaves
     warmup: float = 0.1  # share of the sampler's steps before it begins; published are 5 of 50
     momentum: float = 0.5
     beta: float = 0.6  # of the momentum's average
@@ -35,12 +35,12 @@ class Directions:
 
 def direction(edited: torch.Tensor, plain: torch.Tensor, own: Directions) -> torch.Tensor:
     """The sum of a sample's directions (c, h, w): predictions (d, c, h, w) under its words less the
-    unconditional one (c, h, w), each kept only where it is strongest (equations 5 and 6)."""
+    unconditional one (c, h, w), each kept only where it is strongest (equations 5 and 6), channel by channel
+    and element by element, as the authors' code has it."""
     signs = torch.tensor(own.signs, device=edited.device, dtype=edited.dtype).view(-1, 1, 1, 1)
     psi = own.scale * signs * (edited - plain)
-    strength = psi.abs().sum(1, keepdim=True)
-    least = torch.quantile(strength.flatten(1).float(), own.threshold, 1).to(psi).view(-1, 1, 1, 1)
-    return torch.where(strength >= least, psi, torch.zeros_like(psi)).sum(0)
+    least = torch.quantile(psi.abs().flatten(2).float(), own.threshold, 2).to(psi)[..., None, None]
+    return torch.where(psi.abs() >= least, psi, torch.zeros_like(psi)).sum(0)
 
 
 class Guided:

@@ -26,9 +26,11 @@ from fairdemo.comparison import load
 from fairdemo.experiments.bench import Plain, best, difference, spread, timed
 from fairdemo.models import fetching, hub, pipelines
 from fairdemo.models.catalog import Adapter
-from fairdemo.models.generating import PairedGenerator, Sample, by_default
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.precision import default_device
 from fairdemo.models.profiles import Profile, profile
 from fairdemo.models.routing import Router
+from fairdemo.models.sampling import Sample, by_default
 from fairdemo.pairs import SIDES
 from fairdemo.readers import judge, labelled
 from fairdemo.report.pictures import data_uri
@@ -154,8 +156,8 @@ def fetched(proof: Proof) -> dict[str, Any]:
 @contextmanager
 def published(proof: Proof, chosen: list[Adapter]) -> Iterator[Plain]:
     """The published way to draw with some adapters, gone afterwards."""
-    pipe = pipelines.load_pipeline(proof.profile, pipelines.default_device())
-    pipelines.place(pipe, pipelines.default_device())
+    pipe = pipelines.load_pipeline(proof.profile, default_device())
+    pipelines.place(pipe, default_device())
     bare = PairedGenerator(pipe, Router(nn.Module(), {}), proof.profile)
     plain = Plain(pipe, chosen, bare, proof.profile.steps)
     del pipe, bare

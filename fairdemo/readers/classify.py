@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from platformdirs import user_cache_path
 from safetensors.numpy import load_file
 from scipy.special import softmax
@@ -59,6 +58,13 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+def skops_io() -> Any:
+    """`skops.io`, which takes three seconds to import: it looks at all that scikit-learn has."""
+    import skops.io
+
+    return skops.io
+
+
 def home() -> Path:
     """Where classifiers that were trained on this machine are kept."""
     return places.home() / "classifiers"
@@ -90,7 +96,7 @@ def fit(embeddings: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, Cali
 def save(heads: dict[str, CalibratedClassifierCV], folder: Path) -> None:
     """Writes one skops file an attribute."""
     for attribute, head in heads.items():
-        skops.io.dump(head, folder / f"{attribute}.skops")
+        skops_io().dump(head, folder / f"{attribute}.skops")
 
 
 def probabilities(heads: dict[str, CalibratedClassifierCV], embeddings: np.ndarray) -> list[Probabilities]:
@@ -193,7 +199,7 @@ def load(source: Path | str, device: str = "cpu") -> tuple[Backbone, Labeller]:
     described = describe(source)
     backbone = backbone_of(described, device)
     if described["kind"] == "svm":
-        heads = {a: skops.io.load(described["folder"] / f"{a}.skops", trusted=TRUSTED) for a in ATTRIBUTES}
+        heads = {a: skops_io().load(described["folder"] / f"{a}.skops", trusted=TRUSTED) for a in ATTRIBUTES}
         return backbone, lambda embeddings: probabilities(heads, embeddings)
     if described["kind"] == "linear":
         lines = load_file(described["folder"] / "heads.safetensors")

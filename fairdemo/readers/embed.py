@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fairdemo.models import hub
-from fairdemo.models.pipelines import compute_dtype
+from fairdemo.models.precision import compute_dtype
 from fairdemo.readers import clip
 from fairdemo.readers.vision import load_weights, to_tensor
 
@@ -163,7 +163,7 @@ def facenet(device: str = "cpu") -> Backbone:
         160,
         0.1,
         deviation=(128.0, 128.0, 128.0),
-        dtype=compute_dtype(torch.device(device).type),
+        dtype=compute_dtype(device),
     )
 
 
@@ -181,5 +181,5 @@ def tower(model: str, pretrained: str, device: str = "cpu") -> Backbone:
         0.25,
         _of_255(chosen.mean),
         _of_255(chosen.deviation),
-        compute_dtype(torch.device(device).type),
+        compute_dtype(device),
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fairdemo.comparison import Face
+from fairdemo.readers.detect import find_subject
 from fairdemo.readers.labelled import Labelled
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats import measure
@@ -82,7 +83,7 @@ def judge(
     rows: list[dict[str, Any]] = []
     for batch in data.batches(BATCH):
         faces = iter(reader.read([im for im in batch if im is not None]))
-        rows += [row(None if im is None else next(faces)) for im in batch]
+        rows += [row(None) if im is None else row(next(faces), im.size) for im in batch]
         progress(len(rows))
     table = pd.concat([data.table.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
     judged = Judged(table)
@@ -92,9 +93,10 @@ def judge(
     return judged
 
 
-def row(faces: list[Face] | None) -> dict[str, Any]:
-    """What `Judged` holds of one picture's faces, largest first; None for a picture that can't be opened."""
-    face = faces[0] if faces else None
+def row(faces: list[Face] | None, size: tuple[int, int] = (0, 0)) -> dict[str, Any]:
+    """What `Judged` holds of the face that a picture of `size` is labelled for; None for a picture that can't
+    be opened."""
+    face = faces[find_subject([f.box for f in faces], size)] if faces else None
     return {
         "opened": faces is not None,
         "found": face is not None,

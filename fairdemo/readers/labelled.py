@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fairdemo.models import hub
+from fairdemo.readers.open_image import check_size, open_image, turn_upright
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 
-MAX_PIXELS = 100_000_000
 FAIRFACE = "HuggingFaceM4/FairFace"
 # FairFace's classes (Karkkainen and Joo 2021) as ours: seven races to six, nine age groups to six.
 _RACES = {
@@ -41,7 +41,11 @@ class Labelled:
         """Every picture, None where one can't be opened."""
         for picture in self.pictures:
             try:
-                yield upright(picture if isinstance(picture, Image.Image) else open_image(picture))
+                if isinstance(picture, Image.Image):
+                    check_size(picture)
+                    yield turn_upright(picture)
+                else:
+                    yield open_image(picture)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 yield None
 
@@ -50,28 +54,6 @@ class Labelled:
         images = self.images()
         while batch := list(itertools.islice(images, size)):
             yield batch
-
-
-def open_image(path: Path) -> Image.Image:
-    """An image file of at most `MAX_PIXELS`, not decoded yet; ValueError if it is larger."""
-    image = Image.open(path)
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(
-            f"{path.name!r} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed"
-        )
-    return image
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """The image as it is meant to be seen, in RGB: its orientation flag followed, transparency on grey, any
-    colour mode (CMYK, palette, grey)."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (128, 128, 128, 255)), image).convert(
-            "RGB"
-        )
-    return image.convert("RGB")
 
 
 def labels(race: str, gender: str, age: str) -> dict[str, str]:

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from fairdemo.readers import clip, embed
 from fairdemo.readers.vision import halving_convolutions, load_weights, to_tensor
-from fairdemo.stats.prompts import PROFESSIONS, article, photo_of
+from fairdemo.stats.prompts import SUBJECTS, article, photo_of
 
-SUBJECTS = (*PROFESSIONS, "person")
 SIDE = 64
 DIMENSIONS = 64
 

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader
 from fairdemo.comparison import Comparison
 from fairdemo.measures import Share
 from fairdemo.pairs import SIDES
+from fairdemo.report.numbers import format_bias, format_chance, format_share
 from fairdemo.report.pictures import data_uri
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 
@@ -17,6 +18,10 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+ENVIRONMENT.filters |= {"bias": format_bias, "chance": format_chance}
+ENVIRONMENT.globals["format_share"] = format_share
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ def report(comparison: Comparison) -> str:
         sides=SIDES,
         tables={a: rows(comparison, a) for a in ("gender", "race", "age")},
         walls={side: pictures(comparison, side) for side in SIDES},
+        biases={
+            a: [(side, comparison.measures.side(side).of(a)) for side in SIDES]
+            for a in ("gender", "race", "age")
+        },
         missing={side: comparison.measures.side(side).no_face for side in SIDES},
         settings=json.dumps(comparison.request.as_json(), ensure_ascii=False),
     )

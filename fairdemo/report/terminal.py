@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from fairdemo.comparison import Comparison
-from fairdemo.measures import Interval, Share, Shares, Side
+from fairdemo.measures import Share, Shares, Side
 from fairdemo.pairs import SIDES
+from fairdemo.report.numbers import DASH, format_bias, format_chance, format_share
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import CLASSES
 
@@ -19,26 +20,32 @@ def table(comparison: Comparison) -> str:
 
     lines = [line("as perceived by the", [(side, "corrected") for side in SIDES], "target"), "classifier"]
     for attribute in CLASSES:
-        lines.append(alone(attribute, lambda side, a=attribute: f"bias {side.of(a).bias:.2f}"))
+        lines.append(alone(attribute, lambda side, a=attribute: f"bias {format_bias(side.of(a))}"))
+        lines.append(alone("  an even model, by chance", lambda side, a=attribute: format_chance(side.of(a))))
         lines += rows(comparison, attribute)
+        least = found.debiased.of(attribute).corrected_from
+        if min(found.side(side).of(attribute).n for side in SIDES) < least:
+            lines.append(f"  not corrected below {least} faces: corrected shares would often be further off")
         if found.debiased.of(attribute).to_target:
             lines.append(alone("  distance to target", lambda side, a=attribute: distance(side.of(a))))
     lines.append(alone("no face", lambda side: str(side.no_face)))
+    if found.baseline.failed or found.debiased.failed:
+        lines.append(alone("  of these black or of one colour", lambda side: str(side.failed)))
     if comparison.subject:
         lines.append(alone(f"shows a {comparison.subject}", kept))
     return "\n".join([*lines, known(found.debiased), mixed(comparison), LAST])
 
 
 LAST = (
-    "Intervals are 95 %. Corrected: an estimate with the classifier's known confusion taken out. Every person"
-    " is generated."
+    "Intervals are 95 %. Corrected: an estimate with the classifier's known confusion taken out, which holds"
+    " if it errs here as on the faces on which that was counted. Every person is generated."
 )
 
 
 def line(title: str, cells: list[tuple[str, str]], last: str = "") -> str:
     """A line of the table: for each side two columns, and the target."""
     columns = "".join(f"{observed:>26}{corrected:>22}" for observed, corrected in cells)
-    return f"{title:26}{columns}{last:>9}".rstrip()
+    return f"{title:34}{columns}{last:>9}".rstrip()
 
 
 def rows(comparison: Comparison, attribute: str) -> list[str]:
@@ -56,18 +63,13 @@ def rows(comparison: Comparison, attribute: str) -> list[str]:
 
 def cells(row: Share, n: int) -> tuple[str, str]:
     """A class on one side: observed and corrected."""
-    fixed = "" if row.corrected is None else percent(row.corrected, row.corrected_interval or (0.0, 1.0))
-    return f"{row.count} of {n}, {percent(row.share, row.interval)}", fixed
-
-
-def percent(share: float, interval: Interval) -> str:
-    """A share with its interval."""
-    return f"{share:.0%} ({interval[0]:.0%} to {interval[1]:.0%})"
+    fixed = "" if row.corrected is None else format_share(row.corrected, row.corrected_interval or (0.0, 1.0))
+    return f"{row.count} of {n}, {format_share(row.share, row.interval)}", fixed
 
 
 def distance(shares: Shares) -> str:
     """How far an attribute is from the target."""
-    return f"{shares.to_target.total_variation:.2f}" if shares.to_target else ""
+    return f"{shares.to_target.total_variation:.2f}" if shares.to_target else DASH
 
 
 def kept(side: Side) -> str:

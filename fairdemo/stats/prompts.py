@@ -46,6 +46,7 @@ PROFESSIONS = (
     "teacher",
     "waiter",
 )
+SUBJECTS = (*PROFESSIONS, "person")  # what a picture may be of
 ATTRIBUTES = ("ambitious", "attractive", "confident", "friendly", "intelligent", "poor", "strong", "wealthy")
 MAX_CHARACTERS = 1000
 
@@ -96,6 +97,38 @@ _TIMES = (
 _TITLES = "President|Queen|King|Saint|Sir|Lord|Lady|Pope|Emperor|Prince|Princess|General|Captain|Chancellor"
 
 
+# What other programs read as more than words.
+_SYNTAX = re.compile(
+    r"\([^()]*:\s*-?\d*\.?\d+\)"  # (doctor:1.3)
+    r"|\(\([^()]*\)+|\[\[[^\[\]]*\]+"  # ((doctor))
+    r"|\[[^\[\]]*[|:][^\[\]]*\]|\{[^{}]*\|[^{}]*\}"  # [nurse|doctor], {nurse|doctor}
+    r"|(?:\w{3,}|\))(?:\+{2,}|-{2,})(?![\w-])"  # doctor+++
+    r"|\b(?:AND|BREAK)\b"
+    r"|<(?:lora|lyco|hypernet|segment)\b[^<>]*>"
+    r"|\bembedding:\S+|__[\w/-]+__"
+    r"|(?<!\S)--[a-z]+\b.*|\bNegative prompt:.*|(?<!\S)###.*",
+    re.DOTALL,
+)
+# What isn't asked for, up to the end of the phrase.
+_DENIED = re.compile(
+    r"\b(?:not(?! only)|no(?! longer)|without|never|except|excluding|rather than|instead of)\s+"
+    r"(?:[\w'’-]+\s+){0,4}?[\w'’-]+(?=\s*(?:[,.;:!?)]|$|\b(?:in|at|on|with|and|but|or|who|near|by|for)\b))"
+    r"|\bNegative prompt:.*|(?<!\S)--no\b.*|(?<!\S)###.*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def find_syntax(prompt: str) -> list[str]:
+    """What a prompt holds of other programs' syntax ("(doctor:1.3)", "[a|b]", "BREAK", "<lora:x:0.8>", a
+    pasted negative prompt), in order, each once. Here it is read as plain words."""
+    return list(dict.fromkeys(found[0].strip() for found in _SYNTAX.finditer(prompt)))
+
+
+def blank_denied(prompt: str) -> str:
+    """A prompt with blanks for what it denies ("a doctor, not a man", "--no woman"), as long as it was."""
+    return _DENIED.sub(lambda found: " " * len(found[0]), prompt)
+
+
 def article(words: str) -> str:
     """`words` with the English indefinite article before it."""
     return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"
@@ -110,9 +143,9 @@ def named(prompt: str) -> dict[str, str]:
     """The race, gender and age that a prompt asks for in words, e.g. {"race": "Black", "gender": "Male"};
     empty if none.
 
-    Two different classes of one attribute ("a man and a woman") name none. "Black" in "black jacket" would
-    count: the rule reads words, not grammar."""
-    found = {}
+    Two different classes of one attribute ("a man and a woman") name none, and what is denied ("not a man")
+    isn't named. "Black" in "black jacket" would count: the rule reads words, not grammar."""
+    found, prompt = {}, blank_denied(prompt)
     for attribute, classes in CLASS_WORDS.items():
         hits = [
             c for c, pattern in classes.items() if re.search(rf"\b(?:{pattern})\b", prompt, re.IGNORECASE)

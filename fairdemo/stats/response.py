@@ -3,7 +3,7 @@ calibrate`) and kept beside the catalog. An adapter's name is a promise; its res
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def table(counts: Counts | None, choice: list[Source], reference: np.ndarray) ->
     return np.array(rows)
 
 
-def corrected(counts: np.ndarray, confusion: dict[str, dict[str, dict[str, int]]]) -> np.ndarray:
+def corrected(counts: np.ndarray, confusion: Mapping[str, Mapping[str, Mapping[str, float]]]) -> np.ndarray:
     """What a source's images are estimated to be, (36,), from what they are classified as: the confusions
     of race, gender and age (counts by class and reading) taken out together, as if the classifier erred in
     each attribute independently."""
@@ -137,7 +137,7 @@ def corrected(counts: np.ndarray, confusion: dict[str, dict[str, dict[str, int]]
 
 
 def report(
-    counts: Counts, choice: list[Source], confusion: dict[str, dict[str, dict[str, int]]]
+    counts: Counts, choice: list[Source], confusion: Mapping[str, Mapping[str, Mapping[str, float]]]
 ) -> list[str]:
     """One line a source: faces, images without one, how often they are classified as what the source stands
     for (with interval), and the estimate of how often they are that, where the classifier's confusion is

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fairdemo.stats.attributes import TARGET_CLASSES
-from fairdemo.stats.prompts import CLASS_WORDS, PROFESSIONS, article, particular
+from fairdemo.stats.prompts import CLASS_WORDS, PROFESSIONS, article, blank_denied, particular
 
 # How a class is said before a noun.
 ADJECTIVES = {"Female": "female", "Male": "male", "middle": "middle-aged"}
@@ -89,7 +89,22 @@ _BEFORE = r"\b(?:an?|the|one|this|that|my|our|your|his|her|their)\s+(?P<between>
 _PERSON = re.compile(
     rf"{_BEFORE}(?P<noun>(?:{_NOUNS}))\b(?!['’]s?\b)(?!-\w)(?!\s+(?:{_THINGS})\b)", re.IGNORECASE
 )
-_MADE = re.compile(rf"\b(?:robot|android|cyborg|toy|lego|cardboard)\s+(?:{_NOUNS})\b", re.IGNORECASE)
+_FIGURES = (
+    "robots?|androids?|cyborgs?|toys?|lego|cardboard|statues?|sculptures?|busts?|figurines?|action figures?"
+    "|dolls?|mannequins?|puppets?|scarecrows?|snowm[ae]n|wax figures?|cutouts?"
+)
+# "a robot nurse", "a statue of a judge"
+_MADE = re.compile(
+    rf"\b(?:{_FIGURES})\s+(?:(?:[\w'’-]+\s+){{0,3}}?(?:of|as|like)\s+(?:an?|the)\s+(?:[\w'’-]+\s+){{0,2}}?)?"
+    rf"(?:{_NOUNS})\b",
+    re.IGNORECASE,
+)
+# Whom somebody, or an animal, is dressed as isn't there.
+_DRESSED = re.compile(
+    rf"\b(?:dressed|disguised|costumed)(?:\s+up)?\s+(?:as|like)\s+(?:an?|the)\s+(?:[\w'’-]+\s+){{0,2}}?"
+    rf"(?:{_NOUNS})\b",
+    re.IGNORECASE,
+)
 _BOTH = re.compile(rf"\b(?:{_NOUNS})\s+(?:and|&)\s+(?:{_NOUNS})\b", re.IGNORECASE)  # "a bride and groom"
 NOUN = re.compile(rf"(?:{_NOUNS})\b", re.IGNORECASE)  # of one person, where it begins
 # An adjective's place can't be behind these: "a bag of a doctor".
@@ -110,7 +125,9 @@ class Read:
 
 
 def said(prompt: str) -> frozenset[str]:
-    """The attributes that a prompt names or implies: "a bride" has a gender, "in a kimono" a race."""
+    """The attributes that a prompt names or implies: "a bride" has a gender, "in a kimono" a race. What it
+    denies it doesn't say."""
+    prompt = blank_denied(prompt)
     patterns = [(a, words) for a, words in _IMPLIED.items()]
     patterns += [(a, words) for a, classes in CLASS_WORDS.items() for words in classes.values()]
     return frozenset(
@@ -125,9 +142,12 @@ def read(prompt: str) -> Read:
         return Read(None, f"“{who}” reads as a particular person, time or place", known)
     if re.search(_NOBODY, prompt, re.IGNORECASE) or _MADE.search(prompt):
         return Read(None, "it asks for nobody", known)
-    people = list(_people(prompt))
-    if len(people) > 1 or _BOTH.search(prompt) or re.search(rf"\b(?:{_MANY})\b", prompt, re.IGNORECASE):
+    shown = _DRESSED.sub(lambda found: " " * len(found[0]), blank_denied(prompt))
+    people = list(_people(shown))
+    if len(people) > 1 or _BOTH.search(shown) or re.search(rf"\b(?:{_MANY})\b", shown, re.IGNORECASE):
         return Read(None, "it is about several people", known)
+    if not people and _DRESSED.search(prompt):
+        return Read(None, "it asks for nobody", known)
     if not people:
         return Read(None, "no person was found in it whom words could describe", known)
     return Read(people[0], "", known)
@@ -146,21 +166,40 @@ def _people(prompt: str) -> Iterable[int]:
 
 def written(prompt: str, cell: Iterable[str]) -> str:
     """The prompt with the words of a cell's classes before its person's noun: "a photo of a doctor" and
-    (Black, Female) -> "a photo of a Black female doctor". Attributes that it says already, and prompts
-    that `read` leaves alone, stay."""
+    (Black, Female) -> "a photo of a Black female doctor", in English order with those that stand there
+    ("a female doctor" -> "an old Black female doctor"). Attributes that it says already, and prompts that
+    `read` leaves alone, stay."""
     found, classes = read(prompt), list(cell)
     by_attribute = {a: c for a, of in TARGET_CLASSES.items() for c in classes if c in of}
-    words = [
-        ADJECTIVES.get(by_attribute[a], by_attribute[a])
+    words = {
+        a: ADJECTIVES.get(by_attribute[a], by_attribute[a])
         for a in ORDER
         if a in by_attribute and a not in found.said
-    ]
+    }
     if found.place is None or not words:
         return prompt
-    before, noun = prompt[: found.place], prompt[found.place :]
-    added = " ".join(words)
+    there = _THERE.search(prompt, 0, found.place)
+    start = there.start() if there else found.place
+    adjectives = [
+        (_attribute_of(m[0]), m[0].strip()) for m in _ADJECTIVE.finditer(prompt, start, found.place)
+    ]
+    # Stable: what stands there keeps its order among its own kind.
+    phrase = sorted([*adjectives, *words.items()], key=lambda one: ORDER.index(one[0]))
+    before, added = prompt[:start], " ".join(word for _, word in phrase)
     if indefinite := re.search(r"\b(an?)\s+$", before, re.IGNORECASE):
         right = article(added).split()[0]
         right = right.capitalize() if indefinite[1][0].isupper() else right
         before = before[: indefinite.start(1)] + right + " "
-    return f"{before}{added} {noun}"
+    return f"{before}{added} {prompt[found.place :]}"
+
+
+# Adjectives that name a class, or that stand as near to the noun.
+_OF_CLASS = {a: "|".join(CLASS_WORDS[a].values()) for a in ("age", "race")}
+_OF_CLASS["gender"] = "female|male|pregnant"
+_ADJECTIVE = re.compile("|".join(rf"\b(?:{words})\s+" for words in _OF_CLASS.values()), re.IGNORECASE)
+_THERE = re.compile(rf"(?:{_ADJECTIVE.pattern})+$", re.IGNORECASE)
+
+
+def _attribute_of(adjective: str) -> str:
+    """The attribute of an adjective of `_ADJECTIVE`."""
+    return next(a for a in ORDER if re.fullmatch(rf"(?:{_OF_CLASS[a]})\s*", adjective, re.IGNORECASE))

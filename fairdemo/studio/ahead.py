@@ -8,8 +8,8 @@ import time
 import weakref
 from collections.abc import Iterator
 
-from fairdemo.models.generating import Cancelled, Sample
 from fairdemo.models.gpu import ZERO
+from fairdemo.models.sampling import Cancelled, Sample
 from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Plan, Studio, drawn_ahead

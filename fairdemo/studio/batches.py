@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fairdemo.models.generating import Cancelled, Sample, Setting, Shot
 from fairdemo.models.gpu import Watch
+from fairdemo.models.sampling import Cancelled, Sample, Setting, Shot
 from fairdemo.pairs import Drawn
 from fairdemo.studio.one_thread import OneThread
 

@@ -1,4 +1,7 @@
-"""Live: images drawn by a model on this machine, through routed adapters, and read by its classifiers."""
+"""Live: images drawn by a model on this machine, through routed adapters, and read by its classifiers.
+
+What draws and what reads is imported on first use: diffusers and the classifiers take seconds, and a page
+that shows what is kept doesn't wait for them."""
 
 import json
 import threading
@@ -9,28 +12,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from fairdemo import places
-from fairdemo.measures import Confusion
 from fairdemo.methods import registry
 from fairdemo.methods.method import Method
-from fairdemo.models import catalog, pipelines, profiles, routing
-from fairdemo.models.generating import PairedGenerator, Sample, Setting, Shot, cut_words
+from fairdemo.models import catalog, profiles
 from fairdemo.models.gpu import SILENT, ZERO, Watch, on_gpu
+from fairdemo.models.precision import default_device, drawing_dtype
+from fairdemo.models.sampling import Sample, Setting, Shot
 from fairdemo.pairs import Drawn
 from fairdemo.places import SHIPPED
-from fairdemo.readers import classify
-from fairdemo.readers.read import FaceReader
-from fairdemo.readers.subject import ClipSubjects, SubjectReader
 from fairdemo.request import MIX, Request
 from fairdemo.stats import response
+from fairdemo.stats.confusions import FILES, Confusions, read_confusions
 from fairdemo.stats.mix import Source
 from fairdemo.studio.batches import Batches
 from fairdemo.studio.cached import cached_property
 from fairdemo.studio.one_thread import OneThread
 from fairdemo.studio.pool import PACK_SEED, Pool, open_pack
+
+if TYPE_CHECKING:
+    from fairdemo.models.generating import PairedGenerator
+    from fairdemo.readers.read import FaceReader
+    from fairdemo.readers.subject import ClipSubjects, SubjectReader
 
 MAX_KEPT, MAX_KEPT_PIXELS = 1500, 250_000_000  # drawn images kept to be shown again, 3 bytes a pixel
 SURELY_SEEN = 60  # characters: no more than as many tokens, and room for soft ones
@@ -55,7 +61,7 @@ def draw_and_read(key: tuple[str, int], shots: Sequence[Shot], watch: Watch) -> 
     images = [image for image, _ in drawn]
     scale = live.profile.shown / live.profile.size
     return [
-        Drawn(shown, [face.enlarged(scale) for face in faces], *subject)
+        Drawn(shown, [face.enlarged(scale) for face in faces], *subject, live.dtype)
         for (_, shown), faces, subject in zip(drawn, live.reader.read(images), live.subjects.read(images))
     ]
 
@@ -68,7 +74,8 @@ class Live:
 
     def __init__(self, profile: str, device: str | None = None):
         self.profile = profiles.profile(profile)
-        self.device = device or pipelines.default_device()
+        self.device = device or default_device()
+        drawing_dtype(self.profile, self.device)  # ValueError now, not in the middle of a drawing
         self.adapters = catalog.of_profile(self.profile)
         self.key = (profile, id(self))
         LIVES[self.key] = self
@@ -78,8 +85,11 @@ class Live:
         self._loading = threading.Lock()
 
     @cached_property
-    def generator(self) -> PairedGenerator:
+    def generator(self) -> "PairedGenerator":
         """What draws."""
+        from fairdemo.models import pipelines, routing
+        from fairdemo.models.generating import PairedGenerator
+
         pipeline = pipelines.load_pipeline(self.profile, self.device)
         router = routing.attach(pipeline, self.adapters)
         pipelines.place(pipeline, self.device)
@@ -91,13 +101,17 @@ class Live:
         return made
 
     @cached_property
-    def reader(self) -> FaceReader:
+    def reader(self) -> "FaceReader":
         """What reads faces."""
+        from fairdemo.readers.read import FaceReader
+
         return FaceReader(self.profile.source("classifier"), self.device)
 
     @cached_property
-    def subjects(self) -> SubjectReader | ClipSubjects:
+    def subjects(self) -> "SubjectReader | ClipSubjects":
         """What reads professions."""
+        from fairdemo.readers.subject import ClipSubjects, SubjectReader
+
         folder = self._classifier["folder"]
         if (folder / "subject.safetensors").is_file():
             return SubjectReader(folder / "subject.safetensors", self.device)
@@ -106,6 +120,8 @@ class Live:
 
     @cached_property
     def _classifier(self) -> dict[str, Any]:
+        from fairdemo.readers import classify
+
         return classify.describe(self.profile.source("classifier"))
 
     @property
@@ -141,10 +157,11 @@ class Live:
         return writers[source.writer](prompt, source.cell) if source.writer else prompt
 
     @cached_property
-    def confusion(self) -> Confusion:
-        """How the classifier reads faces of known class; empty if it was never measured."""
-        path = self._classifier["folder"] / "confusion.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+    def confusions(self) -> Confusions:
+        """How the classifier reads each class, as far as it was measured."""
+        files = {key: self._classifier["folder"] / f"{key}.json" for key in FILES}
+        there = {key: file.read_text(encoding="utf-8") for key, file in files.items() if file.is_file()}
+        return read_confusions({key: json.loads(text) for key, text in there.items()})
 
     @cached_property
     def known(self) -> frozenset[str] | None:
@@ -163,6 +180,11 @@ class Live:
     def loaded(self) -> bool:
         """Whether drawing starts at once."""
         return "subjects" in self.__dict__
+
+    @property
+    def dtype(self) -> str:
+        """The number format that it computes in."""
+        return drawing_dtype(self.profile, self.device)
 
     def load(self) -> None:
         """Loads what isn't loaded yet; callers on other threads wait instead of loading twice."""
@@ -188,6 +210,8 @@ class Live:
         written = [self.profile.worded(seen[source]) for source in sources]
         if max(map(len, written), default=0) < SURELY_SEEN:
             return []
+        from fairdemo.models.generating import cut_words
+
         self.load()
         texts = [self.generator.router.before(s.adapters) + text for s, text in zip(sources, written)]
         cut = cut_words(self.generator.pipeline, max(texts, key=len, default=""))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fairdemo.models import hub
-from fairdemo.models.generating import Sample, by_default
+from fairdemo.models.sampling import Sample, by_default
 from fairdemo.pairs import Drawn
 from fairdemo.stats import prompts
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
@@ -79,11 +79,12 @@ def described(live: Live, asked: Order) -> dict[str, Any]:
         "name": asked.name,
         "title": profile.title or profile.name,
         **{key: getattr(profile, key) for key in same},
+        "dtype": live.dtype,
         "size": profile.shown,
         "seeds": asked.seeds,
         "prompts": list(asked.prompts),
         "sources": [{"adapters": list(s.adapters), "cell": list(s.cell)} for s in sources_of(live)],
-        "confusion": live.confusion,
+        **live.confusions.as_json(),
         "licenses": {
             a.name: a.model_dump(include={"license", "source", "repo", "revision", "weight"})
             for a in live.adapters

@@ -17,17 +17,17 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fairdemo.checked import one_line, shown
-from fairdemo.measures import Confusion
 from fairdemo.methods.method import Method
 from fairdemo.methods.registry import mix_of
 from fairdemo.models import hub, profiles
-from fairdemo.models.generating import Sample, Setting
 from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.profiles import Profile
+from fairdemo.models.sampling import Sample, Setting
 from fairdemo.pairs import Drawn, Face, limited
-from fairdemo.request import MIX, Request
+from fairdemo.request import MIX, Dtype, Request
 from fairdemo.stats import response
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES, TARGET_CLASSES
+from fairdemo.stats.confusions import Confusions, read_confusions
 from fairdemo.stats.mix import Source
 from fairdemo.studio.cached import cached_property
 
@@ -73,6 +73,8 @@ class Described(BaseModel):
     prompts: Annotated[list[Annotated[str, Field(max_length=5000)]], Field(min_length=1, max_length=10_000)]
     sources: Annotated[list[Cause], Field(min_length=1, max_length=1000)]
     confusion: dict[str, dict[str, dict[str, Annotated[int, Field(ge=0)]]]]
+    confusion_on_generated: dict[str, dict[str, dict[str, Annotated[float, Field(ge=0, lt=1e12)]]]] = {}
+    dtype: Dtype = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Pool:
     def registry(self) -> dict[str, Method]:
         """The mix of what was drawn."""
         return {MIX: replace(mix_of(()), sources=self.sources)}
+
+    @property
+    def dtype(self) -> str:
+        """The number format that its images were computed in; empty: an older pack doesn't say."""
+        return self.about.get("dtype", "")
 
     @property
     def prompts(self) -> Sequence[str]:
@@ -135,9 +142,9 @@ class Pool:
         return counted
 
     @property
-    def confusion(self) -> Confusion:
-        """How the classifier reads faces of known class."""
-        return self.about["confusion"]
+    def confusions(self) -> Confusions:
+        """How the classifier reads each class."""
+        return read_confusions(self.about)
 
     def load(self) -> None:
         """Nothing is left to load."""
@@ -160,7 +167,7 @@ class Pool:
         pack = f"pack {about['name']!r}"
         same = next((p for p in self.prompts if p.casefold() == " ".join(asked.split()).casefold()), None)
         if same is None:
-            shown = ", ".join(f"“{p}”" for p in self.prompts[:6])
+            shown = ", ".join(f"“{p[:60]}”" for p in self.prompts[:6])
             others = " and others" if len(self.prompts) > 6 else ""
             raise ValueError(
                 f"{pack} holds images for {len(self.prompts)} prompts: {shown}{others}. “{asked[:60]}” isn't"
@@ -203,7 +210,7 @@ class Pool:
         try:
             with Image.open(path, formats=["WEBP"]) as image:
                 look = np.asarray(stored.look, np.float32)
-                return Drawn(limited(image), _faces(stored.faces), stored.subject, look)
+                return Drawn(limited(image), _faces(stored.faces), stored.subject, look, self.dtype)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"pack {self.about['name']!r}: image {stored.file_name} can't be opened ({error}); check it"
@@ -275,8 +282,8 @@ def open_pack(name: str) -> Pool:
         prompt, source, seed = missing[0]
         raise ValueError(
             f"pack in {str(folder)!r} misses {len(missing):,} of {len(expected(pool)):,} images, first"
-            f" “{prompt}”, {source}, number {seed}. Fetch it again; or if it was made here, run the same pack"
-            " make again: it goes on where it stopped"
+            f" “{prompt[:60]}”, {source}, number {seed}. Fetch it again; or if it was made here, run the same"
+            " pack make again: it goes on where it stopped"
         )
     return pool
 

@@ -1,23 +1,25 @@
 """The studio: a request in, a growing comparison out. It plans, runs and steers; an artist draws."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from textwrap import shorten
 from typing import Protocol
 
 import numpy as np
 
 from fairdemo.comparison import Comparison, PlannedMix
-from fairdemo.measures import Confusion
 from fairdemo.methods.method import Method
-from fairdemo.models.generating import Sample, Setting, next_batch
 from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.profiles import Profile
-from fairdemo.pairs import Drawn, Pair
+from fairdemo.models.sampling import Sample, Setting, next_batch
+from fairdemo.pairs import SIDES, Drawn, Pair
 from fairdemo.request import MIX, Request
 from fairdemo.stats import mix, response, targets
 from fairdemo.stats.attributes import CELLS, TARGET_CLASSES
+from fairdemo.stats.confusions import Confusions
 from fairdemo.stats.mix import Source
-from fairdemo.stats.prompts import Prompt, heard, particular, unknown
+from fairdemo.stats.prompts import Prompt, find_syntax, heard, particular, unknown
 from fairdemo.studio.live import Live
 from fairdemo.studio.pool import Pool, is_pack, open_pack
 
@@ -35,6 +37,11 @@ class Artist(Protocol):
     @property
     def device(self) -> str:
         """What it draws on: "cpu", "cuda" and so on; empty: nothing is computed."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """The number format that its images are computed in, as "bfloat16"; empty: unknown."""
         ...
 
     @property
@@ -63,8 +70,8 @@ class Artist(Protocol):
         ...
 
     @property
-    def confusion(self) -> Confusion:
-        """How the classifier reads faces of known class."""
+    def confusions(self) -> Confusions:
+        """How the classifier reads each class."""
         ...
 
     @property
@@ -219,19 +226,21 @@ class Studio:
         )
         wanted = targets.marginals(task.wanted.reshape(mix.SHAPE))
         shares = zip(solved.task.choice, solved.weights)
+        steering = mixed and request.steers and bool(task.wished)
+        followed = mixed or methods[0].follows
         foreseen = PlannedMix(
             {s.label: round(float(w), 4) for s, w in shares if w > 5e-5},
             rounded(mix.expected_target(solved)) if mixed else {},
             rounded(solved.short()),
+            steering or (followed and len(set(slots)) > 1 and request.rounding == mix.ROUNDINGS[0]),
         )
         comparison = Comparison(
             request,
             {a: wanted[a] for a in task.wished},
             foreseen,
-            self.artist.confusion,
+            self.artist.confusions,
             self._told(request, solved, methods),
         )
-        steering = mixed and request.steers and bool(task.wished)
         return Plan(comparison, solved, slots, steering, mixed)
 
     def _allotted(
@@ -258,6 +267,9 @@ class Studio:
         notices = [f"This model doesn't know {lost} and draws what the other words say."] if lost else []
         if (written := self.artist.profile.worded(request.prompt.text)) != request.prompt.text:
             notices.append(f"This model gets the prompt as “{written}”.")
+        if foreign := find_syntax(request.prompt.text)[:3]:
+            told = ", ".join(f"“{shorten(part, 40, placeholder='…')}”" for part in foreign)
+            notices.append(f"{told}: other programs' syntax, which is read as plain words here.")
         notices += [told for method in methods for told in method.told(request.prompt.text)]
         if known := particular(request.prompt.text):
             notices.append(
@@ -308,6 +320,7 @@ class Studio:
             if not todo:
                 methods, prompt = self.asked(plan.request.method), plan.request.prompt.text
                 plan.comparison.notices += [told for method in methods for told in method.after(prompt)]
+                plan.comparison.notices += failures(plan.comparison.pairs)
             yield plan.comparison
 
     def _add_whole(self, plan: Plan, part: list[int], drawn: dict[Sample, Drawn]) -> bool:
@@ -367,6 +380,20 @@ def drawn_ahead(task: mix.Task) -> np.ndarray:
     adapter that changes only what was wished."""
     apart = [a for a in TARGET_CLASSES if a not in task.wished]
     return np.array([len(s.adapters) <= 1 and not any(s.named(a) for a in apart) for s in task.choice])
+
+
+def failures(pairs: Sequence[Pair]) -> list[str]:
+    """A line for each side that has images which show nothing, with what drew them."""
+    lines = []
+    for side in SIDES:
+        by = Counter(p.adapter if side == "debiased" else "baseline" for p in pairs if p.side(side).failed)
+        if by:
+            named = ", ".join(f"{name}: {count}" for name, count in by.items())
+            lines.append(
+                f"{sum(by.values())} of {len(pairs)} {side} images failed ({named}): they are black or of one"
+                " colour, so there is nothing to count in them."
+            )
+    return lines
 
 
 def seen(comparison: Comparison, side: str) -> np.ndarray:

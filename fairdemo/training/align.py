@@ -24,9 +24,12 @@ from torch.nn import functional as F
 from fairdemo.checked import Real, Whole
 from fairdemo.models import pipelines
 from fairdemo.models.catalog import Adapter
-from fairdemo.models.generating import PairedGenerator, Sample, Setting, by_default, through
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.precision import default_device
 from fairdemo.models.profiles import Profile
 from fairdemo.models.routing import Router, read_factors, read_tokens, routable
+from fairdemo.models.sampling import Sample, Setting, by_default, through
+from fairdemo.readers.open_image import open_image
 from fairdemo.readers.read import FaceReader
 from fairdemo.readers.vision import to_pixels
 from fairdemo.stats import measure
@@ -86,6 +89,9 @@ class Config(Settings):
     # on the face]: so lambda_img,2 and 3 are 1.6 and 0.32 for gender, 4.8 and 1.44 for the others.
     eased: dict[str, tuple[Share, Share]] = {"gender": (0.2, 0.2), "race": (0.6, 0.3), "age": (0.6, 0.3)}
     realism: Annotated[Real, ranged(0, 100)] = 1.0  # the authors' lambda_face for gender; 0.1 for several
+    # Whether a face whose class stays is pulled to its twin's, as in the authors' code; else every face is
+    # pulled to the nearest real one.
+    twin_faces: bool = True
     # ours: keeps attributes outside the target as the twin has them
     hold: Annotated[Real, ranged(0, 100)] = 0.0
     steps: Annotated[Whole, ranged(0, 100)] = 0  # of the sampler; 0: the profile's
@@ -231,6 +237,7 @@ class Drawn:
     twin_boxes: list[Box | None]
     logits: dict[str, torch.Tensor]  # (n, classes), not a number where no face was found
     twin_logits: dict[str, torch.Tensor]
+    twin_vectors: torch.Tensor  # (n, d), zeros where the twin has no face
 
 
 @dataclass
@@ -298,6 +305,9 @@ class Aligner:
             z = self.generator.denoise(Setting(prompt, seed, k, profile.guidance), wanted)
         x = self.decoded(z)
         boxes = self.reader.boxes(pictures(x))
+        found, twin_logits = self.logits(x[n:], boxes[n:])
+        vectors = found.new_zeros(n, self.bank.shape[1])
+        vectors[[i for i, b in enumerate(boxes[n:]) if b is not None]] = found
         return Drawn(
             slots,
             steps,
@@ -306,14 +316,15 @@ class Aligner:
             boxes[:n],
             boxes[n:],
             self.logits(x[:n], boxes[:n])[1],
-            self.logits(x[n:], boxes[n:])[1],
+            twin_logits,
+            vectors,
         )
 
-    def goals(self, drawn: list[Drawn], seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The target group in each attribute of every image drawn here (n, attributes), and its twin's;
-        `losses.IGNORED` where it is unsure, and -2 where the twin has no face. All devices' images are
-        transported together, over the combinations of all attributes; each attribute counts where the
-        transport is sure of it."""
+    def goals(self, drawn: list[Drawn], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The target group in each attribute of every image drawn here (n, attributes), its twin's, and how
+        sure the reader is of that; `losses.IGNORED` where the target is unsure, and -2 where the twin has no
+        face. All devices' images are transported together, over the combinations of all attributes; each
+        attribute counts where the transport is sure of it."""
         corners = self.joint.corners
         shape = sum(len(d.slots) for d in drawn), corners.shape[1]
         p, twins = (np.full(shape, np.nan) for _ in range(2))
@@ -335,13 +346,13 @@ class Aligner:
             goal[has] = np.stack(
                 [losses.dynamic_targets(m, self.config.threshold) for m in self.joint.marginals(q)], 1
             )
-        was = self.joint.likeliest(np.nan_to_num(twins))
+        was, certainty = self.joint.likeliest(np.nan_to_num(twins))
         was[np.isnan(twins[:, 0])] = -2
         first = self.devices.process_index * len(p)
-        return goal[first : first + len(p)], was
+        return goal[first : first + len(p)], was, certainty
 
     def loss(
-        self, drawn: Drawn, z: torch.Tensor, goal: np.ndarray, was: np.ndarray
+        self, drawn: Drawn, z: torch.Tensor, goal: np.ndarray, was: np.ndarray, certainty: np.ndarray
     ) -> tuple[torch.Tensor, Losses]:
         """Eq. 6 to 8 of some images, as their share of the mean over all, and as numbers."""
         c, n = self.config, len(drawn.slots)
@@ -367,7 +378,11 @@ class Aligner:
         with self.autocast():
             shown = eased_on_faces(x, drawn.boxes, drawn.twin_boxes, on_face)
             meaning = self.likeness(shown, drawn.twins, c.semantics * weights)
-        real = losses.realism_loss(vectors, self.bank.to(vectors)) * len(vectors) / n
+        stays, counted = (of[has] for of in losses.realism_targets(goal, was, certainty))
+        if not c.twin_faces:
+            stays, counted = np.zeros_like(stays), np.ones_like(counted)
+        own = drawn.twin_vectors[torch.from_numpy(has)]
+        real = losses.realism_loss(vectors, self.bank.to(vectors), own, stays, counted) / n
         total = (align + meaning + c.realism * real + c.hold * hold) * n / c.images
         return total, Losses(
             alignment=align.item() * n,
@@ -400,12 +415,12 @@ class Aligner:
         drawn = [
             self.draw(prompt, seed, list(mine[i : i + c.at_once])) for i in range(0, len(mine), c.at_once)
         ]
-        goal, was = self.goals(drawn, seed)
+        goals = self.goals(drawn, seed)
         whole, first = Losses(), 0
         for part in drawn:
             n = len(part.slots)
             z = part.z.clone().requires_grad_()
-            total, seen = self.loss(part, z, goal[first : first + n], was[first : first + n])
+            total, seen = self.loss(part, z, *(of[first : first + n] for of in goals))
             g = torch.autograd.grad(total, z)[0].float()
             steps = part.steps
             if c.sampled and c.sampled < len(steps):
@@ -496,7 +511,7 @@ class Aligner:
                 biases[a].append(measure.bias({"+".join(g): int(v) for g, v in zip(groups, counts)}))
         return {
             "distance": float(np.mean(distances)),
-            **{f"bias {a}": float(np.mean(b)) for a, b in biases.items()},
+            **{f"bias {a}": measure.mean(b).value for a, b in biases.items()},
             "one face": float(np.mean(one)),
             "images": float(n * len(prompts)),
         }
@@ -535,7 +550,7 @@ def run(profile: str, config: Config, out: Path, own_faces: Faces | None = None)
     """A whole run into the folder `out`, resumed if it was started: `log.csv`, `curves.png`, pictures of
     twins, and at the end the adapter with its card and catalog. `own_faces` are the real faces of a model
     that has some, where the config names no photographs. Returns the adapter's file."""
-    devices = Accelerator(cpu=pipelines.default_device() == "cpu", log_with="all", project_dir=out)
+    devices = Accelerator(cpu=default_device() == "cpu", log_with="all", project_dir=out)
     live = Live(profile, str(devices.device))
     kept = {**config.model_dump(), "profile": live.profile.name}
     with Folder(out, kept, COLUMNS, config.iterations, devices) as folder:
@@ -607,8 +622,8 @@ def real_faces(live: Live, config: Config, own_faces: Faces | None) -> torch.Ten
     images = []
     for path in sorted(p for p in Path(config.faces).glob("*") if p.suffix.lower() in endings):
         try:
-            images.append(Image.open(path).convert("RGB"))
-        except OSError as error:
+            images.append(open_image(path))
+        except ValueError as error:
             raise ValueError(f"picture {str(path)!r} of the real faces can't be opened: {error}") from None
     if not images:
         raise ValueError(f"faces is {config.faces!r}; expected a folder with photographs")

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fairdemo.models.precision import autocast
 from fairdemo.readers.embed import DIMENSIONS, JUDGE_WIDTHS, FaceNetwork, JudgeNetwork
 from fairdemo.readers.vision import to_tensor
 from fairdemo.training.steps import update, warm_cosine
@@ -73,7 +74,7 @@ def train_network(
     for step in range(steps):
         rows = rng.permutation(len(first))[:batch]
         x = augment(to_tensor(np.concatenate([first[rows], second[rows]])), generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             z = network(x)
         z = z.float()
         loss = 0.3 * contrastive_loss(z[:batch], z[batch:])

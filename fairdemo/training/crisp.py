@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from fairdemo.models.crisp import CrispDecoder
+from fairdemo.models.precision import autocast
 from fairdemo.readers.embed import CROP, DIMENSIONS, FaceNetwork
 from fairdemo.readers.vision import to_tensor
 from fairdemo.training.muon import muon_and_adamw
@@ -214,7 +215,7 @@ class Trainer:
     def step(self, step: int, rng: np.random.Generator) -> tuple[float, torch.Tensor | None]:
         """Gradients for the decoder, and the critics' loss once they take part."""
         x, z = self.batch(rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             with torch.no_grad():
                 small = self.vae.decode(z).sample.float()
             plain, amount = self.decoder.parts(z, small)
@@ -223,7 +224,7 @@ class Trainer:
         strands = 30.0 * F.l1_loss(amount[: len(x)].float(), goal)
         out = made.detach().float().requires_grad_()
         telling = None
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             loss = self.loss(out, small, x)
             if step < self.how.critic_from:
                 (gradient,) = torch.autograd.grad(loss, out)

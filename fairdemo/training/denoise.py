@@ -25,8 +25,10 @@ from torch import nn
 from fairdemo.checked import Real, Whole
 from fairdemo.models import pipelines, profiles
 from fairdemo.models.catalog import Adapter
-from fairdemo.models.generating import PairedGenerator, by_default, through
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.precision import autocast, default_device
 from fairdemo.models.routing import Factors, Router
+from fairdemo.models.sampling import by_default, through
 from fairdemo.readers.labelled import Labelled, read_labelled
 from fairdemo.readers.vision import to_tensor
 from fairdemo.stats.attributes import ATTRIBUTES, TARGET_CLASSES, band
@@ -129,7 +131,6 @@ def train(
     data: TrainingSet,
     config: Config,
     checkpoint: Path,
-    dtype: torch.dtype = torch.bfloat16,
 ) -> Iterator[tuple[int, int, float, Router]]:
     """Trains adapters; yields (step, steps, loss, router), the last one with averaged weights if the config
     has an average. `checkpoint` is written every 100 steps and resumed from if it exists. ValueError if the
@@ -151,7 +152,7 @@ def train(
         z = latents[rows, rng.integers(2, size=config.batch)].float().to(device)
         routes = [data.routes[r][rng.integers(len(data.routes[r]))] for r in rows]
         texts = data.captions(rows, rng)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32), router.routed(routes):
+        with autocast(device.type), router.routed(routes):
             with torch.no_grad():
                 states, added = conditioning(pipe, texts, rng, size)
             t = torch.from_numpy(rng.integers(0, len(alpha_bar), config.batch))
@@ -247,7 +248,7 @@ def run(profile: str, config: Config, out: Path, kind: Kind, own: OwnPeople | No
     """A whole run into the folder `out`, resumed if it was started: log, curves, a picture of every
     adapter's faces, and at the end the adapters with card and catalog. `own` are the people of a model that
     has some, where the config has no data. Returns the adapters' files."""
-    chosen, device = profiles.profile(profile), pipelines.default_device()
+    chosen, device = profiles.profile(profile), default_device()
     devices = Accelerator(cpu=device == "cpu", log_with="all", project_dir=out)
     kept = {**config.model_dump(), "profile": chosen.name}
     with Folder(out, kept, ("loss",), config.iterations, devices) as folder:
@@ -282,8 +283,8 @@ def trained(
     rows, z, captions = people
     routes = [[(" ".join(row[a] for a in config.by),)] for row in rows]
     data = TrainingSet(list(config.groups), z, routes, captions)
-    router, dtype = Router(pipe.unet, {}), pipelines.compute_dtype(pipe.unet.device.type)
-    for step, _, loss, router in train(pipe, data, config, folder.path / "checkpoint.pt", dtype):
+    router = Router(pipe.unet, {})
+    for step, _, loss, router in train(pipe, data, config, folder.path / "checkpoint.pt"):
         folder.write(step, {"loss": loss})
         if step % 200 == 0 or step == config.iterations:
             pipe.unet.eval()

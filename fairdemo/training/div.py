@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from fairdemo.models import profiles
-from fairdemo.models.generating import PairedGenerator, Sample, by_default
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.sampling import Sample, by_default
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats.attributes import TARGET_CLASSES
 from fairdemo.stats.measure import likeness

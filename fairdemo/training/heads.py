@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from fairdemo.readers import classify, clip, embed
-from fairdemo.readers.detect import Detector
+from fairdemo.readers.detect import Detector, find_subject
 from fairdemo.readers.judge import BATCH, Judged, lines, row
 from fairdemo.readers.labelled import Labelled
 from fairdemo.readers.read import face
@@ -33,8 +33,8 @@ def embeddings(
     cache: Path,
     progress: Callable[[int], object] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (m,) in which a face was found, and the largest faces' embeddings (m, d); kept in the plain
-    arrays of `cache` for another run."""
+    """Rows (m,) in which a face was found, and the embeddings (m, d) of the faces that pictures are labelled
+    for; kept in the plain arrays of `cache` for another run."""
     if cache.is_file():
         with np.load(cache, allow_pickle=False) as stored:
             return stored["rows"], stored["embeddings"]
@@ -46,7 +46,9 @@ def embeddings(
         crops = []
         for (i, im), found in zip(opened, detector.detect([im for _, im in opened])):
             if found:
-                crops.append(embed.crop(im, found[0].box, backbone.side, backbone.margin))
+                boxes = [f.box for f in found]
+                own = boxes[find_subject(boxes, im.size)]
+                crops.append(embed.crop(im, own, backbone.side, backbone.margin))
                 rows.append(i)
         if crops:
             vectors.append(backbone.embed(np.stack(crops)))
@@ -69,7 +71,8 @@ def temperature(similarities: np.ndarray, classes: np.ndarray) -> float:
             log_softmax(np.exp(log_scale) * similarities, 1)[np.arange(len(classes)), classes].mean()
         )
 
-    return float(np.exp(minimize_scalar(loss, bounds=(0.0, np.log(1000.0)), method="bounded").x))
+    found: Any = minimize_scalar(loss, bounds=(0.0, np.log(1000.0)), method="bounded")
+    return float(np.exp(found.x))
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ def train(
 def key_of(described: dict[str, Any], data: Labelled) -> str:
     """A name for the embeddings of some pictures by some backbone."""
     sizes = [(str(p), p.stat().st_size) for p in data.pictures if isinstance(p, Path) and p.is_file()]
-    same = [described["backbone"], described.get("model"), described.get("pretrained"), data.name]
+    # Embeddings that an older version kept are of the largest faces, not of those near the middle.
+    same = [described["backbone"], described.get("model"), described.get("pretrained"), data.name, "middle"]
     return hashlib.sha256(repr((*same, data.table.to_csv(), sizes)).encode()).hexdigest()[:16]
 
 

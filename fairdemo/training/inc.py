@@ -7,7 +7,8 @@ later."""
 from pathlib import Path
 
 from fairdemo.models import profiles
-from fairdemo.models.generating import PairedGenerator, by_default, through
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.sampling import by_default, through
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats.attributes import band
 from fairdemo.stats.measure import interval

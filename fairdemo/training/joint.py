@@ -46,10 +46,12 @@ class Joint:
         sizes = [len(groups) for groups in self.groups.values()]
         return np.concatenate([np.eye(size)[self.members[:, k]] for k, size in enumerate(sizes)], 1)
 
-    def likeliest(self, p: np.ndarray) -> np.ndarray:
-        """The likeliest group in each attribute (n, attributes), of probabilities (n, D)."""
+    def likeliest(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest group in each attribute (n, attributes) and its probability, of probabilities
+        (n, D)."""
         ends = np.cumsum([len(groups) for groups in self.groups.values()])
-        return np.stack([part.argmax(1) for part in np.split(p, ends[:-1], 1)], 1)
+        parts = np.split(p, ends[:-1], 1)
+        return np.stack([part.argmax(1) for part in parts], 1), np.stack([part.max(1) for part in parts], 1)
 
     def marginals(self, p: np.ndarray) -> list[np.ndarray]:
         """Of each attribute's groups (n, groups), from those of all combinations (n, K)."""

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 IGNORED = -1  # the target of an image whose transport is too uncertain, and of one without a face
+CERTAIN = 0.9  # the authors' confidence from which on a twin's class counts as sure
 
 
 def dynamic_targets(q: np.ndarray, threshold: float) -> np.ndarray:
@@ -38,10 +39,29 @@ def semantics_loss(
     return sum(parts, weights.new_zeros(()))
 
 
-def realism_loss(faces: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
-    """The face-realism loss (eq. 8): one minus cosine similarity of each face's unit vector (n, d) to the
-    nearest of real faces (m, d)."""
-    return (1 - (faces @ bank.T).max(-1).values).mean() if len(faces) else faces.sum() * 0
+def realism_loss(
+    faces: torch.Tensor, bank: torch.Tensor, twins: torch.Tensor, stays: np.ndarray, counted: np.ndarray
+) -> torch.Tensor:
+    """The face-realism loss (eq. 8), summed over the `counted` (n,) of faces: one minus cosine similarity of
+    each one's unit vector (n, d) to its twin's (n, d) where its class `stays` (n,), as in the authors' code,
+    and else to the nearest of real faces (m, d)."""
+    if not counted.any():
+        return faces.sum() * 0
+    nearest, own = (faces @ bank.T).max(-1).values, (faces * twins).sum(-1)
+    like = torch.where(torch.from_numpy(stays).to(faces.device), own, nearest)
+    return (1 - like)[torch.from_numpy(counted).to(faces.device)].sum()
+
+
+def realism_targets(
+    targets: np.ndarray, before: np.ndarray, certainty: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of which images (N,) the face is to stay its twin's, and of which it counts in the realism loss.
+
+    `targets` and the twin's classes `before` are (N, attributes), `certainty` (N, attributes) is how sure the
+    reader is of the latter. A face stays where it is surely of its target's classes already. One whose
+    target is unsure doesn't count, unless there are several attributes, as in the authors' code."""
+    stays = ((targets == before) & (targets != IGNORED) & (certainty >= CERTAIN)).all(1)
+    return stays, np.full(len(targets), True) if targets.shape[1] > 1 else targets[:, 0] != IGNORED
 
 
 @dataclass(frozen=True)

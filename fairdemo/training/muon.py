@@ -7,12 +7,14 @@ On the small networks of the embedded world it needs about half of AdamW's steps
 import torch
 from torch import nn
 
+from fairdemo.models.precision import compute_dtype
+
 
 def orthogonal(update: torch.Tensor, iterations: int = 5) -> torch.Tensor:
     """The nearest semi-orthogonal matrix to (m, n), by a quintic Newton-Schulz iteration."""
     wide = update.shape[0] > update.shape[1]
     x = (update.T if wide else update) / (update.norm() + 1e-7)
-    x = x.bfloat16()  # the iteration forgives rounding, and bfloat16 products are several times faster
+    x = x.to(compute_dtype(x.device.type))  # the iteration forgives rounding
     for _ in range(iterations):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x

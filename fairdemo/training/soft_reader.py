@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from fairdemo.models.generating import by_default, through
+from fairdemo.models.sampling import by_default, through
 from fairdemo.pairs import Face
 from fairdemo.readers.embed import Backbone
 from fairdemo.readers.read import FaceReader

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from fairdemo.models.precision import autocast
 from fairdemo.readers.subject import SubjectNetwork
 from fairdemo.training.steps import update, warm_cosine
 
@@ -31,7 +32,7 @@ def train(
         x = torch.roll(inputs[rows], (int(dy), int(dx)), (2, 3))
         x = x.flip(-1) if rng.random() < 0.5 else x
         x = x * float(rng.uniform(0.85, 1.15)) + 0.03 * torch.randn_like(x)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             _, logits = network(x)
         loss = F.cross_entropy(logits.float(), targets[rows], label_smoothing=0.05)
         update(loss, optimizers, learning_rate * warm_cosine(step, steps))

@@ -13,8 +13,8 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext  # an endpoint has no place for who asks among its inputs
 
-from fairdemo.models.generating import Cancelled
 from fairdemo.models.gpu import Watch
+from fairdemo.models.sampling import Cancelled
 from fairdemo.request import SERVER, Request
 from fairdemo.stats import targets
 from fairdemo.studio.studio import Plan
@@ -63,7 +63,7 @@ def compare(
     Args:
         prompt: who to draw, in English, e.g. "a photo of a doctor"
         n: number of pairs, 1 to 64
-        seed: the same seed gives the same images
+        seed: the same seed gives the same images on one kind of processor
         target: uniform, baseline, women 70, world, us, age 75/25, workforce, or shares like "race:Black=0.3"
         profile: the model, e.g. embedded
         settings: a table with any of method ("mix" or another method of the profile), rounding, steering,

@@ -58,6 +58,8 @@ THEME = gr.themes.Soft(
     block_title_text_color="*body_text_color",
     block_title_text_color_dark="*body_text_color",
     block_title_padding="0",
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
     block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_300",
     block_label_text_color="*body_text_color",
@@ -159,28 +161,31 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
     threading.Thread(target=warm, daemon=True).start()
     threading.Thread(target=tidies, daemon=True, name="tidies").start()
     blocks = page().queue(default_concurrency_limit=4, max_size=400)
-    blocks.launch(
-        prevent_thread_lock=True,
-        max_threads=2 * AT_ONCE,  # whoever waits for images holds one
-        theme=THEME,
-        head=head(),
-        i18n=I18N,
-        footer_links=["gradio", "settings"],
-        max_file_size=LARGEST_FILE,
-        # Tools call the server without its password.
-        mcp_server=own.api == own.mcp == "on" and not own.password,
-        ssr_mode=False,  # Node's pages would pass by the door
-        share=reach.shared(),  # and not because a notebook is somewhere
-        app_kwargs={"routes": [*pictures.ROUTES, *wall_file.ROUTES, *CLASS, *HEALTH], "middleware": before()},
-    )
-    assert blocks.server is not None
-    blocks.server.config.timeout_keep_alive = KEPT_OPEN
-    log("started", version=fairdemo.__version__, profile=default(), port=blocks.server_port)
-    started(blocks.server_port)
     try:
+        blocks.launch(
+            prevent_thread_lock=True,
+            max_threads=2 * AT_ONCE,  # whoever waits for images holds one
+            theme=THEME,
+            head=head(),
+            i18n=I18N,
+            footer_links=["gradio", "settings"],
+            max_file_size=LARGEST_FILE,
+            # Tools call the server without its password.
+            mcp_server=own.api == own.mcp == "on" and not own.password,
+            ssr_mode=False,  # Node's pages would pass by the door
+            share=reach.shared(),  # and not because a notebook is somewhere
+            app_kwargs={
+                "routes": [*pictures.ROUTES, *wall_file.ROUTES, *CLASS, *HEALTH],
+                "middleware": before(),
+            },
+        )
+        assert blocks.server is not None
+        blocks.server.config.timeout_keep_alive = KEPT_OPEN
+        log("started", version=fairdemo.__version__, profile=default(), port=blocks.server_port)
+        started(blocks.server_port)
         while True:
             time.sleep(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # also while it starts
         quiet()
         log("stopped")
     # What still runs, or a page that is open, is waited for no longer; what is on the disk is whole.

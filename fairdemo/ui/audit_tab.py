@@ -15,13 +15,13 @@ from fairdemo.audit.painter import MOST, Painter
 from fairdemo.audit.published import PUBLISHED
 from fairdemo.audit.study import BASELINE, PROFILE, Asked, Origin
 from fairdemo.audit.summary import Summary
-from fairdemo.models.generating import Cancelled, Sample
 from fairdemo.models.gpu import SILENT, Watch
+from fairdemo.models.sampling import Cancelled, Sample
 from fairdemo.pairs import Drawn
 from fairdemo.report.table import harmless
 from fairdemo.stats.attributes import RACES
 from fairdemo.ui.face_wall import Box, Chip, box, chip
-from fairdemo.ui.language import label, language_of
+from fairdemo.ui.language import label, language_of, say
 from fairdemo.ui.limits import drawing
 from fairdemo.ui.offered import studio
 from fairdemo.ui.pictures import address
@@ -148,11 +148,21 @@ def panel(of: Behind, language: str, faces_of: Callable[[Behind, str], list[Face
         share=report.percent(share),
         faces=faces,
         why=why,
+        numbers=other_numbers(of, language) if faces else "",
         last=min(of.first + AT_ONCE, len(rows)),
         n=len(rows),
         columns=SHOWN,
         rows=rows.iloc[of.first : of.first + AT_ONCE][SHOWN].values.tolist(),
     )
+
+
+def other_numbers(of: Behind, language: str) -> str:
+    """What to say if a cell's faces were computed in other numbers than they are here."""
+    if of.origin.kind != PROFILE or "dtype" not in of.rows:
+        return ""
+    own = studio(of.origin.model).artist.dtype
+    theirs = sorted({str(name) for name in of.rows["dtype"].dropna()} - {own})
+    return say(language, "audit_numbers", theirs=", ".join(theirs), own=own) if theirs else ""
 
 
 def filed(of: Behind) -> str:
@@ -203,7 +213,7 @@ def more(own: Summary, origin: str, language: str) -> str:
         "spread": report.part("spread", found),
         "together": report.part("together", found),
         "alike": report.part("alike", found, RACES, report.wide(own.study)),
-        "control": report.part("control", found, report.changed(found)) if found.control else "",
+        "control": report.part("control", found) if found.control else "",
         "worst": report.part("worst", report.worst(own.study, found)),
         "corrected": report.part("corrected", found, RACES) if any(found.corrected.values()) else "",
         "published": report.part("published", PUBLISHED),

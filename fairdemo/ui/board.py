@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from fairdemo.comparison import Comparison
 from fairdemo.pairs import SIDES
-from fairdemo.stats import measure
-from fairdemo.stats.attributes import TARGET_CLASSES
+from fairdemo.stats import equivalence, measure
+from fairdemo.stats.attributes import CLASSES, TARGET_CLASSES
 from fairdemo.stats.stopping import confidence_sequence
 from fairdemo.studio.studio import Plan
 from fairdemo.ui.face_wall import wall
@@ -34,7 +34,7 @@ class Counted:
     high: float
 
 
-EMPTY = Counted(0, 0, 0.0, 0.0, 0.0)
+EMPTY = Counted(0, 0, 0.0, 0.0, 0.0)  # of no faces; its words are a dash
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def counts(comparison: Comparison | None, language: str) -> dict[str, str]:
     drawn = comparison if comparison and comparison.pairs else None
     revision = next(REVISIONS)
     told = sentences(drawn, language) if drawn else []
-    parts = {"summary": render("summary.html", language, sentences=told, revision=revision)}
+    controlled = drawn is not None and bool(drawn.target) and drawn.mix.controlled
+    note = say(language, "controlled", n=drawn.request.n) if drawn and controlled else ""
+    parts = {"summary": render("summary.html", language, sentences=told, note=note, revision=revision)}
     for attribute in TARGET_CLASSES:
         found = rows(drawn, attribute, language)
         parts[f"bars-{attribute}"] = render(
@@ -99,6 +101,8 @@ def row(attribute: str, name: str, sides: dict[str, Counted], wanted: float | No
     shown = say(language, f"class_{name.replace(' ', '_')}")
     told = [
         say(language, "bar_told", side=say(language, side), count=c.count, n=c.n, low=c.low, high=c.high)
+        if c.n
+        else f"{say(language, side)} –"
         for side, c in sides.items()
     ]
     told += [] if wanted is None else [say(language, "wanted_share", share=wanted)]
@@ -126,7 +130,8 @@ def sentences(comparison: Comparison, language: str) -> list[Sentence]:
 
 
 def sentence(comparison: Comparison, attribute: str, language: str) -> Sentence:
-    """The class that matters most before and after, whether it changed, and whether the wish is reached."""
+    """The class that matters most before and after, how far the grid is from the wish, whether it changed,
+    and what that tells of the method."""
     first, last = (counted(comparison, side, attribute) for side in SIDES)
     name = "Female" if attribute == "gender" else max(first, key=lambda c: first[c].count)
     shown = say(language, "women" if attribute == "gender" else f"class_{name.replace(' ', '_')}")
@@ -136,26 +141,41 @@ def sentence(comparison: Comparison, attribute: str, language: str) -> Sentence:
     wanted = comparison.target.get(attribute, {})
     if name in wanted:
         line += ", " + say(language, "wanted_count", count=plain(wanted[name] * after.n))
-    return Sentence(line, changed(comparison, attribute, language) + reached(last, wanted, language))
+    line += describe_gap(last, wanted, language)
+    verdicts = describe_change(comparison, attribute, language)
+    whole = len(comparison.pairs) == comparison.request.n
+    if wanted and after.n and whole and not comparison.mix.controlled:
+        verdicts.append(describe_method(last, name, wanted, language))
+    return Sentence(line, verdicts)
 
 
-def changed(comparison: Comparison, attribute: str, language: str) -> list[str]:
-    """Whether the change between twins is more than chance."""
+def describe_gap(found: dict[str, Counted], wanted: dict[str, float], language: str) -> str:
+    """How many images would have to change class until the grid is as near to the wish as whole images can
+    be, which is a fact about this grid; nothing where it is."""
+    counts = {name: c.count for name, c in found.items()}
+    off = equivalence.images_off(counts, wanted) if wanted else 0
+    return " · " + say(language, "off_by", count=off) if off else ""
+
+
+def describe_change(comparison: Comparison, attribute: str, language: str) -> list[str]:
+    """Whether the change between twins is more than chance, however often one looks while a grid grows."""
     both = [p for p in comparison.pairs if p.baseline.faces and p.debiased.faces]
     before, after = ([p.side(side).faces[0].label(attribute) for p in both] for side in SIDES)
     if not both:
         return []
-    key = "changed" if measure.parity(before, after) < ENOUGH else "not_changed"
+    key = "changed" if measure.anytime_parity(before, after, CLASSES[attribute]) < ENOUGH else "not_changed"
     return [say(language, key, n=len(both))]
 
 
-def reached(found: dict[str, Counted], wanted: dict[str, float], language: str) -> list[str]:
-    """Whether what was counted fits what was wanted."""
-    n = sum(c.count for c in found.values())
-    if not wanted or not n:
-        return []
-    p = measure.goodness_of_fit({name: c.count for name, c in found.items()}, wanted)
-    return [say(language, "not_reached" if p < ENOUGH else "reached", n=n)]
+def describe_method(found: dict[str, Counted], name: str, wanted: dict[str, float], language: str) -> str:
+    """What a whole grid of which no count was controlled says of the method: whether its shares are as
+    wanted, to within one margin."""
+    counts = {each: c.count for each, c in found.items()}
+    verdict, n = equivalence.judge(counts, wanted), sum(counts.values())
+    margin, one, needed = 100 * equivalence.MARGIN, found[name], equivalence.faces_to_tell(wanted)
+    if verdict == "too_few" and n < needed:
+        verdict = "too_few_of"
+    return say(language, verdict, n=n, margin=margin, low=one.low, high=one.high, needed=needed)
 
 
 def plain(number: float) -> str:

@@ -24,6 +24,8 @@ def histogram(comparison: Comparison, attribute: str, corrected: bool, language:
     classes = [c for c in CLASSES[attribute] if c != "0-19"]
     sides = {side: comparison.measures.side(side).of(attribute) for side in SIDES}
     known = all(found.classes[c].corrected is not None for found in sides.values() for c in classes)
+    few = any(found.n < found.corrected_from for found in sides.values())
+    key = "chart_corrected" if corrected and known else "chart_uncorrected" if corrected and few else "chart"
     corrected = corrected and known
     figure = go.Figure()
     for side, found in sides.items():
@@ -33,7 +35,7 @@ def histogram(comparison: Comparison, attribute: str, corrected: bool, language:
         figure.add_scatter(**marks(classes, wanted, language))
     elif wanted:
         brackets(figure, classes, wanted, language)
-    title = say(language, "chart_corrected" if corrected else "chart", attribute=say(language, attribute))
+    title = say(language, key, attribute=say(language, attribute))
     dress(figure, title, many=len(classes) >= 6)
     return figure
 
@@ -41,7 +43,7 @@ def histogram(comparison: Comparison, attribute: str, corrected: bool, language:
 def bars(found: Shares, classes: list[str], corrected: bool) -> dict:
     """Heights, whiskers, and what pointing at a bar says."""
     rows = [found.classes[c] for c in classes]
-    shares = [(row.corrected if corrected else row.share) or 0.0 for row in rows]
+    shares = [(row.corrected if corrected else row.share) or 0.0 if found.n else 0.0 for row in rows]
     ends = [(row.corrected_interval if corrected else row.interval) or (0.0, 1.0) for row in rows]
     if not found.n:
         ends = [(0.0, 0.0)] * len(rows)

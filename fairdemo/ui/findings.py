@@ -1,14 +1,15 @@
-"""What the counts say, in words and in a table of race and gender together. Every number comes with its
+"""What the counts say, in words and in a table of race, gender and age together. Every number comes with its
 count and interval."""
 
 import json
 from dataclasses import dataclass
 
 from fairdemo.comparison import Comparison
-from fairdemo.measures import Counted, Share
+from fairdemo.measures import Share
 from fairdemo.pairs import SIDES
+from fairdemo.report.numbers import format_bias
 from fairdemo.stats import measure
-from fairdemo.stats.attributes import GENDERS, RACES, TARGET_CLASSES
+from fairdemo.stats.attributes import AGE_BANDS, CELLS, GENDERS, RACES, TARGET_CLASSES
 from fairdemo.ui.language import WORDS, say
 from fairdemo.ui.templates import render
 
@@ -69,6 +70,8 @@ def findings(comparison: Comparison, language: str) -> str:
     found, n = comparison.measures, len(comparison.pairs)
     before, after = found.baseline, found.debiased
     notes = [(say(language, "no_face", before=before.no_face, after=after.no_face, n=n), "")]
+    if before.failed or after.failed:
+        notes.append((say(language, "failed_images", before=before.failed, after=after.failed), ""))
     if before.subject_kept and after.subject_kept:
         counts = {"before": before.subject_kept.count, "after": after.subject_kept.count}
         notes.append((say(language, "kept", subject=comparison.subject, n=n, **counts), "info_kept"))
@@ -97,6 +100,8 @@ def card(comparison: Comparison, attribute: str, language: str) -> Card:
 
 def line(when: str, row: Share, n: int, language: str) -> Line:
     """A class on one side, observed and corrected."""
+    if not n:
+        return Line(when, say(language, "nothing_counted"), "")
     low, high = row.interval
     observed = say(language, "of", count=row.count, n=n, share=row.share, low=low, high=high)
     if row.corrected is None or row.corrected_interval is None:
@@ -109,7 +114,15 @@ def remarks(comparison: Comparison, attribute: str, language: str) -> list[Note]
     """bias(P), the distance to the target, and whether the change is more than chance."""
     found = comparison.measures
     before, after = (found.side(side).of(attribute) for side in SIDES)
-    notes = [(say(language, "bias", before=before.bias, after=after.bias), "info_bias")]
+    known = {when: format_bias(shares) for when, shares in (("before", before), ("after", after))}
+    fewest = min(before.n, after.n)
+    notes = (
+        []
+        if fewest >= after.corrected_from
+        else [(say(language, "not_corrected", needed=after.corrected_from), "info_corrected")]
+    )
+    chance = (after if after.n else before).bias_by_chance
+    notes += [(say(language, "bias", **known, chance=chance), "info_bias")]
     if before.to_target and after.to_target:
         far = {"before": before.to_target.total_variation, "after": after.to_target.total_variation}
         notes.append((say(language, "distance", **far), "info_distance"))
@@ -125,11 +138,12 @@ def remarks(comparison: Comparison, attribute: str, language: str) -> list[Note]
 
 @dataclass(frozen=True)
 class Cell:
-    """A race and gender together."""
+    """Faces of a group."""
 
     count: int
     shade: float  # 0 to 1
     title: str
+    of_all_ages: bool
 
 
 @dataclass(frozen=True)
@@ -142,22 +156,29 @@ class Table:
 
 
 def cells(comparison: Comparison, language: str) -> str:
-    """Race and gender together, before and after: a table whose shade follows the share."""
+    """Race, gender and age together, before and after: tables whose shade follows the share."""
     if not comparison.pairs:
         return ""
-    sides = [table(comparison, side) for side in SIDES]
-    return render("cells.html", language, sides=sides, genders=GENDERS)
+    sides = [table(comparison, side, language) for side in SIDES]
+    fewest, needed = min(side.n for side in sides), measure.faces_to_miss(len(CELLS))
+    few = say(language, "cells_few", n=fewest, groups=len(CELLS), needed=needed) if fewest < needed else ""
+    return render("cells.html", language, sides=sides, genders=GENDERS, ages=list(AGE_BANDS), few=few)
 
 
-def table(comparison: Comparison, side: str) -> Table:
-    """One side's counts, with intervals for the asking."""
+def table(comparison: Comparison, side: str, language: str) -> Table:
+    """One side's counts, by gender over all ages and by age, with intervals for the asking."""
     found = comparison.measures.side(side)
-    counts = found.race_and_gender
+    counts = {(r, g, ""): found.race_and_gender[f"{r} {g}"] for r in RACES for g in GENDERS}
+    counts |= {cell: found.race_gender_and_age[" ".join(cell)] for cell in CELLS}
     top = max(1, *(c.count for c in counts.values()))
 
-    def cell(seen: Counted) -> Cell:
-        low, high = seen.interval
-        title = f"{seen.count} of {seen.n}, {low:.0%} to {high:.0%}"
-        return Cell(seen.count, round(seen.count / top, 2), title)
+    def cell(race: str, gender: str, age: str) -> Cell:
+        seen = counts[race, gender, age]
+        names = [say(language, f"class_{c.replace(' ', '_')}") for c in (race, gender, age) if c]
+        numbers = say(
+            language, "count_of", count=seen.count, n=seen.n, low=seen.interval[0], high=seen.interval[1]
+        )
+        return Cell(seen.count, round(seen.count / top, 2), f"{', '.join(names)}: {numbers}", not age)
 
-    return Table(side, found.race.n, [(r, [cell(counts[f"{r} {g}"]) for g in GENDERS]) for r in RACES])
+    rows = [(r, [cell(r, g, a) for g in GENDERS for a in ("", *AGE_BANDS)]) for r in RACES]
+    return Table(side, found.race.n, rows)

@@ -1,6 +1,7 @@
 """Every word of the page that is ours, by language: `words/en.toml`, `words/es.toml`. Components take
 `label("key")`, HTML that is made here takes `say(language, "key")`."""
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ def language_named(wanted: str) -> str:
     return next((code for code in codes if code in WORDS), "en")
 
 
+class Unknown:
+    """Stands in words for a number that there isn't: a dash, however it is written."""
+
+    def __format__(self, how: str) -> str:
+        return "–"
+
+
 def say(language: str, key: str, **values) -> str:
-    """The words under a key in a language, with their values."""
-    return WORDS[language][key].format(**values)
+    """The words under a key in a language, with their values; a dash for one that is nan."""
+    known = {k: Unknown() if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+    return WORDS[language][key].format(**known)

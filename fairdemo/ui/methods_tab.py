@@ -13,8 +13,9 @@ import gradio as gr
 
 from fairdemo.comparison import Comparison
 from fairdemo.methods.method import Method
-from fairdemo.models.generating import Cancelled
 from fairdemo.models.gpu import Watch
+from fairdemo.models.sampling import Cancelled
+from fairdemo.report.numbers import format_bias
 from fairdemo.request import MIX, SERVER, Request
 from fairdemo.stats import targets
 from fairdemo.studio.studio import Plan
@@ -65,9 +66,11 @@ def card(comparison: Comparison, side: str, method: Method | None, language: str
     rows.append(Row(say(language, "women"), value))
     for attribute, classes in (("gender", 2), ("race", 6)):
         one = found.of(attribute)
-        note = say(language, "of_maximum", share=one.bias * classes / 2) if classes > 2 else ""
+        note = say(language, "by_chance", chance=one.bias_by_chance)
+        if classes > 2:
+            note += ", " + say(language, "of_maximum", share=one.bias * classes / 2)
         name = say(language, "bias_of", what=say(language, attribute).lower())
-        rows.append(Row(name, f"{one.bias:.2f}", note))
+        rows.append(Row(name, format_bias(one), note))
         if one.to_target:
             name = say(language, "distance_of", what=say(language, attribute).lower())
             rows.append(Row(name, f"{one.to_target.total_variation:.2f}"))

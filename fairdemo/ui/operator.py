@@ -26,6 +26,7 @@ class Operator(BaseModel):
     limit_rooms: Annotated[int, Field(ge=1, le=UNLIMITED)] = 20  # of a class that are opened
     api: Literal["on", "off"] = "on"  # whether programs may call the endpoints
     mcp: Literal["on", "off"] = "on"  # whether they are tools of assistants too
+    ahead: Literal["on", "off"] = "on"  # whether versions of a standing wall are drawn while nobody draws
     quota_gb: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 5.0  # of files of visitors
     log: Literal["on", "off", "prompts"] = "off"  # a line of JSON an event; with the prompts only if told to
 

@@ -241,11 +241,24 @@
       guessed();
       then();
     };
-    const shown = make("output", { textContent: `8 / ${n}` }),
-      range = make("input", { type: "range", min: 0, max: n, value: 8, ariaLabel: text.guess });
-    range.addEventListener("input", () => (shown.textContent = `${range.value} / ${n}`));
-    const say = make("button", { type: "button", className: "primary", textContent: text.guess_say }),
-      skip = make("button", { type: "button", className: "skip", textContent: text.skip });
+    // The slider stands nowhere until it is set: an answer that is there already draws guesses to itself.
+    const shown = make("output", { textContent: `– / ${n}` }),
+      range = make("input", { type: "range", min: 0, max: n, className: "unset", ariaLabel: text.guess });
+    range.ariaValueText = "–";
+    const say = make("button", {
+      type: "button",
+      className: "primary",
+      disabled: true,
+      textContent: text.guess_say,
+    });
+    const set = () => {
+      range.classList.remove("unset");
+      range.ariaValueText = null;
+      say.disabled = false;
+      shown.textContent = `${range.value} / ${n}`;
+    };
+    for (const kind of ["input", "pointerup"]) range.addEventListener(kind, set);
+    const skip = make("button", { type: "button", className: "skip", textContent: text.skip });
     say.onclick = () => end((100 * range.value) / n);
     skip.onclick = () => end("skipped");
     const card = make(

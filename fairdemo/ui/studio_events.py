@@ -16,8 +16,8 @@ import gradio as gr
 
 from fairdemo.comparison import Comparison
 from fairdemo.models import hub, profiles
-from fairdemo.models.generating import Cancelled
 from fairdemo.models.gpu import Watch
+from fairdemo.models.sampling import Cancelled
 from fairdemo.request import MIX, SERVER, Request
 from fairdemo.stats import prompts, targets
 from fairdemo.stats.attributes import CLASSES
@@ -111,6 +111,11 @@ def file(visit: Visit | None) -> gr.Button:
     return gr.Button(link=wall_file.address(visit), interactive=True)
 
 
+def compare_dtypes(theirs: str, own: str, language: str) -> list[str]:
+    """What to say of a link's wall that was computed in another number format than this machine's."""
+    return [say(language, "other_numbers", theirs=theirs, own=own)] if theirs and own != theirs else []
+
+
 class Events:
     """The screen's callbacks."""
 
@@ -153,7 +158,7 @@ class Events:
         ask, wanted = self.screen.ask, self.screen.wish
         preset, prompt = values[wanted.preset], values[ask.prompt]
         words = origin(preset, prompt, language_of(request))
-        changed: Values = {wanted.origin: words, self.screen.slots: ""}
+        changed: Values = {wanted.origin: words, self.screen.link: None}
         if preset != "own":
             try:
                 target = wished(preset, prompts.profession(prompt))
@@ -170,7 +175,7 @@ class Events:
         """After a slider moved: the wish is the visitor's own, and a link's slots are no longer meant."""
         wanted = self.screen.wish
         words = say(language_of(request), "origin_own")
-        return {wanted.preset: "own", wanted.origin: words, self.screen.slots: ""}
+        return {wanted.preset: "own", wanted.origin: words, self.screen.link: None}
 
     def named(self, prompt: str) -> str | None:
         """The list shows the profession that a prompt names, or else the attribute."""
@@ -287,11 +292,13 @@ class Events:
                 words = say(language_of(request), "asks_first", what=what)
                 yield {self.shown.status: words, self.screen.agree: gr.Button(visible=True)}
                 return
-            letters = values[self.screen.slots]
-            ready = studio(plan.request.profile)
-            fixed = link.slots_of(letters, ready.all_sources, plan.request.n) if letters else None
-            if fixed:
-                plan = replace(plan, slots=fixed, steering=False)
+            followed: link.Link | None = values[self.screen.link]
+            if followed:
+                sources = studio(plan.request.profile).all_sources
+                fixed = link.slots_of(followed.slots, sources, plan.request.n)
+                plan = replace(plan, slots=fixed, steering=False) if fixed else plan
+                own = studio(plan.request.profile).artist.dtype
+                plan.comparison.notices += compare_dtypes(followed.dtype, own, language_of(request))
             yield from Run(self, values, request, progress, cancel).of(plan, "done")
 
     def agree(self, values: Values) -> Values:
@@ -350,7 +357,7 @@ class Events:
             ask.method: gr.Dropdown(choices=methods(asked.profile), value=asked.method),
             self.screen.wish.mixer: wish(plan.comparison.target, base),
             self.screen.wish.preset: "own",
-            self.screen.slots: "",
+            self.screen.link: None,
         }
 
     def arrive(self, request: gr.Request) -> Values:
@@ -408,7 +415,7 @@ class Events:
             wanted.mixer: wish(target, reference(start["prompt"], profile)),
             wanted.preset: preset,
             wanted.origin: origin(preset, start["prompt"], language),
-            self.screen.slots: slots,
+            self.screen.link: replace(asked, slots=slots),
         }
 
 
@@ -503,7 +510,7 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     fields = [getattr(ask, name) for name in FIELDS]
     # Inputs are a set: callbacks get values by component.
     known = {wanted.mixer, *fields, wanted.preset, shown.corrected, shown.history}
-    known |= {screen.slots, screen.visit, ask.ahead}
+    known |= {screen.link, screen.visit, ask.ahead}
     standing = [*shown.board.values(), shown.status, shown.link, shown.download, screen.visit]
     results = [*standing, shown.findings, shown.cells, *shown.plots.values()]
     wishes = [wanted.mixer, wanted.preset, wanted.origin]
@@ -515,12 +522,12 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     # A link's slots are for its wall alone.
     others = [ask.prompt.input, ask.n.input, ask.seed.input, ask.pick.input, ask.die.click]
     others += [ask.method.input, ask.rounding.input, ask.profile.input, ask.dependence.input]
-    gr.on([*others, ask.steering.input], lambda: "", None, screen.slots, **hidden)
-    preset = wanted.preset.input(page.chosen, known, [*wishes, screen.slots], **hidden)
+    gr.on([*others, ask.steering.input], lambda: None, None, screen.link, **hidden)
+    preset = wanted.preset.input(page.chosen, known, [*wishes, screen.link], **hidden)
     ask.prompt.change(page.source, known, wanted.origin, **hidden)
     looked = [c.change for c in (ask.prompt, ask.n, ask.dependence, ask.method, ask.rounding, ask.profile)]
     gr.on(looked, page.look_ahead, known, wanted.foreseen, trigger_mode="always_last", **hidden)
-    everything = [*standing, shown.findings, shown.cells, *fields, *wishes, screen.slots, screen.words]
+    everything = [*standing, shown.findings, shown.cells, *fields, *wishes, screen.link, screen.words]
     arrived = blocks.load(page.arrive, None, everything, **hidden)
     ask.profile.input(page.turned, known, [*fields, shown.status, screen.agree], **hidden)
     arrived.then(page.look_ahead, known, wanted.foreseen, **hidden)
@@ -533,7 +540,7 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     drawn_then = agreed.then(page.draw, known, [*results, screen.agree], **drawing)
     # A wish that moves while the last one is on its way isn't dropped.
     last: dict[str, Any] = {"trigger_mode": "always_last"}
-    released = wanted.mixer.release(page.own, None, [*wishes, screen.slots], **last, **hidden)
+    released = wanted.mixer.release(page.own, None, [*wishes, screen.link], **last, **hidden)
     ends = [drawn, drawn_then]
     for moved in (released, preset):
         settled = moved.then(page.settle, known, [*results, wanted.foreseen], **last, **hidden)
@@ -541,7 +548,7 @@ def wire(screen: Screen, blocks: gr.Blocks) -> None:
     whose = {screen.visit, ask.ahead}
     for done in ends:
         done.then(page.finished, whose, [shown.history], **last, **hidden)
-    again = [*results, *fields, *wishes, screen.slots]
+    again = [*results, *fields, *wishes, screen.link]
     recalled = shown.history.input(page.recall, known, again, **hidden)
     recalled.then(page.finished, whose, [shown.history], **last, **hidden)
     open_charts = [shown.plotted, screen.visit, *shown.plots.values()]

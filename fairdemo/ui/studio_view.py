@@ -28,6 +28,7 @@ from fairdemo.ui.offered import (
     studio,
     withheld,
 )
+from fairdemo.ui.operator import operator
 from fairdemo.ui.sliding import pooled, slide
 from fairdemo.ui.templates import render
 from fairdemo.ui.visits import Visit
@@ -96,13 +97,13 @@ class Screen:
     agree: gr.Button  # to what a model takes before it draws
     shown: Shown
     visit: gr.State
-    slots: gr.State  # letters of a link's slots, which are drawn as they are
+    link: gr.State  # the link that was followed, whose slots are drawn as they are; None: they aren't meant
     words: gr.HTML  # what `page.js` says
 
 
 def screen() -> Screen:
     """Builds the tab inside a `gr.Blocks`. It opens on a finished wall, if one comes with the model."""
-    visit, slots = gr.State(None, time_to_live=3600), gr.State("")
+    visit, link = gr.State(None, time_to_live=3600), gr.State(None)
     words = gr.HTML("", elem_id="words-holder", **PLAIN)
     FIRST.plan = first = opening(default(), first_prompt())
     fields, draw, stop = ask_bar()
@@ -124,7 +125,7 @@ def screen() -> Screen:
     with gr.Column(elem_id="details"):
         shown = details(status, {**walls, **counted})
     ask = Ask(*[*fields, method])
-    return Screen(ask, wished, draw, stop, agree, shown, visit, slots, words)
+    return Screen(ask, wished, draw, stop, agree, shown, visit, link, words)
 
 
 def first_prompt() -> str:
@@ -191,7 +192,9 @@ def settings() -> tuple[Any, ...]:
     # Numbers have no bounds here: what a request says of a wrong one names it, which Gradio doesn't.
     seed = gr.Number(7, label=label("seed"), precision=0, elem_id="seed")
     with gr.Row():
-        steps = gr.Slider(*SERVER.steps, first.steps, step=1, label=label("steps"), min_width=130)
+        steps = gr.Slider(
+            *SERVER.steps, first.steps, step=1, label=label("steps"), min_width=130, elem_id="steps"
+        )
         guidance = gr.Slider(
             *SERVER.guidance, first.guidance, step=0.5, label=label("guidance"), min_width=130
         )
@@ -210,7 +213,11 @@ def settings() -> tuple[Any, ...]:
         True, label=label("steering"), info=label("steering_info"), elem_id="steer", container=False
     )
     ahead = gr.Checkbox(
-        True, label=label("ahead"), info=label("ahead_info"), elem_id="ahead", container=False
+        operator().ahead == "on",
+        label=label("ahead"),
+        info=label("ahead_info"),
+        elem_id="ahead",
+        container=False,
     )
     return seed, steps, guidance, rounding, dependence, steering, ahead
 

@@ -23,8 +23,10 @@ from tqdm import tqdm
 from fairdemo.models import profiles
 from fairdemo.models.catalog import CATALOG, Adapter, table_of
 from fairdemo.models.crisp import CrispDecoder
-from fairdemo.models.generating import PairedGenerator, by_default, through
+from fairdemo.models.generating import PairedGenerator
+from fairdemo.models.precision import autocast
 from fairdemo.models.routing import Router, read_factors, routable, weighted
+from fairdemo.models.sampling import by_default, through
 from fairdemo.pairs import Face
 from fairdemo.places import SHIPPED
 from fairdemo.readers import classify, embed, subject
@@ -264,7 +266,7 @@ def reconstructed(vae: AutoencoderKL, images: np.ndarray, noise: float = 0.0) ->
     for i in range(0, len(images), 64):
         z = tiny.encode(vae, images[i : i + 64]).float()
         z += noise * torch.randn(z.shape, generator=generator)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), autocast():
             out.append(to_pixels(coder.decode(z).sample.float()))
     return np.concatenate(out)
 

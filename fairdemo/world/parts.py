@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import nn
 from torch.nn import functional as F
 
+from fairdemo.models.precision import autocast
 from fairdemo.readers.vision import halving_convolutions, to_tensor
 from fairdemo.training.steps import update, warm_cosine
 
@@ -107,7 +108,7 @@ def train(
             x = x.flip(-1)
         if rng.random() < 0.5:
             x = x + 0.02 * torch.randn_like(x)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             out = network(x)
         loss = F.binary_cross_entropy_with_logits(out.float(), labels)
         update(loss, optimizers, learning_rate * warm_cosine(step, steps))

@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from fairdemo.models.precision import autocast
 from fairdemo.readers.vision import load_weights, save_weights, to_tensor
 from fairdemo.training import losses
 from fairdemo.training.denoise import dropped
@@ -166,7 +167,7 @@ def train_autoencoder(
     for step in range(steps):
         x = to_tensor(images[np.sort(rng.integers(len(images), size=batch))])
         x = x.flip(-1) if rng.random() < 0.5 else x
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             z = coder.encode(x).latent_dist.mean
             out = coder.decode(z + 0.1 * torch.randn_like(z)).sample
         loss = reconstruction_loss(out.float(), x) + 1e-3 * z.float().pow(2).mean()
@@ -202,7 +203,7 @@ def train_decoder(
         x = to_tensor(images[rows])
         x = x.flip(-1) if side else x
         z = latents[rows, side].float()
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             out = coder.decode(z + 0.25 * torch.rand(batch, 1, 1, 1) * torch.randn_like(z)).sample
         loss = reconstruction_loss(out.float(), x)
         update(loss, optimizers, learning_rate * warm_cosine(step, steps))
@@ -218,7 +219,7 @@ def encode(vae: AutoencoderKL, images: np.ndarray, batch: int = 64) -> torch.Ten
     parts = []
     coder: Any = vae  # diffusers' types don't know what its parts return
     for i in range(0, len(images), batch):
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             parts.append(coder.encode(to_tensor(images[i : i + batch])).latent_dist.mean.half())
     return torch.cat(parts)
 
@@ -322,7 +323,7 @@ def train_denoiser(
         rows = rng.integers(len(latents), size=how.batch)
         z = latents[rows, rng.integers(2, size=how.batch)].float()
         texts = captions(rows, rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             loss = denoising_loss(net, z, *condition(texts, words, one, two, rng), rng)
         loss.backward()
         course.descend(how.learning_rate * warm_cosine(step, how.steps, 200))

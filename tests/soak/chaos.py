@@ -242,6 +242,11 @@ def told_to_end(folder: Path) -> str:
         assert spent < ENDS and code == 0, (spent, code)
         process = started()
         assert httpx.get(f"{base}/class/api/rooms/{room['code']}", timeout=20).status_code == 200
+    except httpx.HTTPError as error:
+        said = (
+            f"the server's code is {process.poll()}, and it said: {log.read_text(encoding='utf-8')[-3000:]}"
+        )
+        raise AssertionError(f"{error}; {said}") from error
     finally:
         process.terminate()
         process.wait(20)
@@ -252,6 +257,13 @@ def told_to_end(folder: Path) -> str:
 
 def every(studio: Studio) -> Iterator[tuple[str, str]]:
     """Each thing that breaks, and what was said."""
+    yield from within(studio)
+    with tempfile.TemporaryDirectory() as folder:
+        yield "SIGTERM while it draws", told_to_end(Path(folder))
+
+
+def within(studio: Studio) -> Iterator[tuple[str, str]]:
+    """Each thing that breaks within a process, and what was said."""
     for part in ("U-Net", "decoder", "faces", "professions"):
         yield f"memory runs out: {part}", memory_in(studio, part)
     yield "the decoder's thread is killed", thread_killed(studio)
@@ -263,7 +275,6 @@ def every(studio: Studio) -> Iterator[tuple[str, str]]:
             "a home that is read only": home_read_only,
             "a clock that jumps": clock_jumps,
             "a model's file is cut": model_cut,
-            "SIGTERM while it draws": told_to_end,
         }
         for name, part in parts.items():
             yield name, part(folder)

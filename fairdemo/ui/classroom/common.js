@@ -308,28 +308,31 @@ const armName = (arm) => t(`arm_${arm.replaceAll(" ", "_")}`);
 function resultsView(results, simulated) {
   const middle = (s) => (s ? `${s.median} (${s.low}–${s.high})` : "–");
   const over = results.effects.length > 0;
+  const outcomes = [...new Set(results.effects.map((e) => e.outcome))];
+  const cells = (a) => outcomes.map((o) => (o === "implicit" ? [a[o]] : a[o])).flat();
   const rows = results.arms.map((a) => h("tr", {}, h("th", { scope: "row" }, armName(a.arm)),
-    h("td", {}, a.dealt),
-    h("td", {}, a.n), over ? [h("td", {}, middle(a.before)), h("td", {}, middle(a.after))] : []));
+    h("td", {}, a.dealt), h("td", {}, a.n), cells(a).map((s) => h("td", {}, middle(s)))));
   const line = (e, kind) => e.why ? t("effect_none", { first: armName(e.first), second: armName(e
         .second), why: t("few_people") }) :
-    t("effect_line", { ...e[kind], first: armName(e.first), second: armName(e.second), a: e[kind].n[0],
-      b: e[kind].n[1] });
-  const head = ["results_arm", "results_dealt", "results_n", ...(over ? ["results_before",
-    "results_after"
-  ] : [])];
+    t(e.outcome === "implicit" ? "effect_d" : "effect_line", { ...e[kind], first: armName(e.first),
+      second: armName(e.second), a: e[kind].n[0], b: e[kind].n[1] });
+  const scored = outcomes.flatMap((o) => o === "implicit" ? [t("results_d")] :
+    ["results_before", "results_after"].map((when) => `${t(`outcome_${o}`)}, ${t(when).toLowerCase()}`));
+  const head = [...["results_arm", "results_dealt", "results_n"].map((key) => t(key)), ...scored];
+  const analyses = (o) => (o === "implicit" ? ["differences"] : ["covariance", "differences"]);
   return h("section", { className: "card" }, h("h2", {}, t("results")),
     simulated ? h("p", { className: "bad" }, t("simulated")) : "",
     h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("results") },
-      h("table", {},
-      h("thead", {}, h("tr", {}, head.map((key) => h("th", { scope: "col" }, t(key))))),
+      h("table", {}, h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, rows))),
     h("p", { className: "soft" }, t(over ? "results_score" : "results_later")),
+    outcomes.includes("implicit") ? h("p", { className: "soft" }, t("results_d_what")) : "",
     results.inattentive ? h("p", { className: "soft" }, t("results_out", { n: results
       .inattentive })) : "",
-    (over ? ["covariance", "differences"] : []).map((kind) => [h("h2", {}, t(`effect_${kind}`)),
-      h("ul", {}, results.effects.map((e) => h("li", {}, line(e, kind))))
-    ]));
+    outcomes.map((o) => [h("h2", {}, t(`outcome_${o}`)), analyses(o).map((kind) => [
+      o === "implicit" ? "" : h("h3", {}, t(`effect_${kind}`)),
+      h("ul", {}, results.effects.filter((e) => e.outcome === o).map((e) => h("li", {}, line(e, kind))))
+    ])]));
 }
 // Puts a view on the page only where what it shows has changed, so that nobody's slider jumps.
 const standing = new Map();

@@ -15,6 +15,10 @@ if (facts.arms) {
   if (facts.points) known.smallest = words.teach_smallest.replace("{each}", facts.each).replace(
     "{points}", facts.points.toFixed(1));
 }
+if (facts.implicit) {
+  const outcome = document.getElementById("outcome");
+  outcome.value += ` 3. ${words.outcome_implicit}: D. ${words.results_d_what}`;
+}
 for (const field of fields) {
   field.value = field.value.replace(/\s*\n\s*/g, " ").trim(); // lines of the file, not of the text
   if (known[field.id]) field.value = known[field.id];

@@ -76,7 +76,8 @@ function methods(seen) {
     resultLine(c)))) : h("p", { role: "status" }, t("votes_in", { n: seen.answered }));
   return [h("h1", {}, t("methods_title")), results, seen.pairs.map((pair) =>
     h("div", { className: "sides card" }, pair.sides.map((side, i) => h("section", {},
-      h("h2", {}, pair.names ? methodName(pair.names[i]) : t(i ? "right_one" : "left_one")),
+      // Phones have the sides in orders of their own, so the board calls none of them left.
+      h("h2", {}, pair.names ? methodName(pair.names[i]) : ["A", "B"][i]),
       sideView(side)))))];
 }
 if (/^[A-Z0-9]{5}$/.test(code)) poll(look, 1200);

@@ -122,7 +122,7 @@ async function leave() {
 // What a screen depends on; numbers that only count others aren't in it.
 function shape() {
   const { version, here, answered, consented, finished, ...rest } = seen;
-  return [rest, own, said];
+  return [rest, own, said, test && [test.blocks.length, test.ms?.length, test.wrong, Boolean(test.words)]];
 }
 
 function draw() {
@@ -268,25 +268,94 @@ function experimentView() {
     return [h("h1", {}, t("consent_title")), h("p", {}, t("consent_text")), button(t("consent_yes"),
     () => answer("consent", true), "main")];
   const first = professions.find((p) => have[before(p)] === undefined);
-  if (first) return estimateView(before(first), t("estimate_what", { profession: t(first) }));
-  if (have.attention === undefined) return estimateView("attention", t("attention", { n: 30 }));
+  if (first) return estimateView(before(first), t("estimate_what", { profession: t(first) }), PEOPLE);
+  if (have.attention === undefined) return estimateView("attention", t("estimate_title"),
+    { n: t("attention", { n: 30 }) });
   if (!have.seen) return imagesView(professions);
   const last = professions.find((p) => have[after(p)] === undefined);
-  if (last) return estimateView(after(last), t("estimate_again", { profession: t(last) }));
+  if (last) return estimateView(after(last), t("estimate_again", { profession: t(last) }), PEOPLE);
+  if (seen.implicit && !have.implicit) return associationView();
   return [h("h1", {}, t("thanks"))];
 }
-// A slider that stands nowhere until somebody sets it, since what it stands at would be an anchor.
-function estimateView(question, what) {
-  const send = button(t("send"), () => answer(question, drafts[question]), "main");
-  send.disabled = drafts[question] === undefined;
-  const slide = slider(what, drafts[question] ?? 50, 100, (v) => {
-    drafts[question] = v;
-    slide.classList.remove("unset");
-    send.disabled = false;
+const PEOPLE = { women: t("guess_women"), white: t("guess_white") }; // what is estimated of a profession
+// Sliders that stand nowhere until somebody sets them, since what they stand at would be an anchor.
+function estimateView(question, title, asked) {
+  const now = (drafts[question] ??= {});
+  const whole = () => Object.keys(asked).every((key) => now[key] !== undefined);
+  const send = button(t("send"), () => answer(question, asked.n ? now.n : now), "main");
+  send.disabled = !whole();
+  const sliders = Object.entries(asked).map(([key, what]) => {
+    const slide = slider(what, now[key] ?? 50, 100, (v) => {
+      now[key] = v;
+      slide.classList.remove("unset");
+      send.disabled = !whole();
+    });
+    if (now[key] === undefined) slide.classList.add("unset");
+    slide.querySelector("input").onpointerup = (e) => e.target.oninput(); // also where it stands already
+    return slide;
   });
-  if (send.disabled) slide.classList.add("unset");
-  slide.querySelector("input").onpointerup = (e) => e.target.oninput(); // also where it stands already
-  return [h("h1", {}, t("estimate_title")), slide, send];
+  return [h("h1", {}, title), sliders, send];
+}
+// The association test: words are sorted to the right if they belong to who or what is named there, else to
+// the left. Who is named takes turns; who begins, the seats do.
+const WARM_UP = 4,
+  TRIALS = 20;
+let test = null; // { turns, blocks, words, begun, wrong }: where this phone is in it
+function shuffled(list) {
+  const left = [...list];
+  return list.map(() => left.splice(Math.floor(Math.random() * left.length), 1)[0]);
+}
+function wordsOf(kind) {
+  return t(`words_${kind}`).split(",").map((word) => ({ kind, word: word.trim() }));
+}
+// A block's words: some to warm up, then people and deeds by turns, each word twice.
+function wordsOfBlock() {
+  const deeds = [...wordsOf("leading"), ...wordsOf("helping")],
+    people = [...wordsOf("women"), ...wordsOf("men")];
+  const [some, others] = [people, deeds].map((all) => shuffled([...all, ...all]));
+  const main = Array.from({ length: (TRIALS - WARM_UP) / 2 }, (_, k) => [others[k], some[k]]).flat();
+  return [...shuffled(deeds).slice(0, WARM_UP), ...main];
+}
+
+function associationView() {
+  const turns = seen.number % 2 ? ["women", "men", "women", "men"] : ["men", "women", "men", "women"];
+  test ??= { blocks: [], words: null };
+  const focal = turns[test.blocks.length];
+  const right = h("b", {}, `${t(`kind_${focal}`)} + ${t("kind_leading")}`);
+  const of = t("round_of", { k: test.blocks.length + 1, n: turns.length });
+  if (!test.words) {
+    const begin = () => {
+      Object.assign(test, { words: wordsOfBlock(), ms: [], begun: performance.now(), wrong: false });
+      draw();
+    };
+    const belongs = (kind) => h("p", { className: "soft" }, `${t(`kind_${kind}`)}: ${t(`words_${kind}`)}`);
+    return [h("h1", {}, t("association_title")),
+      test.blocks.length ? "" : h("p", {}, t("association_what")),
+      h("p", {}, t("association_right"), " ", right, ":"), belongs("leading"), belongs(focal),
+      h("p", {}, t("association_left")), h("p", { className: "soft" }, of),
+      button(t("start"), begin, "main")];
+  }
+  const now = test.words[test.ms.length];
+  const sort = (toRight) => {
+    if (toRight !== [focal, "leading"].includes(now.kind)) {
+      test.wrong = true;
+      return draw();
+    }
+    test.ms.push(Math.round(performance.now() - test.begun));
+    Object.assign(test, { begun: performance.now(), wrong: false });
+    if (test.ms.length === test.words.length) {
+      test.blocks.push({ focal, ms: test.ms });
+      test.words = null;
+    }
+    if (test.blocks.length === turns.length) answer("implicit", { blocks: test.blocks });
+    else draw();
+  };
+  onkeydown = (e) => test?.words && { e: () => sort(false), i: () => sort(true) }[e.key.toLowerCase()]?.();
+  return [h("p", { className: "sort" }, h("span", { className: "soft" }, t("anything_else")), right),
+    h("p", { className: "word", role: "status" }, now.word), h("p", { className: "bad word" },
+      test.wrong ? "✗" : "\u00a0"),
+    h("div", { className: "sort" }, button(`← ${t("left_one")} (E)`, () => sort(false)),
+      button(`${t("right_one")} (I) →`, () => sort(true)))];
 }
 const LOOKED = 5000; // milliseconds for which pictures of a profession stay at least
 let until = {}; // when each page of pictures may be left
@@ -324,6 +393,7 @@ function debriefView() {
     Object.entries(by).map(([p, list]) => [h("p", {}, t(p)), h("div", { className: "wall" },
       list.pictures.map((src) => h("img", { src: root + src, alt: "" })))])));
   return [h("h1", {}, t("debrief_title")), h("p", {}, t("debrief_text")),
+    seen.implicit ? h("p", {}, t("debrief_association")) : "",
     seen.arm ? h("p", {}, h("b", {}, t("your_group", { arm: armName(seen.arm) }))) : "",
     seen.results ? resultsView(seen.results, seen.simulated) : "", walls
   ];

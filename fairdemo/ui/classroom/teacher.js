@@ -175,6 +175,8 @@ function experimentSettings() {
           .value) }) },
       [2, 5].map((k) => h("option", { value: k, selected: k === facts.arms }, t(`arms_${k}`)))),
     number("expected", facts.expected, 4, 60), number("deviation", facts.deviation, 1, 50),
+    h("label", { className: "choice" }, h("input", { type: "checkbox", id: "implicit", disabled: begun,
+      checked: facts.implicit, onchange: (e) => set({ implicit: e.target.checked }) }), t("teach_implicit")),
     h("p", { role: "status" }, h("b", {}, small)),
     h("p", {},
       h("a", { href: `${root}class/form#${encodeURIComponent(JSON.stringify({ ...facts, ...seen.said }))}`,
