@@ -356,7 +356,9 @@ def test_a_links_wall_of_other_numbers_is_said_to_be_one(visitor, address):
     page.wait_for_selector("#status >> text=was computed in float16, this one in", timeout=240_000)
 
 
-@pytest.mark.parametrize("content, message", [(b"no zip", "is no zip"), (None, "which a saved comparison doesn't")])
+@pytest.mark.parametrize(
+    "content, message", [(b"no zip", "is no zip"), (None, "which a saved comparison doesn't")]
+)
 def test_uploads_that_are_no_comparison_are_refused(page, tmp_path, content, message):
     path = tmp_path / "bad.zip"
     if content is None:
