@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
 from PIL import Image
+from pydantic import TypeAdapter
 
 from fairdemo.audit import dataset, elsewhere, findings, folders, report, rows, run, study, summary
 from fairdemo.audit.painter import Painter, decided
@@ -30,11 +31,13 @@ from fairdemo.audit.study import Asked, Origin, Shard, Study
 from fairdemo.cli import main
 from fairdemo.models import profiles
 from fairdemo.models.sampling import Sample, Setting
+from fairdemo.pairs import Drawn
 from fairdemo.places import SHIPPED
 from fairdemo.report.table import harmless
 from fairdemo.stats import measure, stopping
 from fairdemo.stats.attributes import AGES, CLASSES, GENDERS, RACES
 from fairdemo.stats.confusions import Confusions
+from fairdemo.stats.mix import BASELINE as AS_IS
 from tests import browser, small_models
 from tests.audit_measured import started
 from tests.test_axe import violations
@@ -286,6 +289,23 @@ def test_a_summary_says_the_same_without_embeddings(tmp_path, monkeypatch):
     (own.folder / summary.FINDINGS).write_text("{}")
     with pytest.raises(ValueError, match="holds no summary, or an older one"):
         summary.opened(own.folder)
+
+
+def test_images_that_show_nothing_are_counted_as_failed(tmp_path):
+    """Those of a model that breaks are black; a study of them alone has no share and no number in its JSON."""
+    black = Drawn(Image.new("RGB", (16, 16)), [], "person", np.ones(4) / 2)
+    shard = Shard(Origin(study.PROFILE, "embedded", "mix"), STUDY.asked[0], 0, 3)
+    file = rows.packed([rows.row(shard, "x", k, black, AS_IS, "") for k in range(3)])
+    table_ = pq.read_table(io.BytesIO(file)).to_pandas()
+    found = findings.of(findings.seen(table_, STUDY), STUDY, findings.Known())
+    assert (found.images, found.no_face, found.failed) == (3, 3, {"embedded, mix": 3})
+    assert any(
+        said.startswith("3 of 3 images of embedded, mix failed: they are black or of one colour")
+        for said in report.sentences(STUDY, found)
+    )
+    text = summary.to_json(found)
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert TypeAdapter(findings.Findings).validate_json(text).failed == found.failed
 
 
 def small_study(folder):

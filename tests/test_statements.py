@@ -12,6 +12,8 @@ from PIL import Image
 
 from fairdemo.comparison import Comparison, PlannedMix, load
 from fairdemo.experiments import small_grids
+from fairdemo.lesson import shown
+from fairdemo.lesson.walls import Wall
 from fairdemo.pairs import Drawn, Face, Pair
 from fairdemo.places import SHIPPED
 from fairdemo.report import page, terminal
@@ -184,6 +186,13 @@ def test_no_faces_have_no_number():
     assert "As wanted" not in shown and "Changed" not in shown
     for attribute in CLASSES:
         charts.histogram(comparison, attribute, True, "en")
+
+
+def test_a_class_is_told_which_pictures_failed():
+    own = grid([None, *faces(1, 2)], [None, *faces(1, 2)])
+    found = shown.wall(Wall(own.request, comparison=own), "debiased", lambda drawn: "")
+    assert (found["failed"], found["none"], found["women"]["n"]) == (1, 0, 2)
+    assert [picture["failed"] for picture in found["pictures"]] == [True, False, False]
 
 
 def test_a_grid_is_described_and_then_what_it_says_of_the_method():

@@ -20,8 +20,9 @@ def faults(folder: Path) -> list[str]:
         except (OSError, pa.ArrowException) as error:
             found.append(f"{path.name} is damaged: {str(error).splitlines()[0]}")
             continue
-        # Rows of an earlier version don't say their dtype.
-        if {*table.schema.names, "dtype"} not in (set(rows.SCHEMA.names), set(rows.SET_SCHEMA.names)):
+        # Rows of earlier versions don't say their dtype, or what failed.
+        names = {*table.schema.names, "dtype", "failed"}
+        if names not in (set(rows.SCHEMA.names), set(rows.SET_SCHEMA.names)):
             found.append(f"{path.name} has other columns than rows have")
             continue
         ids = table.column("id").to_pylist()

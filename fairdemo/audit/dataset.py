@@ -120,8 +120,8 @@ def encoded(table: pd.DataFrame, images: bool) -> Iterator[dict[str, Any]]:
     """Rows as `features` store them: labels as numbers, images as files."""
     labels = {k: v for k, v in features(images).items() if isinstance(v, ClassLabel)}
     for row in table.to_dict("records"):
-        if not isinstance(row.get("dtype"), str):  # older rows don't say
-            row["dtype"] = None
+        for name in ("dtype", "failed"):  # older rows don't say, and pandas has no text that isn't there
+            row[name] = text if isinstance(text := row.get(name), str) else None
         for name, kind in labels.items():
             row[name] = kind.str2int(row[name]) if isinstance(row[name], str) else None
         if images:

@@ -167,6 +167,8 @@ class Findings:
     dtypes: dict[str, int] = field(default_factory=dict)  # images by the numbers they were computed in
     # By origin: the shares of race, gender and age band together.
     whole: dict[str, dict[str, Share]] = field(default_factory=dict)
+    # By origin, where there are any: images that show nothing, which count as images without a face.
+    failed: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ def of(seen: Seen, study: Study, known: Known) -> Findings:
         [t for n in order for t in truths(beside[beside.origin == n], n, right[n], known.shares.get(n, {}))],
         dict(Counter(table["dtype"].dropna())) if "dtype" in table else {},
         {name: together(beside[beside.origin == name], WHOLE, GROUPS) for name in order},
+        dict(Counter(table[table.failed.notna()].origin)) if "failed" in table else {},
     )
 
 

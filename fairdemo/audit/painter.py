@@ -146,7 +146,7 @@ class Painter:
                 image, faces, subject, about["look"] = next(read)
                 drawn = Drawn(image, faces, *subject)
             listed, prompt = placed(item.caption)
-            about |= {"listed": listed, "prompt": prompt, "failed": item.failed or None}
+            about |= {"listed": listed, "prompt": prompt} | ({"failed": item.failed} if item.failed else {})
             made.append(rows.row(shard, name, k, drawn, AS_IS, item.caption) | about)
         spent = (time.perf_counter() - start) / len(items)
         return rows.packed([row | {"seconds": spent} for row in made], rows.SET_SCHEMA)

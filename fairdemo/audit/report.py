@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +178,8 @@ def women_first(c: Cell) -> float:
 
 def sentences(study: Study, found: Findings) -> list[str]:
     """A few sentences that say what was found, each with its count and interval; what is missing first."""
-    said, plain = unfinished(study, found), {o.name for o in study.origins if o.method == BASELINE}
+    said = unfinished(study, found) + failed(found)
+    plain = {o.name for o in study.origins if o.method == BASELINE}
     first = next(
         (c.origin for c in found.cells if c.origin in plain and c.listed != CONTROL and c.women.n), ""
     )
@@ -204,6 +206,18 @@ def sentences(study: Study, found: Findings) -> list[str]:
             " faces."
         )
     return said
+
+
+def failed(found: Findings) -> list[str]:
+    """Which origins gave images that show nothing, a sentence each."""
+    images = Counter[str]()
+    for c in found.cells:
+        images[c.origin] += c.images
+    return [
+        f"{n:,} of {images[origin]:,} images of {origin} failed: they are black or of one colour, and count as"
+        " images without a face."
+        for origin, n in found.failed.items()
+    ]
 
 
 def unfinished(study: Study, found: Findings) -> list[str]:

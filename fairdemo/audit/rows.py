@@ -21,6 +21,7 @@ from fairdemo.stats.attributes import CLASSES, TARGET_CLASSES
 from fairdemo.stats.mix import Source
 
 FOLDER = "rows"
+NOTHING_SHOWN = "black or of one colour"  # why an image counts as failed that a model gave
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),  # a hash of everything that decides the image
@@ -41,6 +42,7 @@ SCHEMA = pa.schema(
         ("embedding", pa.list_(pa.float32())),
         ("subject", pa.string()),  # the profession that is shown
         ("dtype", pa.string()),  # the numbers that it was computed in; older rows don't say
+        ("failed", pa.string()),  # why there is no image, or one that shows nothing; it has no faces then
         ("seconds", pa.float32()),  # that drawing and reading it took
         ("image", pa.binary()),  # WebP, where images are kept
     ]
@@ -50,7 +52,6 @@ SET_SCHEMA = pa.schema(
     [
         *SCHEMA,
         ("look", pa.string()),  # a perceptual hash, for near-duplicates
-        ("failed", pa.string()),  # why there is no image; its row has no faces then
     ]
 )
 
@@ -77,6 +78,7 @@ def row(shard: Shard, digest_: str, k: int, drawn: Drawn | None, source: Source,
         **{f"wanted_{a}": source.named(a) for a in TARGET_CLASSES},
         "faces": len(drawn.faces) if drawn else 0,
         "subject": drawn.subject if drawn else None,
+        "failed": NOTHING_SHOWN if drawn and drawn.failed else None,
     }
     if not drawn or not drawn.faces:
         return about

@@ -2,6 +2,7 @@
 shipped and to be opened at once, and holds all that a report says."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -26,7 +27,7 @@ IN_SET = "set.json"
 AUDITS, DATA_SETS = "audit", "data"  # what summaries are of, and their shelves
 COLUMNS = [c for c in rows.SET_SCHEMA.names if c not in ("image", "box")]
 # What follows from others (`id`, `seen`, what was wanted) or nobody asks a summary for.
-LEFT_OUT = ["id", "seen", "look", "failed", "wanted_race", "wanted_gender", "wanted_age", "detection"]
+LEFT_OUT = ["id", "seen", "look", "wanted_race", "wanted_gender", "wanted_age", "detection"]
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,23 @@ def write(folder: Path, out: Path) -> Path:
         pq.write_table(whole, out / name, compression="zstd", compression_level=19)
     if study.data:
         of_set = in_set.of(summed.rows, study, known_of(study))
-        places.replace(out / IN_SET, json.dumps(asdict(of_set)))
-    places.replace(out / FINDINGS, json.dumps(asdict(found), default=sorted))
+        places.replace(out / IN_SET, to_json(of_set))
+    places.replace(out / FINDINGS, to_json(found))
     places.replace(out / STUDY, study.model_dump_json(indent=1))
     return out
+
+
+def to_json(found: Findings | InSet) -> str:
+    """Findings as JSON. What isn't known is the text "NaN", since JSON has no such number."""
+
+    def strict(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: strict(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [strict(one) for one in value]
+        return "NaN" if isinstance(value, float) and math.isnan(value) else value
+
+    return json.dumps(strict(asdict(found)), default=sorted, allow_nan=False)
 
 
 def opened(folder: Path) -> Summary:

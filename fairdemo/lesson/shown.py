@@ -33,7 +33,7 @@ def request(
 
 def picture(drawn: Drawn, address: Address) -> dict[str, Any]:
     """A picture and what the classifier reads in its largest face."""
-    found: dict[str, Any] = {"src": address(drawn), "faces": len(drawn.faces)}
+    found: dict[str, Any] = {"src": address(drawn), "faces": len(drawn.faces), "failed": drawn.failed}
     if drawn.faces:
         face = drawn.faces[0]
         sure = {a: round(max(face.probability[a].values()), 2) for a in face.probability}
@@ -61,7 +61,8 @@ def wall(own: Wall, side: str, address: Address) -> dict[str, Any]:
         "pictures": [picture(pair.side(side), address) for pair in c.pairs],
         "women": counted(found.gender.classes["Female"], found.gender.n),
         "race": {r: counted(found.race.classes[r], found.race.n) for r in RACES},
-        "none": found.no_face,
+        "none": found.no_face - found.failed,
+        "failed": found.failed,
     }
 
 

@@ -135,6 +135,7 @@ function wallView(wall, title) {
 }
 
 function reading(picture) {
+  if (picture.failed) return t("no_picture");
   if (!picture.faces) return t("no_face");
   const { sure } = picture;
   const read = t("reads", {
@@ -152,7 +153,8 @@ function counts(wall) {
   return h("p", {}, h("b", {}, `${t("women")}: `), counted(wall.women), " · ", h("b", {},
       `${t("white")}: `),
     counted(wall.race.White), ` · ${t("perceived")}. ${t("generated")}`,
-    wall.none ? ` ${t("none_found", { k: wall.none })}.` : "");
+    wall.none ? ` ${t("none_found", { k: wall.none })}.` : "",
+    wall.failed ? ` ${t("failed_pictures", { k: wall.failed })}.` : "");
 }
 // Guesses as dots over 0 to 16, the model's count with its interval, and the workforce.
 function dots(values, found, work) {
