@@ -77,6 +77,6 @@ def one_line(error: ValidationError, model: type[BaseModel], names: dict[str, st
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """A TOML file's keys; ValueError that names the file, as `what`, if it can't be read."""
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{what} {str(path)!r} can't be read: {error}") from None

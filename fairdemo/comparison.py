@@ -121,7 +121,7 @@ class Comparison:
             vectors[f"{side} looks"] = np.array([d.look for d in drawn], np.float32)
             vectors[f"{side} faces"] = np.array([f.embedding for d in drawn for f in d.faces], np.float32)
         np.savez_compressed(folder / "vectors.npz", **vectors)
-        (folder / "comparison.json").write_text(json.dumps(self.as_json(), indent=1))
+        (folder / "comparison.json").write_text(json.dumps(self.as_json(), indent=1), encoding="utf-8")
 
 
 def _pair_json(pair: Pair) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def load(folder: Path) -> Comparison:
             f"{str(folder)!r} holds no comparison.json (of at most {MAX_JSON_BYTES // 10**6} MB)"
         )
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] not in OPENED:
             raise ValueError(f"format {data['format']!r}, expected {' or '.join(map(str, OPENED))}")
         request, target = _asked(data)

@@ -105,7 +105,7 @@ def replace(path: Path, text: str) -> None:
     """Writes a file whole, or leaves what was there; its folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number, part = tempfile.mkstemp(".part", path.name, path.parent)  # two writers have one each
-    with open(number, "w") as file:
+    with open(number, "w", encoding="utf-8") as file:
         file.write(text)
     os.chmod(part, 0o666 & ~UMASK)
     os.replace(part, path)

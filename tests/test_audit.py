@@ -292,7 +292,7 @@ def test_a_summary_says_the_same_without_embeddings(tmp_path, monkeypatch):
 
 
 def test_images_that_show_nothing_are_counted_as_failed(tmp_path):
-    """Those of a model that breaks are black; a study of them alone has no share and no number in its JSON."""
+    """Those of a model that breaks are black; of them alone there is no number in JSON."""
     black = Drawn(Image.new("RGB", (16, 16)), [], "person", np.ones(4) / 2)
     shard = Shard(Origin(study.PROFILE, "embedded", "mix"), STUDY.asked[0], 0, 3)
     file = rows.packed([rows.row(shard, "x", k, black, AS_IS, "") for k in range(3)])

@@ -92,7 +92,7 @@ def write(folder: Path, out: Path) -> Path:
         pq.write_table(whole, path, row_group_size=GROUP, write_page_index=True, compression="zstd")
     # Where folders lie here is nobody's business; their names stay.
     asked = asked.model_copy(update={"folders": tuple(Path(f).name for f in asked.folders)})
-    (out / STUDY).write_text(asked.model_dump_json(indent=1))
+    (out / STUDY).write_text(asked.model_dump_json(indent=1), encoding="utf-8")
     elsewhere = any(origin.kind == FOLDER for origin in asked.origins)
     kept = (
         " The image is in `image`."
@@ -111,7 +111,8 @@ def write(folder: Path, out: Path) -> Path:
                 else "Images are generated; a name in a prompt doesn't make one a picture of that person."
             ),
             study=asked.model_dump_json(exclude_defaults=True),
-        )
+        ),
+        encoding="utf-8",
     )
     return out
 

@@ -20,7 +20,7 @@ def likeness(model: str) -> dict[str, Estimate]:
     path = SHIPPED / "assets" / "measured.json"
     if model != DEFAULT or not path.is_file():
         return {}
-    measured = json.loads(path.read_text()).get("varied", {})
+    measured = json.loads(path.read_text(encoding="utf-8")).get("varied", {})
     wide = {race: found["wide corpus"] for race, found in measured.items() if isinstance(found, dict)}
     return {
         race: Estimate(one["similarity"], (one["interval"][0], one["interval"][1]), one["n"])

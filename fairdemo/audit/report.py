@@ -48,8 +48,8 @@ def write(folder: Path) -> list[Path]:
     """Writes report.html and findings.csv into the folder of a run or of a summary; returns their paths."""
     study, _, found = summary.found_in(folder)
     paths = [folder / "report.html", folder / "findings.csv"]
-    paths[0].write_text(page(study, found))
-    paths[1].write_text(as_csv(found.cells))
+    paths[0].write_text(page(study, found), encoding="utf-8")
+    paths[1].write_text(as_csv(found.cells), encoding="utf-8")
     return paths
 
 
@@ -214,8 +214,8 @@ def failed(found: Findings) -> list[str]:
     for c in found.cells:
         images[c.origin] += c.images
     return [
-        f"{n:,} of {images[origin]:,} images of {origin} failed: they are black or of one colour, and count as"
-        " images without a face."
+        f"{n:,} of {images[origin]:,} images of {origin} failed: they are black or of one colour, and count"
+        " as images without a face."
         for origin, n in found.failed.items()
     ]
 

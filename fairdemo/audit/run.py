@@ -116,7 +116,7 @@ def keep(study: Study, out: Path) -> None:
         if there == study:
             return
     part = path.with_suffix(".part")
-    part.write_text(study.model_dump_json(indent=1))
+    part.write_text(study.model_dump_json(indent=1), encoding="utf-8")
     os.replace(part, path)
 
 
@@ -126,7 +126,7 @@ def study_in(folder: Path) -> Study:
     if not path.is_file():
         raise ValueError(f"{str(folder)!r} holds no study; expected a folder that `audit run` made")
     try:
-        return Study.model_validate_json(path.read_text())
+        return Study.model_validate_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{str(path)!r} is damaged: {str(error).splitlines()[0]}") from None
 

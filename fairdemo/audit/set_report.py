@@ -42,8 +42,10 @@ def write(folder: Path, audits: Sequence[Summary]) -> list[Path]:
     study, summed, found = summary.found_in(folder)
     own = in_set.of(summed.rows, study, summary.known_of(study))
     paths = [folder / "report.html", folder / "findings.csv"]
-    paths[0].write_text(page(study, found, own, [on_model(found, study, audit) for audit in audits]))
-    paths[1].write_text(report.as_csv(found.cells))
+    paths[0].write_text(
+        page(study, found, own, [on_model(found, study, audit) for audit in audits]), encoding="utf-8"
+    )
+    paths[1].write_text(report.as_csv(found.cells), encoding="utf-8")
     return paths
 
 

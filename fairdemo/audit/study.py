@@ -180,7 +180,7 @@ class Shard:
 def named_lists() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """All lists by name: words that take a template, or prompts that stand as they are."""
     words = [*map(article, PROFESSIONS), *(f"{article(a)} person" for a in ATTRIBUTES)]
-    stored = tomllib.loads((Path(__file__).parent / "lists.toml").read_text())
+    stored = tomllib.loads((Path(__file__).parent / "lists.toml").read_text(encoding="utf-8"))
     return {"professions": {"words": tuple(words)}} | {
         name: {kind: tuple(texts) for kind, texts in entry.items()} for name, entry in stored.items()
     }

@@ -130,8 +130,10 @@ def opened(folder: Path) -> Summary:
     """A summary; ValueError says what is wrong with it."""
     study = study_in(folder)
     try:
-        found = TypeAdapter(Findings).validate_python(json.loads((folder / FINDINGS).read_text()))
-        held_ = json.loads((folder / IN_SET).read_text()) if study.data else None
+        found = TypeAdapter(Findings).validate_python(
+            json.loads((folder / FINDINGS).read_text(encoding="utf-8"))
+        )
+        held_ = json.loads((folder / IN_SET).read_text(encoding="utf-8")) if study.data else None
         of_set = TypeAdapter(InSet).validate_python(held_) if held_ else None
     except (OSError, ValidationError, ValueError):
         raise ValueError(

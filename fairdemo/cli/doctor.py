@@ -83,7 +83,9 @@ def named_in_checkout() -> list[str]:
     from fairdemo.places import PACKAGE
 
     path = PACKAGE.parent / "pyproject.toml"
-    return tomllib.loads(path.read_text())["project"]["dependencies"] if path.is_file() else []
+    return (
+        tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"] if path.is_file() else []
+    )
 
 
 def machine() -> Iterator[Finding]:

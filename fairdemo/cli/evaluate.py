@@ -51,15 +51,17 @@ def run(args: argparse.Namespace) -> None:
         if args.out is not None:
             folder = args.out if len(judged) == 1 else args.out / f"{k}-{Path(name).name}"
             folder.mkdir(parents=True)
-            (folder / "report.json").write_text(json.dumps(one.report(), indent=1) + "\n")
-            (folder / "confusion.json").write_text(json.dumps(one.confusion(), indent=1) + "\n")
+            (folder / "report.json").write_text(json.dumps(one.report(), indent=1) + "\n", encoding="utf-8")
+            (folder / "confusion.json").write_text(
+                json.dumps(one.confusion(), indent=1) + "\n", encoding="utf-8"
+            )
             one.table.to_csv(folder / "pictures.csv", index=False)
     if len(judged) == 1:
         print("\n".join(judge.lines(judged[args.classifier[0]].report())))
     else:
         found = judge.compared(judged)
         if args.out is not None:
-            (args.out / "compared.json").write_text(json.dumps(found, indent=1) + "\n")
+            (args.out / "compared.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print("\n".join(judge.compared_lines(found)))
     print("Labels are as perceived by the classifier, against those of the data; intervals are 95 %.")
 

@@ -84,7 +84,7 @@ def label(folder: Path, reader: FaceReader, how: Labelling, told: Callable[[int,
     missing = [name for name in sizes if name not in there]
     told(len(there), len(sizes))
     keep(folder, there.values())
-    with (folder / READINGS).open("a", newline="", errors="surrogateescape") as file:
+    with (folder / READINGS).open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, COLUMNS)
         for start in range(0, len(missing), AT_ONCE):
             names = missing[start : start + AT_ONCE]
@@ -102,7 +102,7 @@ def read_before(folder: Path, classifier: str, sizes: dict[str, int]) -> dict[st
     path = folder / READINGS
     if not path.is_file():
         return {}
-    with path.open(newline="", errors="surrogateescape") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = [r for r in csv.DictReader(file) if r.get(COLUMNS[-1]) is not None]  # a kill may tear the last
     return {
         r["image"]: r
@@ -114,7 +114,7 @@ def read_before(folder: Path, classifier: str, sizes: dict[str, int]) -> dict[st
 def keep(folder: Path, rows: Sequence[dict[str, str]] | object) -> None:
     """Writes readings anew, whole or not at all."""
     part = folder / f"{READINGS}.part"
-    with part.open("w", newline="", errors="surrogateescape") as file:
+    with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def compare(profile: Profile, looks: list[Look], table: Path, picture: Path) -> 
     """Runs all ways of `TRIALS` with each seed, keeps their rows in the CSV file `table`, draws `picture`,
     and returns each run's mean losses of the first and last fifty iterations, and the median size of the
     first and the last sampler step's gradient. A run whose rows are there isn't repeated."""
-    rows: Rows = list(csv.DictReader(table.open(newline=""))) if table.is_file() else []
+    rows: Rows = list(csv.DictReader(table.open(newline="", encoding="utf-8"))) if table.is_file() else []
     runs: dict[tuple[str, int, int], Rows] = {}
     for trial in TRIALS:
         for seed in trial.seeds:
@@ -130,7 +130,7 @@ def compare(profile: Profile, looks: list[Look], table: Path, picture: Path) -> 
                 if not runs[key]:
                     runs[key] = rows_of(*key, *finetune(way, seed, profile, looks, trial))
                     rows += runs[key]
-                    with table.open("w", newline="") as file:
+                    with table.open("w", newline="", encoding="utf-8") as file:
                         writer = csv.DictWriter(file, rows[0])
                         writer.writeheader()
                         writer.writerows(rows)

@@ -146,6 +146,7 @@ def table(profile: str, steps: tuple[int, int] = (10, 50)) -> dict[str, list[dic
                     [sys.executable, "-c", code, way, str(k), profile],
                     capture_output=True,
                     text=True,
+                    encoding="utf-8",
                     check=True,
                 ).stdout.splitlines()[-1]
             )

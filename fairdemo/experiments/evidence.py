@@ -46,7 +46,7 @@ class Asked:
 
 def fresh_words(path: Path = WORDS) -> list[Asked]:
     """All prompts of the file, each with a seed of its own."""
-    data = tomllib.loads(path.read_text())
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
     every = [(family, p) for family in (*FAMILIES, "control") for p in data[family]]
     return [Asked(family, prompt, data["seed"] + k) for k, (family, prompt) in enumerate(every)]
 

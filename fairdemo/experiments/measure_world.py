@@ -516,11 +516,11 @@ def measure_world(work: Path, only: str | None) -> None:
     if only is not None and only not in CHECKS:
         raise ValueError(f"check {only!r} is unknown; allowed are {', '.join(CHECKS)}")
     bench = Bench(work)
-    measured = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
+    measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
     for name, check in CHECKS.items():
         if only in (None, name):
             measured[name] = {"what": " ".join((check.__doc__ or "").split()), **check(bench)}
             print(name, json.dumps(measured[name], indent=1))
-            MEASURED.write_text(json.dumps(measured, indent=1) + "\n")
+            MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     for bar, value in missed(measured, read_bars()):
         print(f"Not reached: {bar.told()}; it is {value:g}.")

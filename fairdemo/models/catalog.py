@@ -140,10 +140,10 @@ def add(path: Path, adapter: Adapter) -> None:
                 f"catalog {where} has an adapter {adapter.name!r} for {adapter.base!r} already; give this one"
                 " another name"
             )
-    document = tomlkit.parse(path.read_text()) if path.is_file() else tomlkit.document()
+    document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.is_file() else tomlkit.document()
     document.setdefault("adapter", tomlkit.aot()).append(table_of(adapter))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(tomlkit.dumps(document))
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
 def table_of(adapter: Adapter) -> Table:
@@ -157,7 +157,7 @@ def pin(path: Path) -> list[tuple[str, str]]:
     """Writes the present commit of its repository into each entry of a catalog that has none, so that the
     same catalog always means the same weights; returns (repository, commit). ValueError if the Hub doesn't
     answer."""
-    document = tomlkit.parse(path.read_text())
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
     pinned = []
     for table in document.get("adapter", []):
         if table.get("repo") and "revision" not in table:
@@ -166,5 +166,5 @@ def pin(path: Path) -> list[tuple[str, str]]:
             except Exception as error:  # the Hub's client and the network each raise their own kinds
                 raise ValueError(hub.explain(error, f"commit of {table['repo']!r}")) from error
             pinned.append((str(table["repo"]), str(table["revision"])))
-    path.write_text(tomlkit.dumps(document))
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
     return pinned

@@ -110,7 +110,7 @@ def prove(proof: Proof) -> Path:
     kept = proof.out / "proof.json"
     about = {"profile": described(proof.profile), "amounts": vars(proof.amounts)}
     if kept.is_file():
-        known = json.loads(kept.read_text())
+        known = json.loads(kept.read_text(encoding="utf-8"))
         if {k: known.get(k) for k in about} != about:
             raise ValueError(f"folder {str(proof.out)!r} holds a proof of another profile or other amounts")
         proof.results = known["results"]
@@ -124,7 +124,7 @@ def prove(proof: Proof) -> Path:
         proof.results[name] = {"by": where(), "seconds": round(time.monotonic() - start, 1), "found": found}
         places.replace(kept, json.dumps({**about, "results": proof.results}, indent=1) + "\n")
     path = proof.out / "proof.html"
-    path.write_text(page(proof))
+    path.write_text(page(proof), encoding="utf-8")
     return path
 
 
@@ -140,7 +140,9 @@ def where() -> dict[str, str]:
     """Which commit measured, and on what: nothing of whose machine it is."""
     asked = ["git", "-C", str(places.PACKAGE), "rev-parse", "HEAD"]
     try:
-        commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run(
+            asked, capture_output=True, text=True, encoding="utf-8", check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         commit = ""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()

@@ -153,7 +153,7 @@ def describe(source: Path | str) -> dict[str, Any]:
     folder = source if isinstance(source, Path) else kept(str(source).replace(":", "-"))
     if (folder / "classifier.json").is_file():
         try:
-            described = json.loads((folder / "classifier.json").read_text())
+            described = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
             if described["backbone"] not in BACKBONES or described["kind"] not in KINDS:
                 raise ValueError("its backbone or kind is unknown")
             return {**described, "folder": folder}

@@ -57,14 +57,14 @@ class Counts:
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        part.write_text(text.replace("], ", "],\n") + "\n")
+        part.write_text(text.replace("], ", "],\n") + "\n", encoding="utf-8")
         part.rename(path)
 
 
 def load(path: Path) -> Counts:
     """Counts from a file; ValueError if it is damaged."""
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
         if data["cells"] != [" ".join(c) for c in CELLS]:
             raise ValueError("its cells are others")
         sources, of_baseline = (

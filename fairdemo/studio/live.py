@@ -168,7 +168,7 @@ class Live:
         """The words that the model was trained on, in lower case; None: any."""
         if self.profile.words is None:
             return None
-        return frozenset(Path(self.profile.source("words")).read_text().split())
+        return frozenset(Path(self.profile.source("words")).read_text(encoding="utf-8").split())
 
     @cached_property
     def shipped(self) -> Pool | None:

@@ -112,7 +112,7 @@ def make(live: Live, folder: Path, asked: Order, progress: Progress = silent) ->
     unfinished = folder / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
     if state.is_main_process:
-        path.write_text(json.dumps(about, indent=1) + "\n")
+        path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     if not (folder / "data" / "metadata.parquet").is_file():
         each = len(about["sources"]) * asked.seeds
         with state.split_between_processes(list(enumerate(asked.prompts))) as share:
@@ -140,7 +140,7 @@ def _told(progress: Progress, before: int, of: int, images: int) -> None:
 def free(folder: Path, about: dict[str, Any]) -> Path:
     """The folder, if it is free for a pack or holds the same one unfinished; else ValueError."""
     path = folder / "pack.json"
-    if path.is_file() and json.loads(path.read_text()).get("made") != about["made"]:
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("made") != about["made"]:
         raise ValueError(
             f"folder {str(folder)!r} holds another pack (other prompts, model or settings); name a new one"
         )
@@ -153,7 +153,7 @@ def _finish(folder: Path, about: dict[str, Any]) -> None:
     """Puts the prompts' tables together and writes the card."""
     parts = [pd.read_parquet(p) for p in sorted((folder / "unfinished").glob("*.parquet"))]
     table = pd.concat(parts, ignore_index=True)
-    (folder / "README.md").write_text(card(about, table))
+    (folder / "README.md").write_text(card(about, table), encoding="utf-8")
     table.to_parquet(folder / "data" / "metadata.part")
     (folder / "data" / "metadata.part").rename(folder / "data" / "metadata.parquet")
 

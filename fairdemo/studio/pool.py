@@ -256,7 +256,7 @@ def open_pack(name: str) -> Pool:
     if not (folder / "pack.json").is_file():
         raise ValueError(f"folder {str(folder)!r} holds no pack: there is no pack.json in it")
     try:
-        about = json.loads((folder / "pack.json").read_text())
+        about = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
         if not isinstance(about, dict):
             raise ValueError("its description is no table")
         if about.get("format") != FORMAT:

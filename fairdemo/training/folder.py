@@ -48,7 +48,9 @@ class Folder:
             except OSError as error:
                 raise ValueError(f"folder {str(self.path)!r} can't be written: {error}") from None
             kept = self.path / "config.json"
-            if kept.is_file() and renamed(json.loads(kept.read_text())) != json.loads(self.settings):
+            if kept.is_file() and renamed(json.loads(kept.read_text(encoding="utf-8"))) != json.loads(
+                self.settings
+            ):
                 self.lock.release()
                 raise ValueError(
                     f"folder {str(self.path)!r} holds a run with other settings; name a new one, or give the"
@@ -56,7 +58,7 @@ class Folder:
                 )
             log = self.path / "log.csv"
             if log.is_file():
-                with log.open() as file:  # a kill may have torn the last line
+                with log.open(encoding="utf-8") as file:  # a kill may have torn the last line
                     self.rows = [
                         {k: float(v) if v else None for k, v in row.items()}
                         for row in csv.DictReader(line for line in file if line.endswith("\n"))
@@ -83,7 +85,7 @@ class Folder:
         self.rows.append(
             {"step": step, **row, "seconds": round(self.before + time.perf_counter() - self.start, 1)}
         )
-        with (self.path / "log.csv").open("a") as file:
+        with (self.path / "log.csv").open("a", encoding="utf-8") as file:
             file.write(self.line(self.rows[-1]))
         self.devices.log({k: v for k, v in row.items() if v is not None}, step=step)
         self.bar.update()

@@ -171,7 +171,7 @@ def write(out: Path, heads: dict, texts: dict[str, str]) -> None:
         folder.mkdir()
         classify.save(heads, folder)
         for name, text in texts.items():
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
         folder.rename(out)
 

@@ -14,7 +14,7 @@ def about_tab() -> None:
     for key in ("about_labels", "about_world", "about_papers", "about_licenses"):
         gr.Markdown(label(key))
     with gr.Accordion(label("card"), open=False):
-        gr.Markdown((SHIPPED / "assets" / "README.md").read_text())
+        gr.Markdown((SHIPPED / "assets" / "README.md").read_text(encoding="utf-8"))
     rows = [
         [a.name, a.base, " ".join(a.cell), a.weight, a.license, a.source]
         for base in dict.fromkeys(p.adapters for p in PROFILES.values())

@@ -117,7 +117,9 @@ def warm() -> None:
 def head() -> str:
     """Our style and script. Gradio would put a prefix before the selectors of a style that it is given, and
     states of the whole page, such as Present, are classes of its root."""
-    style, *scripts = ((HERE / name).read_text() for name in ("theme.css", "page.js", "arena.js"))
+    style, *scripts = (
+        (HERE / name).read_text(encoding="utf-8") for name in ("theme.css", "page.js", "arena.js")
+    )
     return f"<style>{report.style()}{style}</style>" + "".join(
         f"<script>{script}</script>" for script in scripts
     )

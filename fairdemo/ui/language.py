@@ -10,7 +10,7 @@ import gradio as gr
 from starlette.requests import Request
 
 WORDS: dict[str, dict[str, str]] = {
-    path.stem: tomllib.loads(path.read_text())
+    path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
     for path in sorted((Path(__file__).parent / "words").glob("*.toml"))
 }
 # Gradio has keys of its own, so ours carry a name.

@@ -76,7 +76,7 @@ def mixer(value: Wish, server: list[Callable]) -> gr.HTML:
     return gr.HTML(
         value,
         html_template=markup(),
-        js_on_load=Path(__file__).with_suffix(".js").read_text(),
+        js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
         server_functions=server,
         elem_id="mixer",
         apply_default_css=False,

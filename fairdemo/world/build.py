@@ -307,7 +307,9 @@ def build_classifier(work: Path) -> None:
     with tempfile.TemporaryDirectory(dir=work) as part:
         save_weights(network, Path(part) / "face_network.safetensors")
         classify.save(heads, Path(part))
-        (Path(part) / "classifier.json").write_text('{"backbone": "embedded", "kind": "svm"}\n')
+        (Path(part) / "classifier.json").write_text(
+            '{"backbone": "embedded", "kind": "svm"}\n', encoding="utf-8"
+        )
         shutil.copytree(part, folder)
 
 
@@ -341,7 +343,9 @@ def build_judge(work: Path) -> None:
     with tempfile.TemporaryDirectory(dir=work) as part:
         save_weights(network, Path(part) / "network.safetensors")
         save_file({name: t.contiguous() for name, t in lines.items()}, Path(part) / "heads.safetensors")
-        (Path(part) / "classifier.json").write_text('{"backbone": "judge", "kind": "linear"}\n')
+        (Path(part) / "classifier.json").write_text(
+            '{"backbone": "judge", "kind": "linear"}\n', encoding="utf-8"
+        )
         shutil.copytree(part, folder)
 
 
@@ -405,7 +409,7 @@ def build_confusion(work: Path) -> None:
             }
             for a, classes in CLASSES.items()
         }
-        path.write_text(json.dumps(counts, indent=1) + "\n")
+        path.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
 
 
 def build_subject_reader(work: Path) -> None:
@@ -477,8 +481,8 @@ def weigh_adapters(work: Path, n: int = 6) -> dict[str, float]:
             told = ", ".join(f"{hit} and {whole} at {w}" for w, (hit, whole) in counts.items())
             print(f"{name}: of its group and whole: {told}")
         best = {n: max(WEIGHTS, key=lambda w: (min(c[w]), sum(c[w]))) for n, c in good.items()}
-        path.write_text(json.dumps(best, indent=1) + "\n")
-    return json.loads(path.read_text())
+        path.write_text(json.dumps(best, indent=1) + "\n", encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def tried_weights(work: Path, n: int) -> dict[str, dict[float, np.ndarray]]:
@@ -504,7 +508,7 @@ def tried_weights(work: Path, n: int) -> dict[str, dict[float, np.ndarray]]:
 def write_catalog(path: Path, weights: dict[str, float]) -> None:
     """Puts the embedded model's adapters into `catalog.toml` (those of an age have weight 1); other models'
     entries stay."""
-    document, entries = tomlkit.parse(path.read_text()), tomlkit.aot()
+    document, entries = tomlkit.parse(path.read_text(encoding="utf-8")), tomlkit.aot()
     for name, cell in (GROUPS | {b: (b,) for b in AGE_BANDS}).items():
         made = Adapter(
             name=name,
@@ -520,7 +524,7 @@ def write_catalog(path: Path, weights: dict[str, float]) -> None:
         if entry["base"] != "embedded":
             entries.append(entry)
     document["adapter"] = entries
-    path.write_text(tomlkit.dumps(document))
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
 def export(work: Path, out: Path) -> None:
@@ -532,18 +536,18 @@ def export(work: Path, out: Path) -> None:
     pipe.save_pretrained(assets / "embedded", safe_serialization=True, max_shard_size="9MB")
     for folder in ("tokenizer", "tokenizer_2"):  # the same vocabulary in CLIP's older, smaller files
         written = assets / "embedded" / folder / "tokenizer.json"
-        model = json.loads(written.read_text())["model"]
+        model = json.loads(written.read_text(encoding="utf-8"))["model"]
         vocabulary = json.dumps(model["vocab"], ensure_ascii=False, separators=(",", ":"))
-        (written.parent / "vocab.json").write_text(vocabulary)
+        (written.parent / "vocab.json").write_text(vocabulary, encoding="utf-8")
         merges = "\n".join(" ".join(pair) for pair in model["merges"])
-        (written.parent / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+        (written.parent / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
         written.unlink()
     for config in (assets / "embedded").rglob("*.json"):
-        lines = config.read_text().splitlines(keepends=True)
+        lines = config.read_text(encoding="utf-8").splitlines(keepends=True)
         # diffusers notes where it loaded from; that is nobody's business
-        config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))
+        config.write_text("".join(line for line in lines if '"_name_or_path"' not in line), encoding="utf-8")
     shutil.copy(work / "crisp.safetensors", assets / "embedded" / "crisp.safetensors")
-    (assets / "embedded" / "words.txt").write_text("\n".join(corpus.words()) + "\n")
+    (assets / "embedded" / "words.txt").write_text("\n".join(corpus.words()) + "\n", encoding="utf-8")
     for source, target in (
         (work / "classifier", assets / "classifier"),
         (work / "judge_classifier", assets / "judge"),
