@@ -1,7 +1,11 @@
 """fairdemo's web app: `python app.py`, or the entry point of a Hugging Face Space."""
 
 from fairdemo.models import gpu  # noqa: F401  before torch, as ZeroGPU asks
-from fairdemo.ui.app import launch
+from fairdemo.ui.port import read_port
+
+read_port()  # before Gradio reads it, and fails with a traceback
+
+from fairdemo.ui.app import launch  # noqa: E402
 
 if __name__ == "__main__":
     import argparse
@@ -11,4 +15,7 @@ if __name__ == "__main__":
         "--profile",
         help="the default model: a profile's name, a TOML file, or a pack (a folder or a dataset of the Hub)",
     )
-    launch(parser.parse_args().profile)
+    try:
+        launch(parser.parse_args().profile)
+    except ValueError as error:
+        raise SystemExit(f"fairdemo: {error}") from None

@@ -48,10 +48,10 @@ def writable(folder: Path) -> bool:
 
 
 @cache
-def passing() -> Path:
-    """The folder for visitors' files, that are fetched soon and then go: uploads, zips, reports, tables. In
-    `home()`; where that can't be written to, one of the system's, gone when the program ends."""
-    folder = home() / "passing"
+def own_folder(name: str = "") -> Path:
+    """A folder of `home()`, or that itself; where it can't be written to, one of the system's, gone when the
+    program ends."""
+    folder = home() / name
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     if writable(folder):
@@ -59,6 +59,11 @@ def passing() -> Path:
     made = tempfile.mkdtemp(prefix="fairdemo-")
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return Path(made)
+
+
+def passing() -> Path:
+    """The folder for visitors' files, that are fetched soon and then go: uploads, zips, reports, tables."""
+    return own_folder("passing")
 
 
 def passing_file(name: str) -> Path:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ def wait_for(url: str, process: subprocess.Popen) -> None:
     for _ in range(600):
         try:
             urllib.request.urlopen(url, timeout=2)
+            return
+        except urllib.error.HTTPError:  # it wants a password
             return
         except OSError:
             assert process.poll() is None, "the server ended"

@@ -31,6 +31,7 @@ from fairdemo.ui.log import failed, log
 from fairdemo.ui.methods_tab import methods_tab
 from fairdemo.ui.offered import EXAMPLE, default, studio
 from fairdemo.ui.operator import operator
+from fairdemo.ui.port import read_port
 from fairdemo.ui.saved_tab import saved_tab
 from fairdemo.ui.studio_events import wire
 from fairdemo.ui.studio_view import screen
@@ -117,9 +118,8 @@ def warm() -> None:
 def head() -> str:
     """Our style and script. Gradio would put a prefix before the selectors of a style that it is given, and
     states of the whole page, such as Present, are classes of its root."""
-    style, *scripts = (
-        (HERE / name).read_text(encoding="utf-8") for name in ("theme.css", "page.js", "arena.js")
-    )
+    names = ("theme.css", "fallbacks.js", "page.js", "arena.js")
+    style, *scripts = ((HERE / name).read_text(encoding="utf-8") for name in names)
     return f"<style>{report.style()}{style}</style>" + "".join(
         f"<script>{script}</script>" for script in scripts
     )
@@ -151,11 +151,12 @@ def quiet() -> None:
 
 def launch(profile: str | None = None, started: Callable[[int], None] = lambda port: None) -> None:
     """Serves the page, with `profile` or what FAIRDEMO_PROFILE says as its default; the model is loaded
-    while the browser opens. `started` is told the port once the page is there."""
+    while the browser opens. `started` is told the port once the page is there. ValueError if the port that
+    was asked for is in use."""
     if profile is not None:
         os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
     sigterm_is_ctrl_c()
-    own = operator()
+    own, port = operator(), read_port()
     os.environ["GRADIO_TEMP_DIR"] = str(places.passing())
     # Gradio would make a table of all events so far at each event, for a page of its own that nobody opens.
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
@@ -166,6 +167,7 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
     try:
         blocks.launch(
             prevent_thread_lock=True,
+            server_port=port,  # this one or none: a proxy or a firewall counts on it
             max_threads=2 * AT_ONCE,  # whoever waits for images holds one
             theme=THEME,
             head=head(),
@@ -187,6 +189,10 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
         started(blocks.server_port)
         while True:
             time.sleep(1)
+    except OSError as error:
+        if blocks.is_running or port is None:
+            raise
+        raise ValueError(f"port {port} can't be used, another program may have it; name another") from error
     except KeyboardInterrupt:  # also while it starts
         quiet()
         log("stopped")

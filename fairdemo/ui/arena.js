@@ -10,7 +10,7 @@
     return node;
   };
   const words = () => JSON.parse($("#page-words")?.dataset.words ?? "{}");
-  const votes = () => JSON.parse(localStorage.getItem(KEY) ?? "[]");
+  const votes = () => JSON.parse(store.get(KEY) ?? "[]");
 
   // Wilson's interval of k of n, 95 %.
   function wilson(k, n) {
@@ -51,7 +51,7 @@
     const vote = (winner) => {
       const told = { prompt, a: pair[0].name, b: pair[1].name, when: new Date().toISOString() };
       told.winner = winner === null ? "" : pair[winner].name;
-      localStorage.setItem(KEY, JSON.stringify([...votes(), told]));
+      store.set(KEY, JSON.stringify([...votes(), told]));
       sides.forEach((side, i) => ($("h3", side).textContent = pair[i].name));
       $("#arena .vote").replaceChildren(
         make("p", { textContent: `A: ${pair[0].name}. B: ${pair[1].name}.` }),
@@ -92,7 +92,7 @@
     $("#arena .score").replaceChildren(make("ul", {}, ...lines), ...tools);
   }
   function forget() {
-    localStorage.removeItem(KEY);
+    store.remove(KEY);
     score();
   }
   function save() {

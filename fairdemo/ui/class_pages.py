@@ -20,11 +20,11 @@ WORDS: dict[str, dict[str, str]] = {
     path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(HERE.glob("??.toml"))
 }
 SCRIPTS = {
-    "student": ("common.js", "student.js"),
-    "projector": ("common.js", "projector.js"),
-    "teacher": ("common.js", "teacher.js"),
+    "student": ("../fallbacks.js", "common.js", "student.js"),
+    "projector": ("../fallbacks.js", "common.js", "projector.js"),
+    "teacher": ("../fallbacks.js", "common.js", "teacher.js"),
     "plan": (),
-    "form": ("form.js",),
+    "form": ("../fallbacks.js", "form.js"),
 }
 LINK = re.compile(r"https?://[^\s<>\"']{1,200}/class/#[A-Z0-9]{5}")
 

@@ -22,6 +22,7 @@ from fairdemo.lesson.rooms import KINDS, MOST, SET_HERE, Refused, Rooms
 from fairdemo.lesson.store import Store
 from fairdemo.lesson.walls import Walls
 from fairdemo.ui import class_pages, reach
+from fairdemo.ui.door import framing
 from fairdemo.ui.language import language_named
 from fairdemo.ui.limits import LIMITS, WINDOW, asker, until
 from fairdemo.ui.log import failed
@@ -52,7 +53,7 @@ def steady() -> float:
 @lru_cache(1)
 def rooms() -> Rooms:
     """The rooms of this program; those of yesterday are forgotten, whether anybody comes or not."""
-    found = Rooms(Store(places.home() / "classes.db"), steady)
+    found = Rooms(Store(places.own_folder() / "classes.db"), steady)
 
     def forgets() -> None:
         while True:
@@ -274,6 +275,7 @@ def shown(request: Request, page: str = "student") -> Response:
     if found is None:
         return JSONResponse({"error": "there is no such page"}, 404)
     html, policy = found
+    policy += framing()
     return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 

@@ -17,6 +17,7 @@ from fairdemo.ui import reach
 from fairdemo.ui.language import language_of
 from fairdemo.ui.limits import LIMITS, asker, until
 from fairdemo.ui.operator import operator
+from fairdemo.ui.prefix import Prefix
 from fairdemo.ui.templates import render
 from fairdemo.ui.visits import Callers
 
@@ -46,12 +47,17 @@ POLICY = (
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"  # of what visitors made
 
 
+def framing() -> str:
+    """The origins that may show a page in a frame, as they end its policy."""
+    return "".join(f" {origin}" for origin in operator().frames.split())
+
+
 class Sealed:
     """Adds headers to every answer that hasn't its own."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
-        self.policy = POLICY + (SPACES if reach.on_space() else "")
+        self.policy = POLICY + (SPACES if reach.on_space() else "") + framing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on."""
@@ -153,8 +159,9 @@ class Door:
         """Whether a request brings the cookie or the password."""
         cookie = request.cookies.get(COOKIE, "")
         # Gradio lets other sites ask with a browser's cookies; those of another site count for nothing.
-        origin = urlsplit(request.headers.get("origin", "")).netloc
-        if origin and origin != request.headers.get("host", ""):
+        origin, host = urlsplit(request.headers.get("origin", "")), request.headers.get("host", "")
+        # A proxy may pass the host on without its port.
+        if origin.netloc and host not in (origin.netloc, origin.hostname):
             cookie = ""
         if cookie and hmac.compare_digest(cookie.encode(), self.known.encode()):
             return True
@@ -186,8 +193,8 @@ class Door:
             return self.page(request, back, bool(said))
         answer = RedirectResponse(quote(request.scope.get("root_path", "") + back, "/?=&%#:+"), 303)
         safe = request.url.scheme == "https" or reach.on_space() is not None
-        # A Space's page stands in a page of another host.
-        site = "none" if reach.on_space() else "lax"
+        # A Space's page stands in a page of another host, as may those of `frames`.
+        site = "none" if safe and (reach.on_space() or operator().frames) else "lax"
         answer.set_cookie(COOKIE, self.known, STAYS, httponly=True, secure=safe, samesite=site)
         return answer
 
@@ -210,4 +217,4 @@ class Door:
 def before() -> list[Middleware]:
     """What stands before all routes, the outermost first."""
     door = [Middleware(Door)] if operator().password else []
-    return [Middleware(Sealed), *door, Middleware(Uploads), Middleware(Callers)]
+    return [Middleware(Prefix), Middleware(Sealed), *door, Middleware(Uploads), Middleware(Callers)]

@@ -77,7 +77,8 @@ async function pool() {
   const token = document.querySelector("#wall-debiased [data-wall]")?.dataset.wall,
     shown = document.querySelector("#wish-title .pool");
   if (!shown || document.hidden) return;
-  const [drawn, of] = token ? await server.pooled(token).catch(() => []) : [];
+  // Without a connection the answer is nothing at all, or an error.
+  const [drawn, of] = (token && (await server.pooled(token).catch(() => null))) || [];
   shown.textContent = of && drawn < of ? `${Math.floor((100 * drawn) / of)} %` : "";
   shown.dataset.drawn = of ? `${drawn}/${of}` : "";
 }

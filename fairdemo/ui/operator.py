@@ -28,6 +28,8 @@ class Operator(BaseModel):
     mcp: Literal["on", "off"] = "on"  # whether they are tools of assistants too
     ahead: Literal["on", "off"] = "on"  # whether versions of a standing wall are drawn while nobody draws
     quota_gb: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 5.0  # of files of visitors
+    # Origins whose pages may show this one in a frame, as a school's learning platform; with blanks between.
+    frames: Annotated[str, Field(pattern=r"^(https?://[\w.*:-]+(\s+|$))*$")] = ""
     log: Literal["on", "off", "prompts"] = "off"  # a line of JSON an event; with the prompts only if told to
 
 

@@ -227,7 +227,7 @@
   // The guess, asked once before the first wall is seen, drawn into the bars, remembered.
   const GUESS = "fairdemo-guess";
   function guessed() {
-    const share = localStorage.getItem(GUESS);
+    const share = store.get(GUESS);
     root.classList.toggle("guessed", !!share && share !== "skipped");
     if (share) root.style.setProperty("--guess", `${share}%`);
   }
@@ -235,7 +235,7 @@
     const text = words(),
       n = 16;
     const end = (share) => {
-      localStorage.setItem(GUESS, share);
+      store.set(GUESS, share);
       root.classList.remove("guessing");
       card.remove();
       guessed();
@@ -350,7 +350,7 @@
     const end = () => {
       box.remove();
       all(".toured").forEach((n) => n.classList.remove("toured"));
-      localStorage.setItem("fairdemo-toured", "1");
+      store.set("fairdemo-toured", "1");
     };
     const step = () => {
       if (++stop >= STOPS.length) return end();
@@ -396,8 +396,8 @@
       );
       for (const key of ["pairs", "method"]) root.style.setProperty(`--${key}`, JSON.stringify(text[key]));
       guessed();
-      const tourOnce = () => localStorage.getItem("fairdemo-toured") || tour();
-      localStorage.getItem(GUESS) ? tourOnce() : guess(tourOnce);
+      const tourOnce = () => store.get("fairdemo-toured") || tour();
+      store.get(GUESS) ? tourOnce() : guess(tourOnce);
     }
   }).observe(document.documentElement, {
     childList: true,

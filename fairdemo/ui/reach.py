@@ -48,11 +48,11 @@ def others_reach() -> bool:
 
 
 def told(host: str, scheme: str) -> dict[str, object]:
-    """For a page that was opened by `host` (with its port): the address that phones can open, ending with a
-    slash, empty where the page's own will do; and whether phones can't reach this server at all."""
+    """For a page that was opened by `host` (with its port): the address that phones can open, empty where
+    the page's own will do; and whether phones can't reach this server at all."""
     name, _, port = host.partition(":")
     if on_space() or name not in ("localhost", "127.0.0.1"):
         return {"address": "", "alone": False}
     number = int(port) if port.isdigit() and int(port) < 2**16 else 80
     found = next((one for one in own_addresses() if listens(one, number)), None)
-    return {"address": f"{scheme}://{found}:{number}/" if found else "", "alone": found is None}
+    return {"address": f"{scheme}://{found}:{number}" if found else "", "alone": found is None}

@@ -2,7 +2,7 @@ import os
 
 from fairdemo import places
 
-# Compiled functions are kept beside the code, or where it is installed beside what else the program writes.
-# Numba reads this when it is imported.
-if places.INSTALLED:
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(places.home() / "numba"))
+# Where numba keeps compiled functions, which it reads when it is imported: beside the code in a checkout that
+# can be written to, else beside what else the program writes.
+if places.INSTALLED or not places.writable(places.PACKAGE / "world"):
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(places.own_folder("numba")))

@@ -1,7 +1,12 @@
 // What the class's pages share: words, requests, a poll that survives a lost connection, and views of a step.
 const words = JSON.parse(document.getElementById("words").textContent);
-const root = location.pathname.replace(/class(\/.*)?$/, "");
+// The app's own path: a proxy's prefix may end in "class", too.
+const root = location.pathname.replace(/(^|\/)class\/?(student|teacher|projector)?$/, "/");
 const main = document.getElementById("main");
+// In the app's own page it has that page's theme.
+if (frameElement)
+  document.documentElement.className = parent.document.body.classList.contains("dark") ? "dark" : "light";
+main.replaceChildren(); // what stands there for browsers that can't read this script
 
 function t(key, values = {}) {
   return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
@@ -24,7 +29,8 @@ function svg(tag, props = {}, ...children) {
   node.append(...children);
   return node;
 }
-async function api(method, path, body, secret) {
+// `read` is how an answer is read that is no error: as "json" or as a "blob", a file.
+async function api(method, path, body, secret, read = "json") {
   const headers = {};
   if (secret) headers.Authorization = `Bearer ${secret}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -39,10 +45,20 @@ async function api(method, path, body, secret) {
   } catch {
     return { ok: false, status: 0, data: { error: t("lost") } };
   }
-  const data = await answer.json().catch(() => ({ error: answer.statusText }));
+  const kind = answer.ok ? read : "json";
+  const data = await answer[kind]().catch(() => ({ error: answer.statusText }));
   // The server speaks English; other languages have words for each kind of refusal.
   if (!answer.ok) data.error = words[`error_${answer.status}`] ?? data.error;
   return { ok: answer.ok, status: answer.status, data };
+}
+// The address that phones open; of a page on this computer alone the server knows one.
+async function findReach() {
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  return local ? (await api("GET", "reach")).data : {};
+}
+
+function phoneLink(reach, code) {
+  return `${reach?.address || location.origin}${root}class/#${code}`;
 }
 // Asks again and again, one request at a time; a lost connection is said at the bottom until it is back.
 // `ask` returns whether the server answered, and "over" when there is nothing more to ask.

@@ -7,7 +7,7 @@ try {
 } catch {
   // a link that was cut; the form is empty then
 }
-const known = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+const known = JSON.parse(store.get(KEPT) ?? "{}");
 const words = JSON.parse(document.getElementById("words").textContent);
 if (facts.arms) {
   known.arms ||= words[`arms_${facts.arms}`];
@@ -23,6 +23,6 @@ for (const field of fields) {
   field.value = field.value.replace(/\s*\n\s*/g, " ").trim(); // lines of the file, not of the text
   if (known[field.id]) field.value = known[field.id];
   field.oninput = () =>
-    localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(fields.map((f) => [f.id, f.value]))));
+    store.set(KEPT, JSON.stringify(Object.fromEntries(fields.map((f) => [f.id, f.value]))));
 }
 document.getElementById("print").onclick = () => print();

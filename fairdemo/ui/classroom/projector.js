@@ -9,17 +9,12 @@ async function look() {
     return "over";
   }
   if (!found.ok) return false;
-  link ||= await phoneLink();
+  link ||= phoneLink(await findReach(), code);
   const seen = found.data;
   const { version, ...shape } = seen;
   show(shape, () => [heading(seen), body(seen)]);
   return true;
 }
-async function phoneLink() {
-  const found = await api("GET", "reach");
-  return `${found.data.address || location.origin + root}class/#${code}`;
-}
-
 function heading(seen) {
   return h("header", { className: "top" }, h("b", {},
       `${link.replace(/^https?:\/\//, "").replace(/\/#.*/, "")} · ${code}`),

@@ -1,6 +1,6 @@
 // A student's phone: join, then whatever the class does, or at one's own pace.
 const KEPT = "fairdemo-class";
-const kept = () => JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+const kept = () => JSON.parse(store.get(KEPT) ?? "{}");
 let code = location.hash.slice(1).toUpperCase().replace(/[^A-Z0-9]/g, "") || kept().code || "";
 let token = "";
 let seen = null; // the room as the server tells it
@@ -9,11 +9,12 @@ let joining = false;
 let own = {}; // where this phone is
 let drafts = {}; // what was set and not sent yet, by question
 let said = ""; // what went wrong last
+let unsent = null; // an answer that a lost connection swallowed
 let turn = 0; // counts what this phone does, so that an older answer of the server isn't shown after it
 let at_step = "";
 
 function keep() {
-  localStorage.setItem(KEPT, JSON.stringify({ ...kept(), code, [code]: token }));
+  store.set(KEPT, JSON.stringify({ ...kept(), code, [code]: token }));
 }
 // A token of this phone's own, kept before it is sent: whatever is lost on the way, the seat stays one.
 function made() {
@@ -66,7 +67,7 @@ async function join() {
 function drop() {
   const {
     [code]: _, ...others } = kept();
-  localStorage.setItem(KEPT, JSON.stringify({ ...others, code: "" }));
+  store.set(KEPT, JSON.stringify({ ...others, code: "" }));
 }
 async function look() {
   const mine = turn;
@@ -81,6 +82,7 @@ async function look() {
     seen = found.data;
     draw();
   }
+  if (unsent) answer(...unsent);
   return true;
 }
 
@@ -88,7 +90,7 @@ function gone(why) {
   ask = null;
   // The token stays: whoever has left, or was taken out, gets no second seat from this phone.
   history.replaceState(null, "", location.pathname);
-  localStorage.setItem(KEPT, JSON.stringify({ ...kept(), code: "" }));
+  store.set(KEPT, JSON.stringify({ ...kept(), code: "" }));
   const fresh = h("p", {}, button(t("again"), () => { location.reload(); }, "main"));
   show(["gone", why], () => [h("h1", {}, why), fresh]);
   return "over";
@@ -97,7 +99,8 @@ async function answer(question, value, then) {
   turn += 1;
   const found = await api("PUT", `rooms/${code}/answers/${question}`, value, token);
   turn += 1;
-  said = found.ok ? "" : t("error", found.data);
+  unsent = found.status ? null : [question, value, then];
+  said = found.ok ? "" : unsent ? t("unsent") : t("error", found.data);
   if (found.ok) {
     seen.answers = { ...seen.answers, [question]: value };
     delete drafts[question];
@@ -288,10 +291,16 @@ function estimateView(question, title, asked) {
     const slide = slider(what, now[key] ?? 50, 100, (v) => {
       now[key] = v;
       slide.classList.remove("unset");
+      slide.querySelector("input").ariaValueText = null;
       send.disabled = !whole();
     });
-    if (now[key] === undefined) slide.classList.add("unset");
-    slide.querySelector("input").onpointerup = (e) => e.target.oninput(); // also where it stands already
+    const range = slide.querySelector("input");
+    if (now[key] === undefined) {
+      slide.classList.add("unset");
+      range.ariaValueText = "–";
+    }
+    range.onpointerup = () => range.oninput(); // also where it stands already
+    range.onkeydown = (e) => ["Enter", " "].includes(e.key) && range.oninput();
     return slide;
   });
   return [h("h1", {}, title), sliders, send];
@@ -374,13 +383,18 @@ function imagesView(professions) {
     next.onclick = () => answer("seen", true);
     return [h("h1", {}, t("pause")), next];
   }
-  const at = own.looked ?? 0,
+  const looked = `fairdemo-looked-${code}`; // a reload goes on where it was
+  const at = Number(store.get(looked) ?? 0),
     found = seen.images.shown[professions[at]];
   const title = h("h1", {}, t("look_at", { profession: t(professions[at]) }));
   if (found.error) return [title, h("p", { className: "bad" }, t("failed", found))];
   if (!found.pictures.length) return [title, h("p", {}, t("pictures_soon"))];
   const next = waits(at, LOOKED);
-  next.onclick = () => (at + 1 < professions.length ? go({ looked: at + 1 }) : answer("seen", true));
+  next.onclick = () => {
+    if (at + 1 === professions.length) return answer("seen", true);
+    store.set(looked, at + 1);
+    go({ looked: at + 1 });
+  };
   return [title, seen.label ? h("p", {}, h("b", {}, t("made_by_ai"))) : "",
     h("div", { className: "wall" }, found.pictures.map((src) => h("img", { src: root + src,
       alt: "" }))), next

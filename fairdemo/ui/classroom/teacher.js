@@ -1,7 +1,7 @@
 // The teacher's page: opens a room, leads it, ends it. The secret stands behind # in the address, which no
 // server is sent.
 const KEPT = "fairdemo-teacher"; // for the page inside the app's own, whose address isn't this one's
-let [code, secret] = (location.hash.slice(1) || (sessionStorage.getItem(KEPT) ?? "")).split(".");
+let [code, secret] = (location.hash.slice(1) || (tabStore.get(KEPT) ?? "")).split(".");
 let seen = null,
   reach = null,
   said = "",
@@ -21,7 +21,7 @@ async function open(kind) {
   if (!found.ok) return openView(t("error", found.data));
   ({ code, teacher: secret } = found.data);
   history.replaceState(null, "", `#${code}.${secret}`);
-  sessionStorage.setItem(KEPT, `${code}.${secret}`);
+  tabStore.set(KEPT, `${code}.${secret}`);
   begin();
 }
 
@@ -39,7 +39,7 @@ function openView(error = "") {
   ]);
 }
 async function begin() {
-  reach = (await api("GET", "reach")).data;
+  reach = await findReach();
   ask = poll(look, 1200);
 }
 async function look() {
@@ -58,7 +58,7 @@ async function look() {
 }
 
 function fresh() {
-  sessionStorage.removeItem(KEPT);
+  tabStore.remove(KEPT);
   location.hash = "";
   location.reload();
 }
@@ -84,12 +84,8 @@ function draw() {
   show([rest, counts], kind === "lesson" ? lessonNow : experimentNow, parts.now);
 }
 
-function phoneLink() {
-  return `${reach?.address || location.origin + root}class/#${code}`;
-}
-
 function head() {
-  const link = phoneLink();
+  const link = phoneLink(reach, code);
   return [reach?.alone ? h("p", { className: "bad", role: "alert" }, t("teach_alone")) : "",
     h("div", { className: "row card" },
       h("img", { className: "qr", alt: link,
@@ -195,8 +191,11 @@ function experimentNow() {
       resultsView(seen.results, seen.simulated)];
 }
 async function save(path, name) {
-  const answer = await fetch(`${root}class/api/${path}`, { headers: { Authorization: `Bearer ${secret}` } });
-  const url = URL.createObjectURL(await answer.blob());
+  const found = await api("GET", path, undefined, secret, "blob");
+  said = found.ok ? "" : t("error", found.data);
+  draw();
+  if (!found.ok) return;
+  const url = URL.createObjectURL(found.data);
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
@@ -215,7 +214,7 @@ function side() {
   const remove = async () => {
     if (!(await does("DELETE", "", undefined, t("teach_delete_sure")))) return;
     deleted = true;
-    sessionStorage.removeItem(KEPT);
+    tabStore.remove(KEPT);
     show(["deleted"], () => [h("h1", {}, t("teach_deleted")), h("p", {}, button(t("teach_title"),
       fresh, "main"))]);
   };
