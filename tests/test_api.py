@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests import browser
 
-CALLS = 400  # of which at most `DRAWN` draw; `tests.soak inputs` sends 20,000
+CALLS = 200  # of which at most `DRAWN` draw; `tests.soak inputs` sends 20,000
 DRAWN = 5
 INPUTS = ("prompt", "n", "seed", "target", "profile", "settings")
 

@@ -296,7 +296,8 @@ def test_stop_keeps_what_was_drawn(page):
 def test_two_visitors_dont_touch_each_other(visitor, address):
     one, two = arrive(visitor.new_page(), address), arrive(visitor.new_page(), address)
     two.fill("#prompt textarea, #prompt input", "a photo of a nurse")
-    browser.set_steps(two, 4)
+    for page in (one, two):
+        browser.set_steps(page, 4)
     set_number(one, 64)
     one.click("#draw")
     one.wait_for_function(

@@ -17,6 +17,8 @@ TABS = {
     "Audit": "#audit-more summary",
 }
 
+DARK = {tab: TABS[tab] for tab in ("Methods", "Audit")}
+
 
 def violations(page) -> list[str]:
     """What axe calls serious or critical, by rule and place."""
@@ -43,7 +45,8 @@ def test_nothing_serious_in_any_tab(address, chromium, scheme, width, height):
     found["settings"] = violations(page)
     page.keyboard.press("Escape")
     if width > 860:
-        for tab, place in TABS.items():
+        # Dark differs in colours alone, and what the others show is shown in these.
+        for tab, place in TABS.items() if scheme == "light" else DARK.items():
             page.get_by_role("tab", name=tab, exact=True).click()
             page.wait_for_selector(f"{place} >> visible=true")
             if tab == "Methods":

@@ -97,6 +97,26 @@ def sort_words(page: Page) -> None:
         page.keyboard.press("i" if to_right else "e")
 
 
+WHOLE = (
+    "document.querySelectorAll('.wall img').length === 16"
+    " && [...document.querySelectorAll('.wall img')].every(image => image.naturalWidth > 0)"
+)
+
+
+def lose_pictures(page: Page, most: int) -> list[str]:
+    """Lets the first pictures that a page asks for fail, as in a crowded Wi-Fi; those that did."""
+    lost: list[str] = []
+
+    def answer(route):
+        if len(lost) == most:
+            return route.continue_()
+        lost.append(route.request.url)
+        route.abort()
+
+    page.route("**/picture/*", answer)
+    return lost
+
+
 def narrow(page: Page) -> bool:
     """Whether nothing sticks out of a phone's screen."""
     return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -130,11 +150,14 @@ def test_a_whole_lesson(chromium, address):
     assert phones[0].inner_text(".who") in names, "the same seat again"
     expect(board.locator("header")).to_contain_text("4 here")
 
+    lost = lose_pictures(late, 5)
     step(teacher, 2, phones)
     for one in (*phones, board):
         one.wait_for_selector(".wall button img", timeout=LONG)
         assert one.locator(".wall img").count() == 16
-    assert phones[0].evaluate("[...document.querySelectorAll('.wall img')].every(i => i.naturalWidth > 0)")
+    assert phones[0].evaluate(WHOLE)
+    late.wait_for_function(WHOLE, timeout=LONG)
+    assert len(lost) == 5, "pictures that were lost are asked for again"
     phones[0].locator(".wall button").nth(5).click()
     expect(phones[0].locator("main p[role=status]")).to_contain_text("perceived by the classifier")
     faults["look"] = violations(phones[0])
@@ -261,3 +284,72 @@ def test_simulated_students_plan_form_and_tab(chromium, address):
     inside = app.frame_locator(".class-page")
     inside.get_by_role("button", name="Open a room for a lesson").click()
     inside.locator(".big").wait_for()
+
+
+STORAGE = {
+    "blocked": "for (const kind of ['localStorage', 'sessionStorage']) Object.defineProperty(window, kind,"
+    " { get() { throw new DOMException('blocked', 'SecurityError'); } });",
+    "none": "for (const kind of ['localStorage', 'sessionStorage']) Object.defineProperty(window, kind,"
+    " { get: () => null });",
+    "full": "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };",
+}
+
+
+@pytest.mark.parametrize("kind", STORAGE)
+def test_a_class_meets_in_browsers_that_keep_nothing(chromium, address, kind):
+    """As where cookies are blocked, in apps that scan codes, and on a full phone."""
+
+    def page(url: str) -> Page:
+        context = browser.visitor(chromium, toured=False)
+        context.add_init_script(STORAGE[kind])
+        own = context.new_page()
+        own.on("pageerror", lambda error: FAULTS.append(f"{own.url}: {error}"))
+        own.goto(f"{address}{url}")
+        return own
+
+    teacher = page("/class/teacher")
+    teacher.locator("main button.main").first.click()
+    teacher.wait_for_selector(".steps button")
+    student = page(f"/class#{teacher.inner_text('.big')}")
+    student.wait_for_selector(".who")
+    step(teacher, 1, [student])
+    slide(student, 0, 3)
+    with student.expect_response("**/answers/guess-doctor"):
+        student.click("button.main")
+    expect(student.locator("main p[role=status]")).to_contain_text("1 of")
+    page("/class/form").fill("textarea >> nth=0", "What we ask")
+
+
+def test_an_answer_that_a_lost_line_swallowed_comes_when_it_is_back(chromium, address):
+    teacher, code = room(chromium, address)
+    student = phone(chromium, address, code)
+    step(teacher, 1, [student])
+    slide(student, 0, 6)
+    student.context.set_offline(True)
+    student.click("button.main")
+    expect(student.locator("p.bad")).to_contain_text("sent as soon as it is back")
+    expect(student.locator("main p[role=status]")).to_contain_text("0 of")
+    student.context.set_offline(False)
+    expect(student.locator("main p[role=status]")).to_contain_text("1 of")
+    expect(student.locator("p.bad")).to_have_count(0)
+
+
+def test_a_table_that_cannot_be_had_is_no_file(chromium, address):
+    teacher, code = room(chromium, address, kind=1)
+    teacher.get_by_role("button", name="simulated").click()
+    teacher.get_by_role("button", name="Begin").click()
+    table = teacher.get_by_role("button", name="CSV").first
+    table.wait_for()
+    teacher.route("**/table.csv", lambda route: route.fulfill(status=503, json={"error": "try again"}))
+    downloads: list[object] = []
+    teacher.on("download", lambda file: downloads.append(file))
+    table.click()
+    expect(teacher.get_by_text("That didn't work: try again")).to_be_visible()
+    assert not downloads
+
+
+def test_a_browser_that_cannot_read_the_script_gets_a_sentence(chromium, address):
+    context = browser.visitor(chromium, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/class")
+    assert "needs JavaScript and a browser of the last few years" in page.inner_text("main")

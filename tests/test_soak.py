@@ -30,12 +30,12 @@ def test_a_server_that_is_told_to_end_does_and_comes_back(tmp_path):
     assert chaos.told_to_end(tmp_path)
 
 
-@pytest.mark.parametrize("walls, kept", [(5, 20), pytest.param(10, 40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("walls, kept", [(3, 12), pytest.param(10, 40, marks=pytest.mark.long)])
 def test_long_use_holds_no_files_threads_or_images(studio, monkeypatch, walls, kept):
     live = studio.artist
     monkeypatch.setattr(live, "kept", Kept(kept))
     monkeypatch.setattr(wear, "EVERY", walls)
-    worn = wear.walls(studio, walls, 3)
+    worn = wear.walls(studio, walls, 2)
     assert worn.files[1] <= worn.files[0] + 1 and worn.threads[1] <= worn.threads[0] + 1, worn.told()
     assert len(live.kept.images) <= kept
 
