@@ -2,8 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fairdemo import places
+
+if TYPE_CHECKING:
+    from fairdemo.models.catalog import Adapter
+    from fairdemo.models.profiles import Profile
 
 
 def add(commands) -> None:
@@ -48,9 +53,12 @@ def listed(args: argparse.Namespace) -> None:
     from fairdemo.models import catalog, profiles
 
     for name, profile in profiles.PROFILES.items():
-        for a in catalog.of_profile(profile):
+        found = catalog.of_profile(profile)
+        faults = catalog.find_faults(found)
+        for a in found:
             where = f"{a.repo}@{(a.revision or 'main, not pinned')[:16]}" if a.repo else a.file
-            print(f"{name:16}{a.name:26}{' '.join(a.cell) or 'free label':24}{a.weight:<6}{where}")
+            why = f" can't be used: {faults[a.name]}" if a.name in faults else ""
+            print(f"{name:16}{a.name:26}{' '.join(a.cell) or 'free label':24}{a.weight:<6}{where}{why}")
 
 
 def pinned(args: argparse.Namespace) -> None:
@@ -87,8 +95,25 @@ def added(args: argparse.Namespace) -> None:
         "method": args.method,
         "tokens": args.tokens,
     }
-    catalog.add(args.catalog, catalog.entry(entry, home))
+    made, base = catalog.entry(entry, home), profiles.profile(args.base)
+    catalog.check_file(made)
+    if hub.is_here(base.source("model"), base.revision):
+        try_adapter(base, made)
+    else:
+        print(
+            f"Its file is sound; whether it fits wasn't tried, since {args.base} isn't on this machine yet."
+        )
+    catalog.add(args.catalog, made)
     print(
         f"{args.name} is in {args.catalog}. Measure what it draws with:"
         f" FAIRDEMO_CATALOG={args.catalog} python -m fairdemo calibrate --profile {args.base}"
     )
+
+
+def try_adapter(base: "Profile", adapter: "Adapter") -> None:
+    """Opens an adapter with the model that it was made for; ValueError if it doesn't fit."""
+    from fairdemo.models import pipelines, routing
+
+    faults = routing.attach(pipelines.load_pipeline(base, "cpu"), [adapter]).faults
+    if faults:
+        raise ValueError(faults[adapter.name])

@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> None:
     studio = Studio(artist_of(request.profile))
     plan = studio.plan(request)
     style = "{l_bar}{bar}| {elapsed}<{remaining}"
-    with tqdm(total=100, desc="drawing", unit="%", bar_format=style, file=sys.stderr) as bar:
+    with tqdm(
+        total=100, desc="drawing", unit="%", bar_format=style, file=sys.stderr, disable=args.json
+    ) as bar:
         for _ in studio.run(plan, Watch(lambda share: bar.update(round(100 * share) - bar.n))):
             pass
     comparison = plan.comparison
@@ -82,3 +84,5 @@ def run(args: argparse.Namespace) -> None:
     if args.out is not None:
         comparison.save(args.out)
     print(json.dumps(comparison.as_json()) if args.json else terminal.table(comparison))
+    if args.out is not None and not args.json:
+        print(f"\nThe images and comparison.json are in {args.out}")

@@ -1,6 +1,7 @@
 """The catalog of adapters: which there are, what they stand for, and where their weights lie."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -114,6 +115,25 @@ def of_profile(profile: Profile) -> list[Adapter]:
     return found
 
 
+def find_faults(adapters: Sequence[Adapter]) -> dict[str, str]:
+    """Why adapters can't be used, by name, as far as their files on this machine tell without a model: one
+    that isn't there, is damaged, or holds something else. Files of the Hub aren't fetched for it."""
+    faults = {}
+    for adapter in adapters:
+        if not adapter.repo:
+            try:
+                check_file(adapter)
+            except ValueError as error:
+                faults[adapter.name] = str(error)
+    return faults
+
+
+def check_file(adapter: Adapter) -> None:
+    """ValueError in one line if an adapter's file can't be had or holds something else, whatever model it was
+    made for."""
+    (read_vectors if adapter.tokens else check_lora)(adapter.path)
+
+
 def _twice(adapters: list[Adapter]) -> str | None:
     names = [a.name for a in adapters]
     return next((n for n in names if names.count(n) > 1), None)
@@ -132,7 +152,7 @@ def entry(table: Any, home: Path) -> Adapter:
 def add(path: Path, adapter: Adapter) -> None:
     """Appends an adapter to a user's catalog, made if it isn't there; ValueError if its file can't be had
     or is no LoRA, or the catalog has its name."""
-    (read_vectors if adapter.tokens else check_lora)(adapter.path)
+    check_file(adapter)
     for own in dict.fromkeys((path, CATALOG)):
         if own.is_file() and adapter.name in [a.name for a in catalog(adapter.base, own)]:
             where = repr(str(own)) if own == path else "of the program"

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import torch
-from huggingface_hub import errors, hf_hub_download
+from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 
 WITHOUT = "profile embedded works without it"
@@ -43,7 +43,8 @@ def weights_file(source: str | Path, file: str, revision: str | None = None) -> 
     what = f"weights {file!r} of {str(source)!r}"
     if not file.endswith(".safetensors"):
         raise ValueError(f"{what} are no safetensors file; pickle files can run code and are never loaded")
-    if isinstance(source, Path):
+    local = isinstance(source, Path)
+    if local:
         path = source / file
         if not path.is_file():
             raise ValueError(f"{what} are missing")
@@ -52,18 +53,25 @@ def weights_file(source: str | Path, file: str, revision: str | None = None) -> 
             path = Path(hf_hub_download(source, file, revision=revision))
         except Exception as error:  # the Hub's client, the network and the disk each raise their own kinds
             raise ValueError(explain(error, what)) from error
-    whole(path, what)
+    whole(path, what, local)
     return path
 
 
-def whole(path: Path, what: str) -> None:
+def is_here(source: str | Path, revision: str | None) -> bool:
+    """Whether a model is on this machine: a folder, or fetched from the Hub before."""
+    if isinstance(source, Path):
+        return source.is_dir()
+    return isinstance(try_to_load_from_cache(source, "model_index.json", revision=revision), str)
+
+
+def whole(path: Path, what: str, local: bool) -> None:
     """ValueError if a safetensors file's header is unreadable or doesn't match its length, as after a
-    broken download."""
+    broken download. `local` files are nobody's to fetch again."""
     try:
         with safe_open(path, "pt"):
             pass
     except (SafetensorError, OSError) as error:
-        raise ValueError(explain(error, what)) from None
+        raise ValueError(explain(error, what, local)) from None
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -77,8 +85,8 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def explain(error: BaseException, what: str) -> str:
-    """One line: what couldn't be had, why, and what to do."""
+def explain(error: BaseException, what: str, local: bool = False) -> str:
+    """One line: what couldn't be had, why, and what to do; `local` where it was never on the Hub."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)  # libraries wrap the kind that tells
@@ -120,6 +128,8 @@ def explain(error: BaseException, what: str) -> str:
             f"{what}: not complete on this machine, and the Hub can't be reached. Connect once to fetch it;"
             f" {WITHOUT}"
         )
+    if caused(SafetensorError) and local:
+        return f"{what}: the file is damaged or incomplete"
     if caused(SafetensorError):
         return f"{what}: the file is damaged or incomplete. Delete it and let it be fetched again; {WITHOUT}"
     told = next((e for e in chain if str(e).strip()), error)

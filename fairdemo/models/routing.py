@@ -30,10 +30,16 @@ class Router:
     """All adapters of a catalog attached to a model. Use: `with router.routed([("Asian Female",), (),
     ...]): unet(...)`."""
 
-    def __init__(self, model: nn.Module, factors: dict[str, Factors], tokens: dict[str, str] | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        factors: dict[str, Factors],
+        tokens: dict[str, str] | None = None,
+        faults: dict[str, str] | None = None,
+    ):
         """`factors` by adapter's name, their layers named as in `model`; `tokens` are what an adapter of
-        soft tokens puts before the prompt."""
-        self.names = list(factors)
+        soft tokens puts before the prompt; `faults` are why others can't be used."""
+        self.names, self.faults = list(factors), faults or {}
         self.tokens = tokens or {}
         self.layers = {name: set(layers) for name, layers in factors.items()}
         self.ranks = {
@@ -109,6 +115,8 @@ class Router:
         """Each touched layer's factors, sample by sample."""
         wanted = {name for names in samples for name in names}
         unknown = wanted - set(self.names)
+        if unusable := sorted(unknown & set(self.faults)):
+            raise ValueError(f"adapter {unusable[0]!r} can't be used: {self.faults[unusable[0]]}")
         if unknown:
             raise ValueError(
                 f"adapter {sorted(unknown)[0]!r} is unknown; loaded are {', '.join(self.names) or 'none'}"
@@ -195,16 +203,18 @@ def read_tokens(pipeline: DiffusionPipeline, path: Path, n: int) -> dict[str, to
 
 
 def attach(pipeline: DiffusionPipeline, adapters: list[Adapter]) -> Router:
-    """Loads every adapter's file and routes the pipeline through them, each at its weight."""
-    factors: dict[str, Factors] = {
-        a.name: {} if a.tokens else weighted(read_factors(pipeline, a.path), a.weight) for a in adapters
-    }
-    words = {
-        a.name: add_tokens(pipeline, a.name, read_tokens(pipeline, a.path, a.tokens))
-        for a in adapters
-        if a.tokens
-    }
-    return Router(routable(pipeline), factors, words)
+    """Loads every adapter's file and routes the pipeline through them, each at its weight. Those that don't
+    fit this model are left out; the router's `faults` say why."""
+    factors: dict[str, Factors] = {}
+    words, faults = {}, {}
+    for a in adapters:
+        try:
+            if a.tokens:
+                words[a.name] = add_tokens(pipeline, a.name, read_tokens(pipeline, a.path, a.tokens))
+            factors[a.name] = {} if a.tokens else weighted(read_factors(pipeline, a.path), a.weight)
+        except ValueError as error:
+            faults[a.name] = str(error)
+    return Router(routable(pipeline), factors, words, faults)
 
 
 def weighted(factors: Factors, weight: float) -> Factors:

@@ -76,7 +76,9 @@ class Live:
         self.profile = profiles.profile(profile)
         self.device = device or default_device()
         drawing_dtype(self.profile, self.device)  # ValueError now, not in the middle of a drawing
-        self.adapters = catalog.of_profile(self.profile)
+        found = catalog.of_profile(self.profile)
+        self.faults = catalog.find_faults(found)  # why adapters of the catalog can't be used, by name
+        self.adapters = [a for a in found if a.name not in self.faults]
         self.key = (profile, id(self))
         LIVES[self.key] = self
         self.kept = Kept(min(MAX_KEPT, MAX_KEPT_PIXELS // self.profile.shown**2))
@@ -92,6 +94,10 @@ class Live:
 
         pipeline = pipelines.load_pipeline(self.profile, self.device)
         router = routing.attach(pipeline, self.adapters)
+        if router.faults:  # what was planned with them ends with the reason; what comes now is without them
+            self.faults |= router.faults
+            self.adapters = [a for a in self.adapters if a.name not in router.faults]
+            self.__dict__.pop("registry", None)
         pipelines.place(pipeline, self.device)
         made = PairedGenerator(pipeline, router.to(self.device), self.profile, self.device)
         for method in self.registry.values():
@@ -203,19 +209,21 @@ class Live:
         return request.but(profile=self.profile.name, steps=steps, guidance=guidance)
 
     def notices(self, prompt: str, sources: Sequence[Source]) -> list[str]:
-        """What of the prompt the text encoders don't see."""
+        """Which adapters can't be used, and what of the prompt the text encoders don't see."""
+        unused = [f"Adapter {name!r} isn't used: {why}" for name, why in self.faults.items()]
         once = list(dict.fromkeys(sources))
         with ThreadPoolExecutor(8) as asked:  # a language model may write them
             seen = dict(zip(once, asked.map(lambda source: self.written(prompt, source), once)))
         written = [self.profile.worded(seen[source]) for source in sources]
         if max(map(len, written), default=0) < SURELY_SEEN:
-            return []
+            return unused
         from fairdemo.models.generating import cut_words
 
         self.load()
         texts = [self.generator.router.before(s.adapters) + text for s, text in zip(sources, written)]
         cut = cut_words(self.generator.pipeline, max(texts, key=len, default=""))
-        return [f"The prompt is longer than 77 tokens; this was cut: “{cut}”."] if cut else []
+        told = [f"The prompt is longer than 77 tokens; this was cut: “{cut}”."] if cut else []
+        return unused + told
 
     def held(self, setting: Setting, wanted: Sequence[Sample]) -> dict[Sample, Drawn]:
         """Those of the wanted samples that were kept, or come with the app."""
