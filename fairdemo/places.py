@@ -47,6 +47,16 @@ def writable(folder: Path) -> bool:
         return False
 
 
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder, links followed; links of the Hub's cache from a snapshot into its own
+    blobs count as inside."""
+    real, snapshots = path.resolve(), folder.absolute().parent
+    if real.is_relative_to(folder.resolve()):
+        return True
+    blobs = snapshots.parent / "blobs"
+    return snapshots.name == "snapshots" and blobs.is_dir() and real.is_relative_to(blobs.resolve())
+
+
 @cache
 def own_folder(name: str = "") -> Path:
     """A folder of `home()`, or that itself; where it can't be written to, one of the system's, gone when the

@@ -300,7 +300,7 @@ def test_images_that_show_nothing_are_counted_as_failed(tmp_path):
     found = findings.of(findings.seen(table_, STUDY), STUDY, findings.Known())
     assert (found.images, found.no_face, found.failed) == (3, 3, {"embedded, mix": 3})
     assert any(
-        said.startswith("3 of 3 images of embedded, mix failed: they are black or of one colour")
+        said.startswith("3 of 3 images of embedded, mix failed (damaged, black or of one colour)")
         for said in report.sentences(STUDY, found)
     )
     text = summary.to_json(found)

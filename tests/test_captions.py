@@ -83,3 +83,21 @@ def test_web_text_is_taken_apart():
     assert captions.read("a chef").profession == "chef" and captions.read("chefs").profession is None
     assert set(captions.WORDS["race"]) == set(RACES) and set(captions.WORDS["gender"]) == set(GENDERS)
     assert set(captions.WORDS["professions"]) == set(PROFESSIONS) and len(AGES) == 6
+
+
+@pytest.mark.parametrize(
+    "caption, people, ages",
+    [
+        ("Toy soldiers on a wooden table", "none", ()),
+        ("Doctor Strange movie poster", "none", ()),
+        ("Chef knife set of five", "none", ()),
+        ("Professor emeritus, aged 81", "one", ("old",)),
+        ("A farmer, aged 45, in his barn", "one", ("middle-aged",)),
+        ("A chef with a cheddar aged 24 months", "one", ()),
+        ("Dental hygienist cleaning teeth", "one", ()),
+        ("He is a nurse; she is an engineer", "several", ()),
+    ],
+)
+def test_captions_that_were_misread(caption, people, ages):
+    found = captions.read(caption)
+    assert (found.people, found.age) == (people, ages)

@@ -69,8 +69,8 @@ def test_what_cant_be_opened_is_said_in_a_line(monkeypatch, tmp_path):
             open_image(content)
         assert "\n" not in str(error.value) and decoded(content) == DAMAGED
     (tmp_path / "photo.png").write_bytes(whole[:60])
-    with pytest.raises(ValueError, match=r"image 'photo.png' can't be opened: it is damaged"):
-        folders.opened(tmp_path / "photo.png")
+    said = folders.opened(tmp_path / "photo.png")
+    assert isinstance(said, str) and said.startswith("photo.png can't be opened: it is damaged")
     monkeypatch.setattr(opening, "MAX_PIXELS", 1000)
     with pytest.raises(ValueError, match="256 x 64 pixels; at most 1,000"):
         open_image(whole)

@@ -10,11 +10,12 @@ import pandas as pd
 from PIL import Image
 
 from fairdemo.data.item import SIDE
+from fairdemo.places import is_inside
 from fairdemo.readers.open_image import open_image
 from fairdemo.stats.attributes import CLASSES
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 @lru_cache(8)
@@ -25,8 +26,7 @@ def table(folder: str) -> tuple[Path, pd.DataFrame]:
     if path is None:
         raise ValueError(f"folder {folder!r} has no table of prompts; expected {' or '.join(TABLES)}")
     try:
-        read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(path.suffix)
-        found = read(path) if read else pd.read_json(path, lines=True)
+        found = read_table(path)
     except Exception as error:  # pandas' readers raise many kinds
         raise ValueError(f"{str(path)!r} can't be read: {type(error).__name__}: {error}") from None
     if lacking := [c for c in ("file_name", "prompt") if c not in found.columns]:
@@ -34,14 +34,27 @@ def table(folder: str) -> tuple[Path, pd.DataFrame]:
     return path, found
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of texts, empty where a cell is."""
+    if path.suffix == ".csv":
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path).fillna("")
+    found = pd.read_json(path, lines=True, dtype=False, encoding="utf-8-sig")  # type: ignore[arg-type]
+    return found.fillna("")
+
+
 @lru_cache(8)
 def prompts(folder: str) -> dict[str, list[Path]]:
     """A folder's images by prompt, in the order of its table; ValueError says what is wrong with it."""
     root, (listed, found) = Path(folder), table(folder)
     result: dict[str, list[Path]] = {}
-    for name, prompt in zip(found["file_name"].astype(str), found["prompt"].astype(str)):
-        path = (root / name).resolve()
-        if not path.is_relative_to(root.resolve()) or path.suffix.lower() not in SUFFIXES:
+    for row, (name, prompt) in enumerate(zip(found["file_name"].astype(str), found["prompt"].astype(str)), 1):
+        if not name.strip() or not prompt.strip():
+            lacks = "prompt" if name.strip() else "file_name"
+            raise ValueError(f"{str(listed)!r} has no {lacks} in row {row}")
+        path = root / name
+        if not is_inside(path, root) or path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"{str(listed)!r} names {name!r}; expected an image inside the folder")
         if not path.is_file():
             raise ValueError(f"{str(listed)!r} names {name!r}, which isn't there")
@@ -68,14 +81,14 @@ def fingerprint(folder: str) -> str:
     found = hashlib.sha256()
     for prompt, own in prompts(folder).items():
         for path in own:
-            found.update(f"{prompt} {path.relative_to(Path(folder).resolve())} ".encode())
+            found.update(f"{prompt} {path.relative_to(folder)} ".encode())
             found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()
 
 
-def opened(path: Path) -> Image.Image:
-    """An image, at most `SIDE` px wide and high; ValueError names it if it is damaged or too large."""
+def opened(path: Path) -> Image.Image | str:
+    """An image, at most `SIDE` px wide and high; or why it can't be opened."""
     try:
         return open_image(path, SIDE)
     except ValueError as error:
-        raise ValueError(f"image {path.name!r} can't be opened: {error}") from None
+        return f"{path.name} can't be opened: {error}"

@@ -125,8 +125,10 @@ class Painter:
         spent = (time.perf_counter() - start) / max(1, len(found))
         made, dtype = [], dtype_of(shard.origin)
         for k, (drawn, source, seen) in enumerate(found):
-            row = rows.row(shard, name, k, drawn, source, seen) | {"dtype": dtype, "seconds": spent}
-            made.append(row | ({"image": rows.webp(drawn)} if self.study.keep else {}))
+            there = None if isinstance(drawn, str) else drawn
+            row = rows.row(shard, name, k, there, source, seen) | {"dtype": dtype, "seconds": spent}
+            row |= {"failed": drawn} if isinstance(drawn, str) else {}
+            made.append(row | ({"image": rows.webp(there)} if self.study.keep and there else {}))
         return rows.packed(made)
 
     def _captioned(self, shard: Shard, name: str) -> bytes:
@@ -151,7 +153,7 @@ class Painter:
         spent = (time.perf_counter() - start) / len(items)
         return rows.packed([row | {"seconds": spent} for row in made], rows.SET_SCHEMA)
 
-    def _drawn(self, shard: Shard) -> list[tuple[Drawn, Source, str]]:
+    def _drawn(self, shard: Shard) -> list[tuple[Drawn | str, Source, str]]:
         """A shard's images by a profile's model, with what drew each and the prompt that it saw."""
         artist = live(shard.origin.model)
         setting, slots = self.plan(shard.origin, shard.asked)
@@ -169,17 +171,19 @@ class Painter:
         plan = studio.plan(request)
         return plan.setting, [AS_IS] * request.n if origin.method == BASELINE else plan.slots
 
-    def _read(self, shard: Shard) -> list[tuple[Drawn, Source, str]]:
-        """A shard's images from elsewhere, read by the study's reader."""
+    def _read(self, shard: Shard) -> list[tuple[Drawn | str, Source, str]]:
+        """A shard's images from elsewhere, read by the study's reader; or why one can't be."""
         own, found = live(self.study.reader), self._taken(shard)
-        images = [image for image, _, _ in found]
-        read = zip(found, own.reader.read(images), own.subjects.read(images))
+        images = [image for image, _, _ in found if not isinstance(image, str)]
+        read = zip(images, own.reader.read(images), own.subjects.read(images)) if images else ()
+        drawn = (Drawn(image, faces, *subject) for image, faces, subject in read)
         return [
-            (Drawn(image, faces, *subject), source, seen) for (image, source, seen), faces, subject in read
+            (image if isinstance(image, str) else next(drawn), source, seen) for image, source, seen in found
         ]
 
-    def _taken(self, shard: Shard) -> list[tuple[Image.Image, Source, str]]:
-        """A shard's images from elsewhere, with what drew each and the prompt that it saw."""
+    def _taken(self, shard: Shard) -> list[tuple[Image.Image | str, Source, str]]:
+        """A shard's images from elsewhere, or why one can't be opened, with what drew each and the prompt
+        that it saw."""
         origin, asked = shard.origin, shard.asked
         if origin.kind == FOLDER:
             paths = folders.prompts(origin.model)[asked.prompt][shard.first : shard.end]

@@ -209,12 +209,12 @@ def sentences(study: Study, found: Findings) -> list[str]:
 
 
 def failed(found: Findings) -> list[str]:
-    """Which origins gave images that show nothing, a sentence each."""
+    """Which origins gave images that show nothing or can't be opened, a sentence each."""
     images = Counter[str]()
     for c in found.cells:
         images[c.origin] += c.images
     return [
-        f"{n:,} of {images[origin]:,} images of {origin} failed: they are black or of one colour, and count"
+        f"{n:,} of {images[origin]:,} images of {origin} failed (damaged, black or of one colour); they count"
         " as images without a face."
         for origin, n in found.failed.items()
     ]

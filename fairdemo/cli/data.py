@@ -89,7 +89,7 @@ def audited(args: argparse.Namespace) -> None:
     """Reads what is missing of a set, and reports what is there."""
     from pydantic import ValidationError
 
-    from fairdemo.audit import set_report
+    from fairdemo.audit import rows, set_report
     from fairdemo.audit.study import AT_ONCE, Study
     from fairdemo.checked import one_line
     from fairdemo.data import opening
@@ -120,8 +120,12 @@ def audited(args: argparse.Namespace) -> None:
     limit = None if args.limit is None else math.ceil(args.limit / AT_ONCE)
     study = Study(data=(asked,), reader=reader)
     followed(study, args, limit)
+    failed = rows.read(args.out, columns=["failed"]).failed
     for path in set_report.write(args.out, set_report.audits(study)):
         print(path)
+    if len(failed) and failed.notna().all():
+        why = ", ".join(f"{n:,} {reason}" for reason, n in failed.value_counts().items())
+        raise ValueError(f"none of {len(failed):,} images could be had: {why}")
 
 
 def reported(args: argparse.Namespace) -> None:

@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"classifier names {', '.join(args.classifier)}; expected each once")
     data = worded(args.words, args.limit) if args.words else read_labelled(args.data, args.limit)
     judged = {name: read(name, data) for name in args.classifier}
+    if len(data) and not any(one.table.opened.any() for one in judged.values()):
+        raise ValueError(f"none of {len(data):,} pictures can be opened; first {data.first}")
     for k, (name, one) in enumerate(judged.items(), 1):
         if args.out is not None:
             folder = args.out if len(judged) == 1 else args.out / f"{k}-{Path(name).name}"

@@ -15,11 +15,11 @@ import pandas as pd
 
 from fairdemo.data.item import decoded
 from fairdemo.pairs import Face
-from fairdemo.places import replace
+from fairdemo.places import is_inside, replace
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats.attributes import ATTRIBUTES
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 AT_ONCE = 32
 READINGS, LABELS, DRAWN = "readings.csv", "labels.csv", "drawn.csv"
 COLUMNS = ["image", "bytes", "classifier", "failed", "faces", *ATTRIBUTES, *(f"sure_{a}" for a in ATTRIBUTES)]
@@ -58,11 +58,8 @@ def images_in(folder: Path) -> list[Path]:
     """A folder's images, wherever in it; ValueError if there are none."""
     if not folder.is_dir():
         raise ValueError(f"folder {str(folder)!r} isn't there")
-    inside = folder.resolve()
     found = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in SUFFIXES and p.is_file() and p.resolve().is_relative_to(inside)
+        p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and is_inside(p, folder)
     )
     if not found:
         raise ValueError(f"folder {str(folder)!r} has no images ({', '.join(SUFFIXES)})")

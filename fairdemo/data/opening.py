@@ -6,7 +6,7 @@ from pathlib import Path
 from fairdemo.data.captioned import Captioned, ImageSet
 from fairdemo.data.embedded import SETS, Embedded
 from fairdemo.data.tables import FOLDER_TABLES, SUFFIXES, Tabled, on_hub
-from fairdemo.data.webdataset import Shards
+from fairdemo.data.webdataset import Shards, places
 
 
 @lru_cache(4)
@@ -36,16 +36,22 @@ def drawn(asked: Captioned) -> bool:
 
 
 def in_folder(asked: Captioned, folder: Path) -> ImageSet:
-    """A folder with a table of captions, with Parquet files, or with tar files."""
+    """A folder with a table of captions, with tar files, with captions beside its images, or with Parquet
+    files. What is on the disk comes before addresses: img2dataset leaves both."""
     table = next((folder / name for name in FOLDER_TABLES if (folder / name).is_file()), None)
     if table:
         return Tabled(asked, [str(table)], folder)
-    for suffix in (".parquet", ".tar"):
-        if files := sorted(folder.rglob(f"*{suffix}")):
-            return of_files(asked, files)
+    tars, tables = (sorted(folder.rglob(f"*{suffix}")) for suffix in (".tar", ".parquet"))
+    beside = f"{len(tables)} Parquet files beside them aren't read." if tables else ""
+    if tars:
+        return Shards(asked, [str(path) for path in tars], beside)
+    if any(place.size and place.caption for place in places(str(folder), asked.caption)):
+        return Shards(asked, [str(folder)], beside)
+    if tables:
+        return of_files(asked, tables)
     raise ValueError(
         f"folder {asked.source!r} has no captions; expected {' or '.join(FOLDER_TABLES)}, Parquet or tar"
-        " files"
+        " files, or texts of its images' names"
     )
 
 

@@ -1,6 +1,7 @@
 """Captioned image sets that are tables: Parquet files here or on the Hub, CSV, TSV and JSONL, and folders
 with one of them. Images are files in the table, paths beside it, or addresses."""
 
+import csv
 import hashlib
 import warnings
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ import pyarrow.parquet as pq
 from fairdemo.data.captioned import Captioned
 from fairdemo.data.download import fetched
 from fairdemo.data.item import Item, item
+from fairdemo.places import is_inside
 from fairdemo.stats.attributes import CLASSES
 
-CAPTIONS = ("caption", "text", "TEXT", "prompt", "alt_text", "title", "description", "top_caption")
-IMAGES = ("image", "img", "jpg", "png", "file_name", "image_path", "path", "url", "URL", "image_url")
+CAPTIONS = ("caption", "text", "TEXT", "prompt", "alt_text", "title", "description", "top_caption", "txt")
+IMAGES = ("image", "img", "jpg", "png", "images", "file_name", "image_path", "path", "url", "image_url")
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
 FOLDER_TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 FILES = 64  # of the Hub that are read, evenly spread
@@ -29,6 +31,8 @@ LARGEST_TABLE = 2_000_000_000  # bytes of a table that is read whole
 LARGEST_IMAGE = 50_000_000  # bytes
 # Why there is no image.
 MISSING, OUTSIDE, EMPTY, UNREADABLE = "no such file", "outside the folder", "none", "can't be opened"
+LINKED = "a link that leads out of the folder"
+UNFETCHED = "not fetched by img2dataset"
 TOO_LARGE = "larger than 50 MB"
 
 
@@ -54,7 +58,13 @@ class Tabled:
         self.known_columns = lru_cache(1)(self._known_columns)
         columns = self.groups_and_columns[1]
         self.caption = chosen(asked.caption, CAPTIONS, columns, "caption", asked.source)
-        self.image = chosen(asked.image, IMAGES, columns, "image", asked.source)
+        usual = [c for c in columns if c.lower() in IMAGES]
+        numbers = [
+            c for c in usual if len(usual) > 1 and self.is_number(c)
+        ]  # an image's number, not its place
+        left = [c for c in columns if c not in numbers]
+        self.image = chosen(asked.image, IMAGES, columns if asked.image else left, "image", asked.source)
+        self.status = "status" if {"status", "key", "url"} <= set(columns) else ""  # as img2dataset has it
         self.count = sum(g.count for g in self.groups)
         self.known = [c for c in ("race", "gender") if c in columns]
         if self.image == self.caption:
@@ -82,14 +92,22 @@ class Tabled:
         """All groups of rows, in order."""
         return self.groups_and_columns[0]
 
+    def is_number(self, column: str) -> bool:
+        """Whether all that a column says in its first rows are numbers."""
+        first = self.columns(self.groups[0], [column]).slice(0, 20).to_pylist() if self.groups else []
+        return bool(first) and all(str(row[column]).strip().isdigit() for row in first)
+
     def _rows(self, group: Group) -> pa.Table:
         """A group's images and captions."""
-        return self.columns(group, [self.image, self.caption])
+        return self.columns(group, [self.image, self.caption, *filter(None, [self.status])])
 
     def columns(self, group: Group, names: list[str]) -> pa.Table:
         """Some columns of a group's rows."""
         if not group.file.endswith(".parquet"):
-            return pa.Table.from_pandas(whole(group.file).loc[:, names], preserve_index=False)
+            found = whole(group.file).loc[:, names]
+            # A JSONL file's cells may be of many kinds, which a column of Arrow's may not.
+            plain = {c: [text(v) if c == self.caption else first(v) for v in found[c]] for c in names}
+            return pa.table(plain)
         with stream(group.file) as file:
             return pq.ParquetFile(file).read_row_group(group.number, columns=names)
 
@@ -100,7 +118,8 @@ class Tabled:
         for number in numbers:
             group = self.groups[int(np.searchsorted(starts, number, "right")) - 1]
             (row,) = self.rows(group).slice(number - group.first, 1).to_pylist()
-            found.append((row[self.image], row[self.caption]))
+            failed = self.status and row[self.status] != "success"
+            found.append((UNFETCHED if failed else row[self.image], row[self.caption]))
         return found
 
     def items(self, numbers: Sequence[int]) -> list[Item]:
@@ -117,6 +136,9 @@ class Tabled:
 
     def content(self, value: Any) -> "bytes | str":
         """An image's bytes, its address, or why there is none."""
+        value = first(value)
+        if value == UNFETCHED:
+            return UNFETCHED
         if isinstance(value, dict):  # as datasets has images
             value = value.get("bytes") or value.get("path")
         if isinstance(value, bytes):
@@ -157,9 +179,11 @@ class Tabled:
 def beside(root: Path, name: str) -> bytes | str:
     """The bytes of a file in a folder, or why they can't be had."""
     try:
-        path = (root / name).resolve()
-        if not path.is_relative_to(root.resolve()):
-            return OUTSIDE
+        path = root / name
+        if "\\" in name and not path.is_file():  # a table that was made on Windows
+            path = root / name.replace("\\", "/")
+        if not is_inside(path, root):
+            return LINKED if path.is_symlink() else OUTSIDE
         if not path.is_file():
             return MISSING
         return path.read_bytes() if path.stat().st_size <= LARGEST_IMAGE else TOO_LARGE
@@ -180,16 +204,28 @@ class Address(str):
     """Where an image is to be fetched."""
 
 
-def text(value: Any) -> str:
-    """A caption, whatever a table has there; of several the first."""
+def first(value: Any) -> Any:
+    """Of several the first; None of none."""
     if isinstance(value, (list, tuple, np.ndarray)):
-        value = value[0] if len(value) else ""
+        return value[0] if len(value) else None
+    return value
+
+
+def text(value: Any) -> str:
+    """A caption, whatever a table has there; of several the first, of several languages the English one."""
+    value = first(value)
+    if isinstance(value, dict):
+        value = first(value.get("en", next(iter(value.values()), "")))
     return value if isinstance(value, str) else ""
 
 
 def chosen(named: str, usual: Sequence[str], columns: Sequence[str], what: str, source: str) -> str:
     """The column that is named, or the first usual one; ValueError if there is none."""
-    found = named if named in columns else "" if named else next((c for c in usual if c in columns), "")
+    by_name = {c.lower(): c for c in reversed(columns)}
+    if named:
+        found = named if named in columns else by_name.get(named.strip().lower(), "")
+    else:
+        found = next((by_name[c] for c in map(str.lower, usual) if c in by_name), "")
     if not found:
         raise ValueError(
             f"{source!r} has no column {named!r}"
@@ -231,18 +267,29 @@ def whole(file: str) -> pd.DataFrame:
         if path.stat().st_size > LARGEST_TABLE:
             raise ValueError("it is larger than 2 GB; Parquet files may be")
         if path.suffix == ".jsonl":
-            return pd.read_json(path, lines=True, dtype=False)  # type: ignore[arg-type]
+            return stripped(pd.read_json(path, lines=True, dtype=False, encoding="utf-8-sig"))  # type: ignore
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the head
-            return pd.read_csv(
-                path,
-                sep="\t" if path.suffix == ".tsv" else ",",
-                dtype=str,
-                keep_default_na=False,
-                index_col=False,
+            tabs = path.suffix == ".tsv"
+            return stripped(
+                pd.read_csv(
+                    path,
+                    sep="\t" if tabs else ",",
+                    dtype=str,
+                    keep_default_na=False,
+                    index_col=False,
+                    encoding="utf-8-sig",
+                    # Between tabs a quote is a part of its caption: a lone one would swallow what follows.
+                    quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
+                )
             )
     except Exception as error:  # pandas' readers raise many kinds
         raise ValueError(f"{file!r} can't be read: {str(error).splitlines()[0]}") from None
+
+
+def stripped(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose columns' names have no blanks around them."""
+    return table.rename(columns=lambda name: str(name).strip())
 
 
 def on_hub(asked: Captioned) -> Tabled:

@@ -2,6 +2,7 @@
 judged on."""
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ import pandas as pd
 from PIL import Image
 
 from fairdemo.models import hub
+from fairdemo.places import is_inside
 from fairdemo.readers.open_image import check_size, open_image, turn_upright
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES
 
 FAIRFACE = "HuggingFaceM4/FairFace"
+DISTRIBUTED = "fairface_label_*.csv"  # as FairFace itself is distributed
 # FairFace's classes (Karkkainen and Joo 2021) as ours: seven races to six, nine age groups to six.
 _RACES = {
     "East Asian": "Asian",
@@ -37,6 +40,12 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.table)
 
+    @property
+    def first(self) -> str:
+        """The first picture's place, for messages."""
+        first = next(iter(self.pictures), "")
+        return str(first) if isinstance(first, Path) else "that of the dataset"
+
     def images(self) -> Iterator[Image.Image | None]:
         """Every picture, None where one can't be opened."""
         for picture in self.pictures:
@@ -58,12 +67,14 @@ class Labelled:
 
 def labels(race: str, gender: str, age: str) -> dict[str, str]:
     """FairFace's labels or ours as ours; ValueError that names one which is neither."""
+    race, gender, age = race.strip(), gender.strip(), age.strip()
     row = {"race": _RACES.get(race, race), "gender": gender.capitalize(), "age": _AGES.get(age, age)}
     for attribute, label in row.items():
         if label not in CLASSES[attribute]:
+            excel = "; Excel makes dates of 3-9 and 10-19" if re.search(r"[A-Z][a-z]{2}", age) else ""
             raise ValueError(
-                f"{attribute} {label!r} is unknown; allowed are {', '.join(CLASSES[attribute])}, and"
-                " FairFace's own"
+                f"{attribute} is {label!r}; allowed are {', '.join(CLASSES[attribute])}, and"
+                f" FairFace's own{excel if attribute == 'age' else ''}"
             )
     return row
 
@@ -75,11 +86,16 @@ def read_labelled(source: str, limit: int | None = None, split: str = "train") -
     folder = Path(source)
     if not folder.is_dir():
         return _from_hub(hub.repository(source, "labelled pictures"), limit, split)
-    path = folder / "labels.csv"
+    path = next((p for p in (folder / "labels.csv", *sorted(folder.glob(DISTRIBUTED))) if p.is_file()), None)
+    if path is None:
+        raise ValueError(f"{source!r} holds no labels.csv, nor FairFace's own {DISTRIBUTED}")
     try:
-        table = pd.read_csv(path, dtype=str)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise ValueError(f"{source!r} holds no readable labels.csv: {str(error).splitlines()[0]}") from None
+    table.columns = [column.strip().lower() for column in table.columns]
+    if "image" not in table.columns and "file" in table.columns:
+        table = table.rename(columns={"file": "image"})
     missing = {"image", *ATTRIBUTES} - set(table.columns)
     if missing:
         raise ValueError(
@@ -87,15 +103,23 @@ def read_labelled(source: str, limit: int | None = None, split: str = "train") -
         )
     table = table.iloc[_spread(len(table), limit)].reset_index(drop=True)
     paths = []
-    for name in table.image.astype(str):
+    for row, name in enumerate(table.image, 1):
+        if not name.strip():
+            raise ValueError(f"{path} has no image in row {row}")
+        name = name.strip().replace("\\", "/")
         inside = [base / name for base in (folder, folder / "images")]
-        if any(not p.resolve().is_relative_to(folder.resolve()) for p in inside):
+        if not all(is_inside(p, folder) for p in inside):
             raise ValueError(f"{path} names {name!r}, which lies outside of its folder")
         paths.append(next((p for p in inside if p.is_file()), inside[-1]))
-    rows = zip(*(table[a].astype(str) for a in ATTRIBUTES))
-    known = pd.DataFrame([labels(*row) for row in rows])
+    known = []
+    for image, *row in zip(table.image, *(table[a] for a in ATTRIBUTES)):
+        try:
+            known.append(labels(*row))
+        except ValueError as error:
+            raise ValueError(f"{path}, {image}: {error}") from None
+    known = pd.DataFrame(known)
     if "prompt" in table.columns:
-        known["prompt"] = table["prompt"].fillna("")
+        known["prompt"] = table["prompt"]
     return Labelled(folder.name, known, paths)
 
 

@@ -63,27 +63,49 @@ def unzipped(path: Path) -> Comparison:
         raise ValueError(f"{path.name!r} is no zip that was downloaded here ({error})") from None
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a file in a zip is what Finder or Explorer put there."""
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] == "__MACOSX" or parts[-1] in (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def common_folder(names: list[str]) -> str:
+    """The folder that everything in a zip lies in, with its slash, as where a folder was zipped whole; else
+    empty."""
+    tops = {name.replace("\\", "/").partition("/")[0] for name in names}
+    (top,) = tops if len(tops) == 1 else ("",)
+    return (
+        f"{top}/"
+        if top
+        and top not in (*SIDES, "..", ".")
+        and f"{top}/comparison.json" in {name.replace("\\", "/") for name in names}
+        else ""
+    )
+
+
 def extract(archive: zipfile.ZipFile, folder: Path, name: str) -> None:
     """Writes the files of a saved comparison into a folder; ValueError if the zip holds others, or more than
     it may."""
-    members = archive.infolist()
+    members = [m for m in archive.infolist() if not is_leftover(m.filename)]
+    folder_in = common_folder([m.filename for m in members])
     too_much = f"{name!r} unpacks to more than a comparison holds"
     if len(members) > MAX_FILES or sum(m.file_size for m in members) > MAX_OPEN_BYTES:
         raise ValueError(too_much)
     images = {f"{side}/{i:04d}.png" for side in SIDES for i in range(512)}
     own = {"comparison.json", "vectors.npz", *images}
     known = own | {"images.csv", "report.html"}
-    strange = [m.filename for m in members if m.filename not in known and not m.is_dir()]
+    own_names = {m.filename: m.filename.replace("\\", "/").removeprefix(folder_in) for m in members}
+    strange = [m.filename for m in members if own_names[m.filename] not in known and not m.is_dir()]
     if strange:
         raise ValueError(f"{name!r} holds {strange[0][:60]!r}, which a saved comparison doesn't")
     for side in SIDES:
         (folder / side).mkdir()
     left = MAX_OPEN_BYTES
     for member in members:
-        if member.filename in own:
+        if own_names[member.filename] in own:
             with archive.open(member) as source:  # what a zip says of its sizes needn't be true
                 data = source.read(left + 1)
             left -= len(data)
             if left < 0:
                 raise ValueError(too_much)
-            (folder / member.filename).write_bytes(data)
+            (folder / own_names[member.filename]).write_bytes(data)

@@ -190,7 +190,7 @@ def aged(name: str, words: list[str], text: str) -> bool:
 def many(text: str, found: list[tuple[int, str, bool]]) -> bool:
     """Whether a text is about several people: plurals, or a second noun with an article or a possessor of its
     own that doesn't tell more of the first ("Ann, a doctor")."""
-    if any(plural_ for _, _, plural_ in found) or SPOUSES.search(text):
+    if any(plural_ for _, _, plural_ in found) or SPOUSES.search(text) or HE_AND_SHE.search(text):
         return True
     if pattern(any_of(WORDS["people"]["several"])).search(text):
         return True
@@ -211,5 +211,9 @@ TOWARDS = ("carr", "hold", "teach", "greet", "hug", "kiss", "feed", "help")
 # "James Brown performing": a name and what it does.
 NAMED = re.compile(
     r"[A-Z][a-z]+(?: [A-Z]\.?)? [A-Z][a-z]+ (?:[a-z]+ing|waves|sings|speaks|smiles|poses|arrives)\b"
+)
+# "He is a nurse; she is an engineer."
+HE_AND_SHE = re.compile(
+    r"\bhe(?: is|'s| was)\b.*\bshe(?: is|'s| was)\b|\bshe(?: is|'s| was)\b.*\bhe(?: is|'s| was)\b", ANY_CASE
 )
 SPOUSES = re.compile(r"\bMr\.? (?:and|&) Mrs\b")

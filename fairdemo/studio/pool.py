@@ -5,6 +5,7 @@ A pack is a folder that `datasets` opens and the Hub can host: `data/metadata.pa
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from fairdemo.models.gpu import SILENT, Watch
 from fairdemo.models.profiles import Profile
 from fairdemo.models.sampling import Sample, Setting
 from fairdemo.pairs import Drawn, Face, limited
+from fairdemo.places import is_inside
 from fairdemo.request import MIX, Dtype, Request
 from fairdemo.stats import response
 from fairdemo.stats.attributes import ATTRIBUTES, CLASSES, TARGET_CLASSES
@@ -220,8 +222,9 @@ class Pool:
 
 def inside(folder: Path, name: str) -> Path:
     """The path of an image; ValueError if its name leads out of the pack's images."""
-    path = (folder / "data" / name).resolve()
-    if not path.is_relative_to((folder / "data" / "images").resolve()):
+    path = folder / "data" / name
+    named = Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder / "data" / "images"))
+    if not named or not is_inside(path, folder):
         raise ValueError(
             f"pack in {str(folder)!r} names the file {name[:80]!r}, which lies outside of its images"
         )
