@@ -66,14 +66,14 @@ def until(condition: Callable[[], object], seconds: float = 240.0) -> None:
 
 
 @contextmanager
-def served(log: Path | None = None, **more: str) -> Iterator[str]:
-    """Runs app.py on a free port, with more settings if wanted, what it prints in a log; gives its
-    address."""
+def served(log: Path | None = None, root: Path = ROOT, **more: str) -> Iterator[str]:
+    """Runs app.py of a checkout on a free port, with more settings if wanted, what it prints in a log; gives
+    its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with open(log or os.devnull, "w") as out:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment(port, **more), stdout=out, stderr=out
+            [sys.executable, "app.py"], cwd=root, env=environment(port, **more), stdout=out, stderr=out
         )
     try:
         wait_for(url, process)

@@ -1,9 +1,13 @@
 """Behind a proxy, under a path: the configuration that docs/running.md shows, and the ways in which people's
-own differ from it. The app that is served here has no home, and an encoding of bytes alone."""
+own differ from it. The app that is served here is what the Dockerfile there copies, without a home, and with
+an encoding of bytes alone."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -50,11 +54,31 @@ def test_a_prefix_that_cannot_be_told_apart_is_refused(monkeypatch, root):
         read_prefix()
 
 
+def read_block(kind: str) -> str:
+    """The block of code of this kind in docs/running.md."""
+    text = (SHIPPED / "docs" / "running.md").read_text(encoding="utf-8")
+    (block,) = re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+    return block
+
+
+def contain(folder: Path) -> tuple[Path, dict[str, str]]:
+    """What the Dockerfile copies, in a folder, and what it sets."""
+    lines = [line.split() for line in read_block("dockerfile").splitlines()]
+    for _, source, target in (line for line in lines if line[0] == "COPY"):
+        if target == "./":
+            shutil.copy(SHIPPED / source, folder)
+        elif target == "fairdemo":
+            shutil.copytree(SHIPPED / source, folder / target)
+        else:
+            (folder / target).symlink_to(SHIPPED / source)
+    assert [line[1:] for line in lines if line[0] == "CMD"] == [['["python",', '"app.py"]']]
+    return folder, dict(setting.split("=") for line in lines if line[0] == "ENV" for setting in line[1:])
+
+
 def configure(folder: Path, app: str, port: int, stripped: int, plain: int) -> Path:
     """nginx as docs/running.md has it, on `port`; on `stripped` with the prefix taken away and the host
     without its port, on `plain` with neither TLS nor any header."""
-    text = (SHIPPED / "docs" / "running.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
+    block = read_block("nginx")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
         + ["-keyout", str(folder / "own.key"), "-out", str(folder / "own.pem")],
@@ -88,7 +112,9 @@ def proxied(tmp_path_factory):
     bare = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": "/proc/nohome"}
     own = {"GRADIO_ROOT_PATH": PREFIX, "FAIRDEMO_PASSWORD": PASSWORD, "FAIRDEMO_AHEAD": "off"}
     ports = [browser.free_port() for _ in range(3)]
-    with browser.served(folder / "log", FAIRDEMO_HOME="", **own, **bare) as app:
+    root, settings = contain(tmp_path_factory.mktemp("app"))
+    settings |= {"FAIRDEMO_HOME": "/proc/nothing", "GRADIO_SERVER_NAME": "127.0.0.1"} | own | bare
+    with browser.served(folder / "log", root, **settings) as app:
         process = subprocess.Popen(["nginx", "-p", str(folder), "-c", configure(folder, app, *ports)])
         try:
             schemes = ("https", "https", "http")
@@ -143,3 +169,14 @@ def test_a_class_meets_behind_a_proxy(proxied, chromium, which):
     studio = context.new_page()
     browser.arrive(studio, f"{address}/")
     expect(studio.locator("#wall-baseline .tile img").first).to_be_visible()
+
+
+def test_compiled_functions_are_kept_where_something_can_be_written():
+    """In a container neither the code's folder nor a home may be."""
+    code = (
+        "import os; from fairdemo import places; places.writable = lambda folder: False;"
+        " import fairdemo.world; print(os.environ['NUMBA_CACHE_DIR'])"
+    )
+    own = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SHIPPED, env=own)
+    assert done.stdout.strip().startswith(tempfile.gettempdir()), done.stderr

@@ -123,6 +123,7 @@ def encoded(table: pd.DataFrame, images: bool) -> Iterator[dict[str, Any]]:
     for row in table.to_dict("records"):
         for name in ("dtype", "failed"):  # older rows don't say, and pandas has no text that isn't there
             row[name] = text if isinstance(text := row.get(name), str) else None
+        row["seed"] = None if pd.isna(row["seed"]) else int(row["seed"])  # of images that know none
         for name, kind in labels.items():
             row[name] = kind.str2int(row[name]) if isinstance(row[name], str) else None
         if images:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from fairdemo.audit import images_api
 from fairdemo.audit.study import BASELINE, Asked
 from fairdemo.methods import words
 from fairdemo.models import hub
@@ -59,21 +60,29 @@ def pipeline(name: str) -> Any:
     return made.to(device)
 
 
-def piped(name: str, texts: Sequence[str], seeds: Sequence[int], guidance: float | None) -> list[Image.Image]:
+def piped(
+    name: str, texts: Sequence[str], seeds: Sequence[int], guidance: float | None
+) -> list[tuple[Image.Image | str, bool]]:
     """A pipeline's images, each from its own seed."""
-    found: list[Image.Image] = []
+    found: list[tuple[Image.Image | str, bool]] = []
     more = {} if guidance is None else {"guidance_scale": guidance}
     for i in range(0, len(texts), AT_A_TIME):
         noises = [torch.Generator("cpu").manual_seed(s) for s in seeds[i : i + AT_A_TIME]]
-        found += pipeline(name)(list(texts[i : i + AT_A_TIME]), generator=noises, **more).images
+        images = pipeline(name)(list(texts[i : i + AT_A_TIME]), generator=noises, **more).images
+        found += [(image, True) for image in images]
     return found
 
 
 def served(
     model: str, texts: Sequence[str], seeds: Sequence[int], guidance: float | None
-) -> list[Image.Image]:
-    """An API's images: `model` is one of the Hub's inference providers, or an address. The key is
-    FAIRDEMO_IMAGES_KEY, or HF_TOKEN. Whatever the client raises is raised."""
+) -> list[tuple[Image.Image | str, bool]]:
+    """An API's images, or why one was refused, and whether each is from its seed: `model` is one of the Hub's
+    inference providers, or an address. The key is FAIRDEMO_IMAGES_KEY, or HF_TOKEN. Whatever the client
+    raises is raised."""
+    if images_api.is_address(model):
+        if guidance is not None:
+            raise ValueError(f"API {model!r} takes no guidance; leave it out of the study")
+        return images_api.generate(model, texts, seeds)
     from huggingface_hub import InferenceClient
 
     address = model.startswith(("http://", "https://"))
@@ -81,7 +90,7 @@ def served(
     provider = "hf-inference" if address else None
     client = InferenceClient(provider=provider, api_key=key or None, timeout=SECONDS)
     return [
-        limited(client.text_to_image(text, model=model, seed=seed, guidance_scale=guidance))
+        (limited(client.text_to_image(text, model=model, seed=seed, guidance_scale=guidance)), True)
         for text, seed in zip(texts, seeds)
     ]
 

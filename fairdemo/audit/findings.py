@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fairdemo.audit import set_rows
-from fairdemo.audit.study import BASELINE, DATA, FOLDER, Study
+from fairdemo.audit.study import BASELINE, DATA, FOLDER, REFUSED, Study
 from fairdemo.stats import measure, prompts, wording
 from fairdemo.stats.attributes import AGE_BANDS, AGES, CELLS, CLASSES, GENDERS, RACES, band
 from fairdemo.stats.confusions import Confusions
@@ -167,8 +167,12 @@ class Findings:
     dtypes: dict[str, int] = field(default_factory=dict)  # images by the numbers they were computed in
     # By origin: the shares of race, gender and age band together.
     whole: dict[str, dict[str, Share]] = field(default_factory=dict)
-    # By origin, where there are any: images that show nothing, which count as images without a face.
+    # By origin, where there are any: images that show nothing or can't be opened, which count as images
+    # without a face.
     failed: dict[str, int] = field(default_factory=dict)
+    # By origin and prompt, where there are any: images that a server's content filter refused.
+    refused: dict[str, dict[str, Share]] = field(default_factory=dict)
+    unseeded: list[str] = field(default_factory=list)  # origins whose images aren't from the noise of a seed
 
 
 @dataclass(frozen=True)
@@ -244,8 +248,29 @@ def of(seen: Seen, study: Study, known: Known) -> Findings:
         [t for n in order for t in truths(beside[beside.origin == n], n, right[n], known.shares.get(n, {}))],
         dict(Counter(table["dtype"].dropna())) if "dtype" in table else {},
         {name: together(beside[beside.origin == name], WHOLE, GROUPS) for name in order},
-        dict(Counter(table[table.failed.notna()].origin)) if "failed" in table else {},
+        dict(Counter(table[failures(table) & ~refusals(table)].origin)),
+        refused(table),
+        [name for name in order if "seed" in table and table[table.origin == name].seed.isna().any()],
     )
+
+
+def failures(table: pd.DataFrame) -> Any:
+    """Which rows have no image, or one that shows nothing; older rows don't say."""
+    return table.failed.notna() if "failed" in table else pd.Series(False, table.index)
+
+
+def refusals(table: pd.DataFrame) -> Any:
+    """Which rows' prompts a server's content filter refused."""
+    return table.failed.astype(str).str.startswith(REFUSED) if "failed" in table else failures(table)
+
+
+def refused(table: pd.DataFrame) -> dict[str, dict[str, Share]]:
+    """How often prompts were refused, by origin and prompt."""
+    found: dict[str, dict[str, Share]] = {}
+    for (origin, prompt), flags in refusals(table).groupby([table.origin, table.prompt], sort=False):
+        if flags.any():
+            found.setdefault(str(origin), {})[str(prompt)] = share(flags.to_numpy())
+    return found
 
 
 def compared(table: pd.DataFrame, study: Study) -> Any:

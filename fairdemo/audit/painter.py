@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
+from typing import Any, NamedTuple
 
 from fairdemo.audit import elsewhere, folders, rows
 from fairdemo.audit.study import BASELINE, DATA, FOLDER, PIPELINE, PROFILE, SEEDS, Asked, Origin, Shard, Study
@@ -105,6 +103,15 @@ def dtype_of(origin: Origin) -> str | None:
     return elsewhere.dtype() if origin.kind == PIPELINE else None
 
 
+class Made(NamedTuple):
+    """An image of a shard, as it comes or read, or why there is none."""
+
+    image: Any  # Image.Image, Drawn or str
+    source: Source  # what drew it
+    seen: str  # the prompt as that has it
+    seeded: bool = True  # whether it is from the noise of its seed
+
+
 class Painter:
     """Makes shards of one study."""
 
@@ -124,10 +131,11 @@ class Painter:
         found = self._drawn(shard) if shard.origin.kind == PROFILE else self._read(shard)
         spent = (time.perf_counter() - start) / max(1, len(found))
         made, dtype = [], dtype_of(shard.origin)
-        for k, (drawn, source, seen) in enumerate(found):
+        for k, (drawn, source, seen, seeded) in enumerate(found):
             there = None if isinstance(drawn, str) else drawn
             row = rows.row(shard, name, k, there, source, seen) | {"dtype": dtype, "seconds": spent}
             row |= {"failed": drawn} if isinstance(drawn, str) else {}
+            row |= {} if seeded else {"seed": None}
             made.append(row | ({"image": rows.webp(there)} if self.study.keep and there else {}))
         return rows.packed(made)
 
@@ -153,8 +161,8 @@ class Painter:
         spent = (time.perf_counter() - start) / len(items)
         return rows.packed([row | {"seconds": spent} for row in made], rows.SET_SCHEMA)
 
-    def _drawn(self, shard: Shard) -> list[tuple[Drawn | str, Source, str]]:
-        """A shard's images by a profile's model, with what drew each and the prompt that it saw."""
+    def _drawn(self, shard: Shard) -> list[Made]:
+        """A shard's images by a profile's model."""
         artist = live(shard.origin.model)
         setting, slots = self.plan(shard.origin, shard.asked)
         wanted = [Sample(i, slots[i % MOST]) for i in range(shard.first, shard.end)]
@@ -163,7 +171,8 @@ class Painter:
         if why := llm.WRITER.failed.pop(prompt, None):  # rules aren't to stand in unnoticed
             raise RuntimeError(f"the language model couldn't be used: {why}")
         artist.load()
-        return [(d, s.source, text) for d, s, text in zip(artist.fresh(setting, wanted), wanted, seen)]
+        images = artist.fresh(setting, wanted)
+        return [Made(d, s.source, text) for d, s, text in zip(images, wanted, seen)]
 
     def _plan(self, origin: Origin, asked: Asked) -> tuple[Setting, Sequence[Source]]:
         """The setting of a prompt's images, and what each slot is drawn with."""
@@ -171,25 +180,23 @@ class Painter:
         plan = studio.plan(request)
         return plan.setting, [AS_IS] * request.n if origin.method == BASELINE else plan.slots
 
-    def _read(self, shard: Shard) -> list[tuple[Drawn | str, Source, str]]:
-        """A shard's images from elsewhere, read by the study's reader; or why one can't be."""
+    def _read(self, shard: Shard) -> list[Made]:
+        """A shard's images from elsewhere, read by the study's reader."""
         own, found = live(self.study.reader), self._taken(shard)
-        images = [image for image, _, _ in found if not isinstance(image, str)]
+        images = [one.image for one in found if not isinstance(one.image, str)]
         read = zip(images, own.reader.read(images), own.subjects.read(images)) if images else ()
         drawn = (Drawn(image, faces, *subject) for image, faces, subject in read)
-        return [
-            (image if isinstance(image, str) else next(drawn), source, seen) for image, source, seen in found
-        ]
+        return [one._replace(image=one.image if isinstance(one.image, str) else next(drawn)) for one in found]
 
-    def _taken(self, shard: Shard) -> list[tuple[Image.Image | str, Source, str]]:
-        """A shard's images from elsewhere, or why one can't be opened, with what drew each and the prompt
-        that it saw."""
+    def _taken(self, shard: Shard) -> list[Made]:
+        """A shard's images from elsewhere."""
         origin, asked = shard.origin, shard.asked
         if origin.kind == FOLDER:
             paths = folders.prompts(origin.model)[asked.prompt][shard.first : shard.end]
-            return [(folders.opened(path), AS_IS, asked.prompt) for path in paths]
+            return [Made(folders.opened(path), AS_IS, asked.prompt) for path in paths]
         sources = elsewhere.slots(origin.method, asked, self.study.target)[shard.first : shard.end]
         texts = [wording.written(asked.prompt, s.cell) if s.writer else asked.prompt for s in sources]
         seeds = [(asked.seed + slot) % SEEDS for slot in range(shard.first, shard.end)]
         make = elsewhere.piped if origin.kind == PIPELINE else elsewhere.served
-        return list(zip(make(origin.model, texts, seeds, origin.guidance), sources, texts))
+        found = make(origin.model, texts, seeds, origin.guidance)
+        return [Made(image, s, text, seeded) for (image, seeded), s, text in zip(found, sources, texts)]

@@ -209,11 +209,26 @@ def sentences(study: Study, found: Findings) -> list[str]:
 
 
 def failed(found: Findings) -> list[str]:
-    """Which origins gave images that show nothing or can't be opened, a sentence each."""
+    """Which origins refused prompts, know no seeds, or gave images that show nothing or can't be opened, a
+    sentence each."""
     images = Counter[str]()
     for c in found.cells:
         images[c.origin] += c.images
-    return [
+    said = []
+    for origin, by_prompt in found.refused.items():
+        n, of = sum(one.count for one in by_prompt.values()), images[origin]
+        every = percent(Share(n, of, measure.interval(n, of)))
+        most, own = max(by_prompt.items(), key=lambda one: one[1].share)
+        said.append(
+            f"A content filter refused {every} of {origin}'s images, most of “{most}”: {percent(own)}."
+            " They have no face, and are in no share of faces."
+        )
+    said += [
+        f"Images of {origin} aren't from the noise of a seed: those of the same number in two methods are no"
+        " twins, and what changes between them is chance as well."
+        for origin in found.unseeded
+    ]
+    return said + [
         f"{n:,} of {images[origin]:,} images of {origin} failed (damaged, black or of one colour); they count"
         " as images without a face."
         for origin, n in found.failed.items()

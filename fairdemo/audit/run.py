@@ -15,7 +15,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from fairdemo.audit import folders, painter, rows
-from fairdemo.audit.study import DATA, FOLDER, Asked, Origin, Shard, Study, named_lists, shards
+from fairdemo.audit.study import API, DATA, FOLDER, Asked, Origin, Shard, Study, named_lists, shards
 from fairdemo.data import opening
 from fairdemo.models.profiles import DEFAULT
 from fairdemo.stats.stopping import looks, narrow
@@ -132,17 +132,25 @@ def study_in(folder: Path) -> Study:
 
 
 def run(
-    study: Study, out: Path, place: Place, told: Callable[[int, int], None], limit: int | None = None
+    study: Study,
+    out: Path,
+    place: Place,
+    told: Callable[[int, int], None],
+    limit: int | None = None,
+    most: float | None = None,
 ) -> Result:
     """Draws what is missing of a study into the folder `out`; `told` hears of images that are there and
-    images that are planned at most. `limit` ends it after as many shards. Rows of weights or files that have
+    images that are planned at most. `limit` ends it after as many shards, `most` before the APIs' images cost
+    more, at the study's price. ValueError if it has none. Rows of weights or files that have
     changed since are put aside into rows/stale."""
+    if most is not None and study.price is None:
+        raise ValueError("most needs the price of an image: price = 0.04 in the study, for example")
     waiting = series(study)
     with opened(study, out):
         aside(out, {name for one in waiting for part in one.parts for name, _ in part})
         if limit is None or not study.data:
-            return Driver(study, out, told, limit).run(waiting, place)
-        result = Driver(study, out, told, None).run(few(waiting, limit), place)
+            return Driver(study, out, told, limit, most).run(waiting, place)
+        result = Driver(study, out, told, None, most).run(few(waiting, limit), place)
         result.stopped = sum(len(part) for one in waiting for part in one.parts) > limit
         return result
 
@@ -165,8 +173,16 @@ def aside(out: Path, wanted: set[str]) -> None:
 class Driver:
     """Hands shards to actors and writes what they bring."""
 
-    def __init__(self, study: Study, out: Path, told: Callable[[int, int], None], limit: int | None):
-        self.study, self.out, self.told, self.limit = study, out, told, limit
+    def __init__(
+        self,
+        study: Study,
+        out: Path,
+        told: Callable[[int, int], None],
+        limit: int | None,
+        most: float | None,
+    ):
+        self.study, self.out, self.told, self.limit, self.most = study, out, told, limit, most
+        self.cost = 0.0  # of shards that were handed out
         self.there = rows.finished(out)
         self.queue: deque[tuple[str, Shard]] = deque()
         self.of: dict[str, Series] = {}
@@ -216,6 +232,12 @@ class Driver:
             return None
         if not self.queue:
             return None
+        shard = self.queue[0][1]
+        cost = (shard.end - shard.first) * (self.study.price or 0) if shard.origin.kind == API else 0.0
+        if self.most is not None and self.cost + cost > self.most + 1e-9:
+            self.result.stopped = True
+            return None
+        self.cost += cost
         self.begun += 1
         return self.queue.popleft()
 

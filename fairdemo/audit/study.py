@@ -28,6 +28,7 @@ from fairdemo.stats.stopping import looks
 BASELINE = "baseline"  # the method that is none
 PROFILE, PIPELINE, API, FOLDER, DATA = "profile", "pipeline", "api", "folder", "data"  # kinds of origins
 AT_ONCE = 32  # images of a shard
+REFUSED = "refused"  # how a row's reason begins whose prompt a server's content filter refused
 SEEDS = 2**31
 
 
@@ -45,6 +46,7 @@ class Study(BaseModel):
     guidance: tuple[Annotated[Real, Field(ge=1, le=20)], ...] = ()  # none: each profile's own
     pipelines: tuple[str, ...] = ()  # other models: diffusers pipelines, folders or of the Hub
     apis: tuple[str, ...] = ()  # other models: of the Hub's inference providers, or addresses
+    price: Annotated[Real, Field(ge=0, le=1000)] | None = None  # of an image of the APIs, for `--most`
     folders: tuple[str, ...] = ()  # images that were made elsewhere, with their prompts
     data: tuple[Captioned, ...] = ()  # captioned image sets, as training data are
     reader: str = ""  # the profile whose classifiers read what no profile has drawn

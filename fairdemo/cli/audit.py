@@ -28,6 +28,7 @@ def add(commands) -> None:
     run.add_argument("--actors", type=int, help="models at work at once (default: as many as fit)")
     run.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster (default: this machine)")
     run.add_argument("--limit", type=int, help="for a taste: end after as many shards of up to 32 images")
+    run.add_argument("--most", type=float, help="end before the APIs' images cost more (price, in the study)")
     run.add_argument("--drawings", action="store_true", help=DRAWINGS)
     run.set_defaults(run=drawn)
     check = what.add_parser("check", help="verify the rows of a study's folder")
@@ -93,11 +94,12 @@ def followed(asked: "Study", args: argparse.Namespace, limit: int | None) -> Non
             bar.update(done - bar.n)
             bar.refresh()
 
-        result = run(asked, args.out, Place(args.actors, args.ray), told, limit)
+        most = getattr(args, "most", None)
+        result = run(asked, args.out, Place(args.actors, args.ray), told, limit, most)
     spent = time.monotonic() - start
     print(f"{result.drawn:,} images in {spent:.0f} s. Rows are in {args.out}.")
     if result.stopped:
-        print("It ended at its limit; the same command without --limit goes on.")
+        print("It ended at its limit; the same command without --limit or --most goes on.")
     for what, why in result.failed.items():
         print(f"Given up after three tries: {what}: {why}", file=sys.stderr)
     if result.failed:

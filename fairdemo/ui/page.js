@@ -349,6 +349,7 @@
     );
     const end = () => {
       box.remove();
+      document.removeEventListener("click", leave, true);
       all(".toured").forEach((n) => n.classList.remove("toured"));
       store.set("fairdemo-toured", "1");
     };
@@ -359,6 +360,9 @@
       line.textContent = `${stop + 1} / ${STOPS.length}  ${text[`tour_${stop + 1}`]}`;
       next.textContent = stop + 1 < STOPS.length ? text.next : text.start;
     };
+    // Whoever draws or turns to another tab has no use for it.
+    const leave = (event) => event.target.closest("#draw, [role=tab]") && end();
+    document.addEventListener("click", leave, true);
     next.onclick = step;
     skip.onclick = end;
     box.addEventListener("keydown", (event) => {
