@@ -28,6 +28,14 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# What makes a page find storage as where cookies are blocked, in apps that scan codes, and on a full phone.
+STORAGE = {
+    "blocked": "for (const kind of ['localStorage', 'sessionStorage']) Object.defineProperty(window, kind,"
+    " { get() { throw new DOMException('blocked', 'SecurityError'); } });",
+    "none": "for (const kind of ['localStorage', 'sessionStorage']) Object.defineProperty(window, kind,"
+    " { get: () => null });",
+    "full": "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };",
+}
 
 
 def free_port() -> int:

@@ -537,3 +537,66 @@ def test_methods_side_by_side_and_blind_pairs(page, tmp_path):
         and f'"{names[1]}"' in vote
         and "a photo of a doctor" in vote
     )
+
+
+def test_a_link_whose_images_are_held_needs_no_draw(visitor, address):
+    """After a reload, or where a dropped connection made the page begin anew."""
+    page = arrive(visitor.new_page(), address)
+    draw(page, 4)
+    page.wait_for_function("location.search.includes('slots')")
+    before = browser.faces(page, "debiased")
+    again = arrive(page, page.url)
+    again.wait_for_function("document.querySelectorAll('#wall-debiased .tile img').length === 4")
+    assert browser.faces(again, "debiased") == before
+
+
+def test_the_tour_leaves_with_whoever_turns_to_another_tab(chromium, address):
+    page = arrive(browser.visitor(chromium, toured=False).new_page(), address)
+    page.click(".guess-card .skip")
+    page.wait_for_selector(".tour")
+    page.get_by_role("tab", name="Methods", exact=True).click()
+    page.wait_for_selector(".tour", state="detached")
+
+
+@pytest.mark.parametrize("kind", browser.STORAGE)
+def test_a_newcomer_whose_browser_keeps_nothing_gets_past_the_guess(chromium, address, kind):
+    context = browser.visitor(chromium, toured=False)
+    context.add_init_script(browser.STORAGE[kind])
+    page = arrive(context.new_page(), address)
+    page.click(".guess-card .skip")
+    page.wait_for_selector(".guess-card", state="detached")
+    page.click(".tour .skip")
+    page.wait_for_selector(".tour", state="detached")
+
+
+@pytest.mark.parametrize("width, height", [(844, 390), (667, 375), (683, 384)])
+def test_a_phone_held_sideways_shows_faces(chromium, address, width, height):
+    """683 x 384 is a laptop of 1366 px at 200 %."""
+    context = browser.visitor(chromium, viewport={"width": width, "height": height})
+    page = arrive(context.new_page(), address)
+    page.wait_for_selector("#wall-baseline .tile img")
+    handle = page.locator("#handle .grip").bounding_box()
+    assert handle["y"] > 0.85 * height, "the sheet is its handle alone"
+    tops = page.locator(".wall .tile").evaluate_all(
+        "tiles => tiles.map(t => t.getBoundingClientRect()).filter(b => b.height).map(b => [b.top, b.bottom])"
+    )
+    assert sum(bottom <= handle["y"] + 1 for _, bottom in tops) >= 4
+    page.click("#handle .grip")
+    page.wait_for_function(
+        "y => document.querySelector('#handle').getBoundingClientRect().top < y / 4", arg=height
+    )
+
+
+@pytest.mark.parametrize("width", [390, 700, 1024, 1140, 1366])
+def test_walls_stand_beside_each_other_whole(chromium, address, width):
+    context = browser.visitor(chromium, viewport={"width": width, "height": 768})
+    page = arrive(context.new_page(), address)
+    page.wait_for_selector("#wall-baseline .tile img")
+    left, right = (
+        page.locator(f"#wall-{side} .tile").evaluate_all(
+            "tiles => [Math.min(...tiles.map(t => t.getBoundingClientRect().left)),"
+            " Math.max(...tiles.map(t => t.getBoundingClientRect().right))]"
+        )
+        for side in ("baseline", "debiased")
+    )
+    assert left[1] <= right[0] and right[1] <= width

@@ -569,7 +569,7 @@ def test_a_page_opened_on_the_laptop_says_where_phones_go(monkeypatch):
         assert reach.told(f"localhost:{port}", "http") == {"address": "", "alone": True}
         server.listen()
         found = reach.told(f"localhost:{port}", "http")
-    assert found == {"address": f"http://127.0.0.1:{port}/", "alone": False}
+    assert found == {"address": f"http://127.0.0.1:{port}", "alone": False}
     monkeypatch.undo()
     assert not any(ipaddress.ip_address(one).is_loopback for one in reach.own_addresses())
 

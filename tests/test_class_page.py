@@ -98,7 +98,7 @@ def sort_words(page: Page) -> None:
 
 
 WHOLE = (
-    "document.querySelectorAll('.wall img').length === 16"
+    "() => document.querySelectorAll('.wall img').length === 16"
     " && [...document.querySelectorAll('.wall img')].every(image => image.naturalWidth > 0)"
 )
 
@@ -286,22 +286,13 @@ def test_simulated_students_plan_form_and_tab(chromium, address):
     inside.locator(".big").wait_for()
 
 
-STORAGE = {
-    "blocked": "for (const kind of ['localStorage', 'sessionStorage']) Object.defineProperty(window, kind,"
-    " { get() { throw new DOMException('blocked', 'SecurityError'); } });",
-    "none": "for (const kind of ['localStorage', 'sessionStorage']) Object.defineProperty(window, kind,"
-    " { get: () => null });",
-    "full": "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };",
-}
-
-
-@pytest.mark.parametrize("kind", STORAGE)
+@pytest.mark.parametrize("kind", browser.STORAGE)
 def test_a_class_meets_in_browsers_that_keep_nothing(chromium, address, kind):
     """As where cookies are blocked, in apps that scan codes, and on a full phone."""
 
     def page(url: str) -> Page:
         context = browser.visitor(chromium, toured=False)
-        context.add_init_script(STORAGE[kind])
+        context.add_init_script(browser.STORAGE[kind])
         own = context.new_page()
         own.on("pageerror", lambda error: FAULTS.append(f"{own.url}: {error}"))
         own.goto(f"{address}{url}")

@@ -40,7 +40,7 @@ PICK = """element.addEventListener("click", (event) => {
   if (!cell) return;
   element.querySelectorAll(".picked").forEach((one) => one.classList.remove("picked"));
   cell.classList.add("picked");
-  if (matchMedia("(max-width: 860px)").matches)
+  if (matchMedia("(max-width: 1130px)").matches)
     element.closest("[id$=-cells]").querySelector("[id$=-behind]").scrollIntoView({ behavior: "smooth" });
   trigger("select", { prompt: cell.dataset.prompt, group: cell.dataset.group });
 });"""

@@ -406,6 +406,11 @@ class Events:
         first = None if drawn else opening(profile, start["prompt"])
         visit = Visit(first, [first] if first else [])
         visit = visit.keep(reassigned(visit, target)) if first else visit
+        if slots and (
+            held := held_grid({**start, "profile": profile, "method": method, "target": target}, slots)
+        ):
+            held.comparison.notices += compare_dtypes(asked.dtype, ready.artist.dtype, language)
+            first, visit = held, visit.keep(held)
         status = "finished_wall" if first else "linked" if drawn else ""
         return {
             **self.opened(visit, start["n"], language),
@@ -417,6 +422,21 @@ class Events:
             wanted.origin: origin(preset, start["prompt"], language),
             self.screen.link: replace(asked, slots=slots),
         }
+
+
+def held_grid(asked: dict[str, Any], letters: str) -> Plan | None:
+    """The wall of a link if all its images are held, as after a dropped connection or a reload: it is shown
+    without Draw."""
+    try:
+        request = Request.checked(SERVER, **asked)
+        room = studio(request.profile)
+        plan, fixed = room.plan(request), link.slots_of(letters, room.all_sources, request.n)
+    except ValueError:  # pressing Draw says why
+        return None
+    if not fixed:
+        return None
+    plan = room.filled(replace(plan, slots=fixed, steering=False))
+    return None if plan.left else plan
 
 
 def method_of(profile: str, letters: str) -> str:

@@ -250,7 +250,7 @@ function methodsView() {
     ready ? h("div", { className: "sides" }, pair.sides.map((side, i) =>
       h("section", {}, h("h2", {}, t(i ? "right_one" : "left_one")), sideView(side)))) : h("p", {},
         t("pictures_soon")),
-    ready ? h("div", { className: "votes" }, choice("left", "left_one"), choice("alike", "alike"),
+    ready ? h("div", { className: "row votes" }, choice("left", "left_one"), choice("alike", "alike"),
       choice("right", "right_one")) : "",
     h("div", { className: "row" }, at ? button(t("back"), () => go({ pair: at - 1 }), "small") : "",
       at < seen.pairs.length - 1 ? button(t("next"), () => go({ pair: at + 1 }), "small") : "",
