@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -21,9 +22,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from fairdemo import places
+from fairdemo.places import SHIPPED
 from fairdemo.request import Request
 from fairdemo.stats import measure
 from fairdemo.ui import api, door, health, limits, log, offered, operator, pictures, reach, visits
+from fairdemo.ui.port import read_port
 
 ASKED = """
 import json
@@ -214,6 +217,32 @@ def test_a_setting_that_is_wrong_is_named(monkeypatch):
         operator.operator.cache_clear()
 
 
+def test_a_frame_that_is_no_origin_is_named(monkeypatch):
+    monkeypatch.setenv("FAIRDEMO_FRAMES", "moodle.example.org; script-src *")
+    operator.operator.cache_clear()
+    try:
+        with pytest.raises(SystemExit, match="FAIRDEMO_FRAMES"):
+            operator.operator()
+    finally:
+        monkeypatch.delenv("FAIRDEMO_FRAMES")
+        operator.operator.cache_clear()
+
+
+def test_the_port_that_was_asked_for_is_used_or_named(monkeypatch):
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "abc")
+    with pytest.raises(SystemExit, match="GRADIO_SERVER_PORT is 'abc'; expected a number"):
+        read_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        own = {**os.environ, "GRADIO_SERVER_PORT": str(taken.getsockname()[1]), "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(
+            [sys.executable, "app.py"], cwd=SHIPPED, env=own, capture_output=True, text=True, timeout=200
+        )
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("fairdemo: port ")
+    assert "Traceback" not in done.stderr
+
+
 def test_where_others_visit_there_are_limits_and_a_log(monkeypatch):
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     operator.operator.cache_clear()
@@ -333,6 +362,13 @@ def test_answers_are_sealed(monkeypatch, clock):
     assert "frame-ancestors 'self'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in client.get("/gradio_api/file=/x/report.html").headers["content-security-policy"]
+    own = "https://moodle.example.org https://*.example.edu"
+    assert (
+        behind(monkeypatch, frames=own)
+        .get("/")
+        .headers["content-security-policy"]
+        .endswith(f"frame-ancestors 'self' {own}")
+    )
     monkeypatch.setenv("SPACE_HOST", "x.hf.space")
     framed = behind(monkeypatch).get("/").headers["content-security-policy"]
     assert framed.endswith("https://huggingface.co https://*.hf.space")
