@@ -600,3 +600,17 @@ def test_walls_stand_beside_each_other_whole(chromium, address, width):
         for side in ("baseline", "debiased")
     )
     assert left[1] <= right[0] and right[1] <= width
+
+
+def test_a_reload_in_the_middle_of_a_drawing_keeps_what_was_asked(visitor, address):
+    page = arrive(visitor.new_page(), address)
+    page.fill("#prompt textarea, #prompt input", "a photo of a chef")
+    browser.set_steps(page, 4)
+    set_number(page, 32)
+    page.click("#draw")
+    page.wait_for_function("location.search.includes('chef')")
+    page.reload()
+    arrive(page, page.url)
+    field = page.locator("#prompt textarea, #prompt input").first
+    expect(field).to_have_value("a photo of a chef")
+    assert page.locator("#number input[type=number]").input_value() == "32"

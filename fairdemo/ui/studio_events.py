@@ -233,7 +233,8 @@ class Events:
         assert plan is not None
         c = plan.comparison
         whole = len(c.pairs) == c.request.n
-        query = link.query(plan, studio(c.request.profile).all_sources) if whole else ""
+        # Of a wall that grows the link asks for the same: who reloads the page then finds what was asked.
+        query = link.query(plan, studio(c.request.profile).all_sources) if whole else c.request.as_link()
         parts = board(plan, len(c.pairs) if n is None else n, language, visit.token)
         shown: Values = {self.shown.board[place]: part for place, part in parts.items()}
         held = render("link.html", query=query)
