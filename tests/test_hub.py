@@ -98,6 +98,8 @@ def test_a_local_folder_stands_in_for_a_repository(tmp_path, monkeypatch):
         "from_pretrained",
         lambda source, **settings: asked.update(vae=source, **settings) or pipe.vae,
     )
+    config = {"_class_name": "AutoencoderKL"}
+    monkeypatch.setattr(pipelines.AutoencoderKL, "load_config", lambda source, **settings: config)
     loaded = pipelines.load_pipeline(profiles.profile("sdxl"), "cpu")
     assert torch.allclose(loaded.unet.conv_in.weight.float(), pipe.unet.conv_in.weight, atol=0.01)
     assert (
