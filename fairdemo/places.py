@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -57,18 +58,22 @@ def is_inside(path: Path, folder: Path) -> bool:
     return snapshots.name == "snapshots" and blobs.is_dir() and real.is_relative_to(blobs.resolve())
 
 
-@cache
 def own_folder(name: str = "") -> Path:
     """A folder of `home()`, or that itself; where it can't be written to, one of the system's, gone when the
     program ends."""
     folder = home() / name
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    if writable(folder):
-        return folder
-    made = tempfile.mkdtemp(prefix="fairdemo-")
+    return folder if writable(folder) else stand_in(folder)
+
+
+@cache
+def stand_in(folder: Path) -> Path:
+    """A temporary folder for one that can't be written to, which a line on standard error says."""
+    made = Path(tempfile.mkdtemp(prefix="fairdemo-"))
+    print(f"fairdemo: {folder} can't be written to; {made} stands in until the program ends", file=sys.stderr)
     atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return Path(made)
+    return made
 
 
 def passing() -> Path:

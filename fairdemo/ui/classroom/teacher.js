@@ -45,6 +45,7 @@ async function begin() {
 async function look() {
   if (deleted) return "over";
   const found = await api("GET", `rooms/${code}`, undefined, secret);
+  if (deleted) return "over";
   if (found.status === 404 || (found.ok && !found.data.teacher)) {
     deleted = true;
     show(["none"], () => [h("h1", {}, found.data.error ?? t("removed")), h("p", {},
@@ -212,8 +213,12 @@ function side() {
   });
   end.disabled = seen.ended;
   const remove = async () => {
-    if (!(await does("DELETE", "", undefined, t("teach_delete_sure")))) return;
-    deleted = true;
+    if (!confirm(t("teach_delete_sure"))) return;
+    deleted = true; // before it is: a poll on its way finds no room any more
+    if (!(await does("DELETE", ""))) {
+      deleted = false;
+      return begin();
+    }
     tabStore.remove(KEPT);
     show(["deleted"], () => [h("h1", {}, t("teach_deleted")), h("p", {}, button(t("teach_title"),
       fresh, "main"))]);
