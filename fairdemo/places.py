@@ -20,6 +20,7 @@ SHIPPED = PACKAGE / "shipped" if INSTALLED else PACKAGE.parent  # has assets/ an
 
 UMASK = os.umask(0o022)
 os.umask(UMASK)
+LEFTOVERS = (".DS_Store", "Thumbs.db", "desktop.ini")
 HALF_MADE = 60.0  # seconds in which an empty folder may get its file
 
 
@@ -46,6 +47,12 @@ def writable(folder: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file is what Finder or Explorer put beside others, by its name with folders."""
+    parts = name.replace("\\", "/").split("/")
+    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in LEFTOVERS
 
 
 def is_inside(path: Path, folder: Path) -> bool:

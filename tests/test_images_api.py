@@ -107,6 +107,15 @@ def test_where_seeds_are_not_taken_several_images_come_in_a_call(refuses):
     assert len({image.tobytes() for image, _ in found}) == 7
 
 
+def test_an_addresss_query_stays_at_its_end():
+    server = Server(seeded)
+    place = server.address.partition("#")[0].replace("http://", "http://me:word@")
+    for address in (f"{place}?version=1", f"{place}/images/generations?version=1"):
+        assert images_api.is_address(address)
+        assert len(images_api.ask(address, "a nurse", 1, seed=3)) == 1
+    assert images_api.host_of(f"{place}/x") == place.partition("@")[2].partition("/")[0]
+
+
 def test_images_behind_addresses_are_fetched():
     def answer(body, number):
         return 200, {"data": [{"url": f"{server.address.partition('/v1')[0]}/{body['seed']}"}]}, {}
@@ -127,6 +136,11 @@ def test_a_server_with_too_much_to_do_is_asked_again_after_as_long_as_it_says():
     "answer, why",
     [
         ((200, b"<html></html>", {"Content-Type": "text/html"}), "answered text/html that holds no images"),
+        ((403, {"error": {"message": "You are not allowed to use this model"}}, {}), "answered 403: You are"),
+        (
+            (400, {"error": {"message": "Additional properties are not allowed"}}, {}),
+            "answered 400: Additional",
+        ),
         ((401, {"error": {"message": f"bad key {KEY}"}}, {}), "answered 401: bad key …"),
         (
             (500, b"<html>oops</html>", {"Content-Type": "text/html"}),
@@ -192,7 +206,8 @@ def test_images_without_seeds_are_said_to_be_no_twins(live):
 
 
 def test_a_study_ends_before_it_costs_more(tmp_path, capsys):
-    """Eight shards of two images at 4 cents each, and 20 cents: two shards are drawn, later the rest."""
+    """Four shards of two images at 4 cents each, three more to see whether seeds are taken, and 30 cents: two
+    shards are drawn."""
     server = Server(seeded)
     jobs = ("nurse", "chef", "judge", "pilot")
     text = (
@@ -201,7 +216,7 @@ def test_a_study_ends_before_it_costs_more(tmp_path, capsys):
     )
     path, out = tmp_path / "study.toml", tmp_path / "out"
     path.write_text(text)
-    command = ["audit", "run", str(path), "--out", str(out), "--actors", "1", "--drawings", "--most", "0.20"]
+    command = ["audit", "run", str(path), "--out", str(out), "--actors", "1", "--drawings", "--most", "0.30"]
     assert main(command) == 2
     assert "most needs the price of an image" in capsys.readouterr().err
     path.write_text(text + "price = 0.04\n")

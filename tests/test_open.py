@@ -355,6 +355,16 @@ def test_passwords_cannot_be_tried_out(monkeypatch, clock):
     assert client.post("/door", data={"password": "right"}).status_code == 303
 
 
+@pytest.mark.parametrize("origin", ["null", "https://evil.example", "http://["])
+def test_a_cookie_counts_for_nothing_on_other_sites_pages(monkeypatch, clock, origin):
+    client = behind(monkeypatch, password="right")
+    assert client.post("/door", data={"password": "right"}).status_code == 303
+    assert client.get("/config").status_code == 200
+    assert client.get("/config", headers={"Origin": origin}).status_code == 401
+    for own in ("http://testserver", "http://testserver:7860"):
+        assert client.get("/config", headers={"Origin": own}).status_code == 200
+
+
 def test_answers_are_sealed(monkeypatch, clock):
     client = behind(monkeypatch)
     headers = client.get("/").headers

@@ -67,6 +67,15 @@ JPEG, GIF = picture(), picture("GIF")
         {"A.JPG": JPEG, "A.TXT": b"a nurse", "B.JPG": JPEG, "B.TXT": b"a chef"},
         {"a.gif": GIF, "a.caption": b"a nurse", "b.bmp": picture("BMP"), "b.caption": b"a chef"},
         {"a.left.jpg": JPEG, "a.txt": b"a nurse", "b.left.jpg": JPEG, "b.txt": b"a chef"},
+        {
+            "a.jpg": JPEG,
+            "a.txt": b"a nurse",
+            "._a.jpg": b"x",
+            "__MACOSX/._a.txt": b"x",
+            "b.jpg": JPEG,
+            "b.txt": b"a chef",
+            "._b.txt": b"x",
+        },
         {"a.jpg": JPEG, "a.txt": b"a nurse", "b.jpg": "a.jpg", "b.txt": b"a chef"},
         # The text counts, whichever comes first.
         {
@@ -84,7 +93,7 @@ JPEG, GIF = picture(), picture("GIF")
             "b.json": b'{"text": {"de": "ein Koch", "en": "a chef"}}',
         },
     ],
-    ids=["plain", "dots", "capitals", "other formats", "views", "hard links", "both", "lists"],
+    ids=["plain", "dots", "capitals", "other formats", "views", "a Mac's", "hard links", "both", "lists"],
 )
 def test_a_tar_files_images_and_captions_are_found(tmp_path, files):
     assert found_in(tar(tmp_path / "x.tar", files)) == [("a nurse", ""), ("a chef", "")]
@@ -154,9 +163,13 @@ def test_failed_rows_of_addresses_are_failures(tmp_path):
             '{"file_name": "0.jpg", "caption": ["a nurse", "b"]}\n{"file_name": "0.jpg", "caption": "x"}\n',
         ),
         ("metadata.csv", "image,file_name,caption\n17,0.jpg,a nurse\n"),
+        (
+            "metadata.jsonl",
+            '{"file_name": "0.jpg", "caption": "a nurse"}\n{"file_name": null}\n{"file_name": 7}\n',
+        ),
         ("metadata.csv", "file_name,caption\nsub\\0.jpg,a nurse\n"),
     ],
-    ids=["blank", "BOM and case", "lone quote", "BOM", "lists", "numbers", "Windows"],
+    ids=["blank", "BOM and case", "lone quote", "BOM", "lists", "numbers", "nothing", "Windows"],
 )
 def test_a_tables_images_and_captions_are_found(tmp_path, name, text):
     (tmp_path / "sub").mkdir()

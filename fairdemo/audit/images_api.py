@@ -23,7 +23,11 @@ from fairdemo.readers.open_image import open_image
 SECONDS = 300.0  # that a call may take
 TRIES, LONGEST = 6, 60.0  # of a call that meets a limit, and seconds between two
 A_CALL = 4  # images of a call, where seeds aren't taken
-FILTERED = re.compile(r"content[_ -]?polic|moderation|safety|content[_ -]?filter|blocked|not allowed", re.I)
+FILTERED = re.compile(
+    r"content[_ -]?(polic|filter)|moderation|safety"
+    r"|(prompt|content)\b.{0,60}\b(blocked|rejected|flagged|not allowed)",
+    re.I,
+)
 
 
 def is_address(model: str) -> bool:
@@ -67,8 +71,9 @@ class Unknown(RuntimeError):
 def ask(model: str, text: str, n: int, **more: Any) -> list[Image.Image | str]:
     """Up to n images of one call, at least one; a refusal by a content filter stands for one."""
     address, _, name = model.partition("#")
-    path = address.rstrip("/")
-    url = path if path.endswith("/images/generations") else f"{path}/images/generations"
+    parts = urlsplit(address)
+    path = parts.path.rstrip("/").removesuffix("/images/generations")
+    url = parts._replace(path=f"{path}/images/generations").geturl()
     body = {"prompt": text, "n": n, **({"model": name} if name else {}), **more}
     answer = post(url, body)
     if answer.status_code in (400, 403, 422):
@@ -78,9 +83,7 @@ def ask(model: str, text: str, n: int, **more: Any) -> list[Image.Image | str]:
         if FILTERED.search(why):
             return [f"{REFUSED}: {why}"[:200]]
     if answer.status_code != 200:
-        raise RuntimeError(
-            f"the server at {urlsplit(url).netloc} answered {answer.status_code}: {complaint(answer)}"
-        )
+        raise RuntimeError(f"the server at {host_of(url)} answered {answer.status_code}: {complaint(answer)}")
     return [read_image(one, url) for one in entries(answer, url)][:n]
 
 
@@ -94,7 +97,7 @@ def post(url: str, body: dict[str, Any], sleep: Callable[[float], None] = time.s
         except httpx.HTTPError as error:
             if tried == TRIES:
                 why = hide_key(f"{type(error).__name__}: {error}")
-                raise RuntimeError(f"the server at {urlsplit(url).netloc} can't be reached: {why}") from None
+                raise RuntimeError(f"the server at {host_of(url)} can't be reached: {why}") from None
             sleep(min(LONGEST, 2.0**tried))
             continue
         if answer.status_code not in (429, 500, 502, 503, 504) or tried == TRIES:
@@ -113,7 +116,7 @@ def entries(answer: httpx.Response, url: str) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         pass
     kind = answer.headers.get("content-type", "nothing").partition(";")[0]
-    raise RuntimeError(f"the server at {urlsplit(url).netloc} answered {kind} that holds no images")
+    raise RuntimeError(f"the server at {host_of(url)} answered {kind} that holds no images")
 
 
 def read_image(entry: dict[str, Any], url: str) -> Image.Image | str:
@@ -132,6 +135,12 @@ def read_image(entry: dict[str, Any], url: str) -> Image.Image | str:
         return open_image(content, SIDE)
     except ValueError as error:
         return f"no image: {error}"
+
+
+def host_of(url: str) -> str:
+    """An address's host and port, without a name and password that may stand before them."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 def complaint(answer: httpx.Response) -> str:

@@ -248,6 +248,8 @@ class Driver:
 
         with cluster(place):
             number = min(place.actors or fitting(self.study), placeable())
+            # Each actor asks each server three times whether it draws from seeds.
+            self.cost += 3 * number * len(self.study.apis) * (self.study.price or 0)
             idle = [actor(self.study) for _ in range(number)]
             hand: dict[Any, tuple[Any, str, Shard]] = {}
             while True:

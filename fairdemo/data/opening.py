@@ -7,6 +7,7 @@ from fairdemo.data.captioned import Captioned, ImageSet
 from fairdemo.data.embedded import SETS, Embedded
 from fairdemo.data.tables import FOLDER_TABLES, SUFFIXES, Tabled, on_hub
 from fairdemo.data.webdataset import Shards, places
+from fairdemo.places import is_leftover
 
 
 @lru_cache(4)
@@ -41,7 +42,10 @@ def in_folder(asked: Captioned, folder: Path) -> ImageSet:
     table = next((folder / name for name in FOLDER_TABLES if (folder / name).is_file()), None)
     if table:
         return Tabled(asked, [str(table)], folder)
-    tars, tables = (sorted(folder.rglob(f"*{suffix}")) for suffix in (".tar", ".parquet"))
+    tars, tables = (
+        [p for p in sorted(folder.rglob(f"*{suffix}")) if p.is_file() and not is_leftover(p.name)]
+        for suffix in (".tar", ".parquet")
+    )
     beside = f"{len(tables)} Parquet files beside them aren't read." if tables else ""
     if tars:
         return Shards(asked, [str(path) for path in tars], beside)

@@ -3,6 +3,7 @@ with one of them. Images are files in the table, paths beside it, or addresses."
 
 import csv
 import hashlib
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,6 +95,11 @@ class Tabled:
 
     def is_number(self, column: str) -> bool:
         """Whether all that a column says in its first rows are numbers."""
+        file = self.groups[0].file if self.groups else ""
+        if file.endswith(".parquet"):  # images aren't to be fetched for it
+            with stream(file) as source:
+                kind = pq.ParquetFile(source).schema_arrow.field(column).type
+            return pa.types.is_integer(kind)
         first = self.columns(self.groups[0], [column]).slice(0, 20).to_pylist() if self.groups else []
         return bool(first) and all(str(row[column]).strip().isdigit() for row in first)
 
@@ -106,8 +112,11 @@ class Tabled:
         if not group.file.endswith(".parquet"):
             found = whole(group.file).loc[:, names]
             # A JSONL file's cells may be of many kinds, which a column of Arrow's may not.
-            plain = {c: [text(v) if c == self.caption else first(v) for v in found[c]] for c in names}
-            return pa.table(plain)
+            caption = getattr(self, "caption", None)
+            return pa.table(
+                {c: [text(v) if c == caption else plain(v) for v in found[c]] for c in names},
+                schema=pa.schema([(c, pa.string()) for c in names]),
+            )
         with stream(group.file) as file:
             return pq.ParquetFile(file).read_row_group(group.number, columns=names)
 
@@ -209,6 +218,14 @@ def first(value: Any) -> Any:
     if isinstance(value, (list, tuple, np.ndarray)):
         return value[0] if len(value) else None
     return value
+
+
+def plain(value: Any) -> str | None:
+    """A cell of a table that is read whole, as text; None where it is empty."""
+    value = first(value)
+    if isinstance(value, dict):  # as datasets has images
+        value = value.get("path")
+    return None if value is None or isinstance(value, float) and math.isnan(value) else str(value)
 
 
 def text(value: Any) -> str:

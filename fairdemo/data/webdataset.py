@@ -14,7 +14,7 @@ import pandas as pd
 from fairdemo.data.captioned import Captioned
 from fairdemo.data.item import Item, item
 from fairdemo.data.tables import CAPTIONS, EMPTY, LARGEST_IMAGE, TOO_LARGE, text
-from fairdemo.places import is_inside
+from fairdemo.places import is_inside, is_leftover
 
 IMAGES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 LARGEST_TEXT = 100_000  # bytes
@@ -102,7 +102,7 @@ def in_folder(folder: Path) -> list[Member]:
     return [
         Member(path.relative_to(folder).as_posix(), str(path), 0, path.stat().st_size)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and is_inside(path, folder)
+        if path.is_file() and is_inside(path, folder) and not is_leftover(path.name)
     ]
 
 
@@ -114,7 +114,9 @@ def in_tar(file: str) -> list[Member]:
     found: dict[str, Member] = {}
     with tarfile.open(file, "r:") as tar:
         for member in tar:
-            if member.isfile():
+            if is_leftover(member.name):
+                pass
+            elif member.isfile():
                 found[member.name] = Member(member.name, file, member.offset_data, member.size)
             elif member.islnk() and (true := found.get(member.linkname)):
                 found[member.name] = replace(true, name=member.name)

@@ -214,6 +214,8 @@ def attach(pipeline: DiffusionPipeline, adapters: list[Adapter]) -> Router:
             factors[a.name] = {} if a.tokens else weighted(read_factors(pipeline, a.path), a.weight)
         except ValueError as error:
             faults[a.name] = str(error)
+        except (re.error, AttributeError, TypeError) as error:  # settings of a file that are of another kind
+            faults[a.name] = f"the settings of its file can't be read: {error}"
     return Router(routable(pipeline), factors, words, faults)
 
 

@@ -96,7 +96,7 @@ class Detector:
             found[i] = faces
         small = [i for i in none if SMALLEST <= min(images[i].size) <= SMALL]
         doubled = [images[i].resize((2 * images[i].width, 2 * images[i].height)) for i in small]
-        for i, faces in zip(small, self._search(doubled, LONGEST[0], 5)):
+        for i, faces in zip(small, self._search(doubled, LONGEST[1], 5)):
             found[i] = [replace(f, box=_enlarged(f.box, 0.5), landmarks=f.landmarks / 2) for f in faces]
         return found
 

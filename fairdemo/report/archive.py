@@ -9,6 +9,7 @@ from pathlib import Path
 from fairdemo import places
 from fairdemo.comparison import Comparison, load
 from fairdemo.pairs import SIDES
+from fairdemo.places import is_leftover
 from fairdemo.report import page, table
 
 MAX_ZIP_BYTES, MAX_OPEN_BYTES, MAX_FILES = 300_000_000, 400_000_000, 1100
@@ -63,10 +64,9 @@ def unzipped(path: Path) -> Comparison:
         raise ValueError(f"{path.name!r} is no zip that was downloaded here ({error})") from None
 
 
-def is_leftover(name: str) -> bool:
-    """Whether a file in a zip is what Finder or Explorer put there."""
-    parts = name.replace("\\", "/").split("/")
-    return parts[0] == "__MACOSX" or parts[-1] in (".DS_Store", "Thumbs.db", "desktop.ini")
+def is_folder(name: str) -> bool:
+    """Whether a member of a zip is a folder, as it may be named on Windows, too."""
+    return name.endswith(("/", "\\"))
 
 
 def common_folder(names: list[str]) -> str:
@@ -95,7 +95,9 @@ def extract(archive: zipfile.ZipFile, folder: Path, name: str) -> None:
     own = {"comparison.json", "vectors.npz", *images}
     known = own | {"images.csv", "report.html"}
     own_names = {m.filename: m.filename.replace("\\", "/").removeprefix(folder_in) for m in members}
-    strange = [m.filename for m in members if own_names[m.filename] not in known and not m.is_dir()]
+    strange = [
+        m.filename for m in members if own_names[m.filename] not in known and not is_folder(m.filename)
+    ]
     if strange:
         raise ValueError(f"{name!r} holds {strange[0][:60]!r}, which a saved comparison doesn't")
     for side in SIDES:

@@ -120,6 +120,16 @@ class Uploads:
         return None
 
 
+def is_own(origin: str, host: str) -> bool:
+    """Whether a page's origin is this server's, by the host that it was asked by, which a proxy may pass on
+    without its port. "null", as of a page in a sandbox, is nobody's."""
+    try:
+        own = urlsplit(origin)
+        return bool(own.netloc) and host in (own.netloc, own.hostname)
+    except ValueError:
+        return False
+
+
 class Door:
     """Asks for FAIRDEMO_PASSWORD before anything else is answered. A browser shows a page for it and is known
     for a month by a cookie; programs send `Authorization: Basic` with any name, or `Bearer`. What a class's
@@ -159,9 +169,8 @@ class Door:
         """Whether a request brings the cookie or the password."""
         cookie = request.cookies.get(COOKIE, "")
         # Gradio lets other sites ask with a browser's cookies; those of another site count for nothing.
-        origin, host = urlsplit(request.headers.get("origin", "")), request.headers.get("host", "")
-        # A proxy may pass the host on without its port.
-        if origin.netloc and host not in (origin.netloc, origin.hostname):
+        origin = request.headers.get("origin")
+        if origin and not is_own(origin, request.headers.get("host", "")):
             cookie = ""
         if cookie and hmac.compare_digest(cookie.encode(), self.known.encode()):
             return True

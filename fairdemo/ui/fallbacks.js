@@ -4,23 +4,22 @@
 // null or full, as in some apps that scan codes, it is kept until the page is closed.
 function openStore(kind) {
   const own = new Map();
+  // Whether the browser's own did it.
   const attempt = (use) => {
     try {
-      return use(window[kind]) ?? null;
+      return use(window[kind]);
     } catch {
-      return null;
+      return undefined;
     }
   };
+  const keep = (key, value, use) => {
+    if (attempt((storage) => (use(storage), true))) own.delete(key);
+    else own.set(key, value);
+  };
   return {
-    get: (key) => (own.has(key) ? own.get(key) : attempt((storage) => storage.getItem(key))),
-    set(key, value) {
-      own.set(key, String(value));
-      attempt((storage) => storage.setItem(key, value));
-    },
-    remove(key) {
-      own.set(key, null);
-      attempt((storage) => storage.removeItem(key));
-    },
+    get: (key) => (own.has(key) ? own.get(key) : (attempt((storage) => storage.getItem(key)) ?? null)),
+    set: (key, value) => keep(key, String(value), (storage) => storage.setItem(key, value)),
+    remove: (key) => keep(key, null, (storage) => storage.removeItem(key)),
   };
 }
 const store = openStore("localStorage"),

@@ -432,12 +432,10 @@ def held_grid(asked: dict[str, Any], letters: str) -> Plan | None:
         request = Request.checked(SERVER, **asked)
         room = studio(request.profile)
         plan, fixed = room.plan(request), link.slots_of(letters, room.all_sources, request.n)
+        plan = room.filled(replace(plan, slots=fixed, steering=False)) if fixed else None
     except ValueError:  # pressing Draw says why
         return None
-    if not fixed:
-        return None
-    plan = room.filled(replace(plan, slots=fixed, steering=False))
-    return None if plan.left else plan
+    return None if plan is None or plan.left else plan
 
 
 def method_of(profile: str, letters: str) -> str:

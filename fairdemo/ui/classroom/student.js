@@ -100,6 +100,7 @@ async function answer(question, value, then) {
   const found = await api("PUT", `rooms/${code}/answers/${question}`, value, token);
   turn += 1;
   unsent = found.status ? null : [question, value, then];
+  if (question === "implicit" && found.status === 422) test = null; // it begins anew
   said = found.ok ? "" : unsent ? t("unsent") : t("error", found.data);
   if (found.ok) {
     seen.answers = { ...seen.answers, [question]: value };
@@ -307,7 +308,8 @@ function estimateView(question, title, asked) {
 }
 // The association test: words are sorted to the right if they belong to who or what is named there, else to
 // the left. Who is named takes turns; who begins, the seats do.
-const WARM_UP = 4,
+const LONGEST_WORD = 600000, // ms, what the server takes
+  WARM_UP = 4,
   TRIALS = 20;
 let test = null; // { turns, blocks, words, begun, wrong }: where this phone is in it
 function shuffled(list) {
@@ -329,6 +331,10 @@ function wordsOfBlock() {
 function associationView() {
   const turns = seen.number % 2 ? ["women", "men", "women", "men"] : ["men", "women", "men", "women"];
   test ??= { blocks: [], words: null };
+  const send = () => answer("implicit", { blocks: [...test.blocks] });
+  // All is done, and on its way, or was lost on it.
+  if (test.blocks.length === turns.length)
+    return [h("h1", {}, t("association_title")), button(t("send"), send, "main")];
   const focal = turns[test.blocks.length];
   const right = h("b", {}, `${t(`kind_${focal}`)} + ${t("kind_leading")}`);
   const of = t("round_of", { k: test.blocks.length + 1, n: turns.length });
@@ -350,16 +356,16 @@ function associationView() {
       test.wrong = true;
       return draw();
     }
-    test.ms.push(Math.round(performance.now() - test.begun));
+    test.ms.push(Math.min(LONGEST_WORD, Math.round(performance.now() - test.begun)));
     Object.assign(test, { begun: performance.now(), wrong: false });
     if (test.ms.length === test.words.length) {
       test.blocks.push({ focal, ms: test.ms });
       test.words = null;
     }
-    if (test.blocks.length === turns.length) answer("implicit", { blocks: test.blocks });
+    if (test.blocks.length === turns.length) send();
     else draw();
   };
-  onkeydown = (e) => test?.words && { e: () => sort(false), i: () => sort(true) }[e.key.toLowerCase()]?.();
+  onkeydown = (e) => !e.repeat && test?.words && { e: () => sort(false), i: () => sort(true) }[e.key.toLowerCase()]?.();
   return [h("p", { className: "sort" }, h("span", { className: "soft" }, t("anything_else")), right),
     h("p", { className: "word", role: "status" }, now.word), h("p", { className: "bad word" },
       test.wrong ? "✗" : "\u00a0"),

@@ -6,7 +6,8 @@ let seen = null,
   reach = null,
   said = "",
   ask = null,
-  deleted = false;
+  deleted = false,
+  deleting = false;
 
 async function does(method, path, body, sure) {
   if (sure && !confirm(sure)) return false;
@@ -45,6 +46,7 @@ async function begin() {
 async function look() {
   if (deleted) return "over";
   const found = await api("GET", `rooms/${code}`, undefined, secret);
+  if (deleting) return true;
   if (deleted) return "over";
   if (found.status === 404 || (found.ok && !found.data.teacher)) {
     deleted = true;
@@ -214,11 +216,10 @@ function side() {
   end.disabled = seen.ended;
   const remove = async () => {
     if (!confirm(t("teach_delete_sure"))) return;
-    deleted = true; // before it is: a poll on its way finds no room any more
-    if (!(await does("DELETE", ""))) {
-      deleted = false;
-      return begin();
-    }
+    deleting = true; // a poll on its way may find no room any more
+    deleted = await does("DELETE", "");
+    deleting = false;
+    if (!deleted) return;
     tabStore.remove(KEPT);
     show(["deleted"], () => [h("h1", {}, t("teach_deleted")), h("p", {}, button(t("teach_title"),
       fresh, "main"))]);
