@@ -365,7 +365,8 @@ function associationView() {
     if (test.blocks.length === turns.length) send();
     else draw();
   };
-  onkeydown = (e) => !e.repeat && test?.words && { e: () => sort(false), i: () => sort(true) }[e.key.toLowerCase()]?.();
+  const keys = { e: () => sort(false), i: () => sort(true) };
+  onkeydown = (e) => !e.repeat && test?.words && keys[e.key.toLowerCase()]?.();
   return [h("p", { className: "sort" }, h("span", { className: "soft" }, t("anything_else")), right),
     h("p", { className: "word", role: "status" }, now.word), h("p", { className: "bad word" },
       test.wrong ? "✗" : "\u00a0"),
