@@ -11,11 +11,10 @@ from PIL import Image
 
 from fairdemo.data.item import SIDE
 from fairdemo.places import is_inside
-from fairdemo.readers.open_image import open_image
+from fairdemo.readers.open_image import SUFFIXES, open_image
 from fairdemo.stats.attributes import CLASSES
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 @lru_cache(8)

@@ -115,8 +115,7 @@ def entries(answer: httpx.Response, url: str) -> list[dict[str, Any]]:
             return found
     except (ValueError, KeyError, TypeError):
         pass
-    kind = answer.headers.get("content-type", "nothing").partition(";")[0]
-    raise RuntimeError(f"the server at {host_of(url)} answered {kind} that holds no images")
+    raise RuntimeError(f"the server at {host_of(url)} answered {media_type(answer)} that holds no images")
 
 
 def read_image(entry: dict[str, Any], url: str) -> Image.Image | str:
@@ -143,6 +142,11 @@ def host_of(url: str) -> str:
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
+def media_type(answer: httpx.Response) -> str:
+    """What an answer says that it is, as "text/html"."""
+    return answer.headers.get("content-type", "nothing").partition(";")[0]
+
+
 def complaint(answer: httpx.Response) -> str:
     """What a server says is wrong, in one line, without the key."""
     try:
@@ -151,8 +155,7 @@ def complaint(answer: httpx.Response) -> str:
         if isinstance(said, dict):
             said = " ".join(str(said[key]) for key in ("code", "message") if said.get(key)) or str(said)
     except ValueError:
-        kind = answer.headers.get("content-type", "nothing").partition(";")[0]
-        said = f"{kind} instead of JSON"
+        said = f"{media_type(answer)} instead of JSON"
     return hide_key(" ".join(str(said).split()))[:200]
 
 

@@ -16,10 +16,10 @@ import pandas as pd
 from fairdemo.data.item import decoded
 from fairdemo.pairs import Face
 from fairdemo.places import is_inside, replace
+from fairdemo.readers.open_image import SUFFIXES
 from fairdemo.readers.read import FaceReader
 from fairdemo.stats.attributes import ATTRIBUTES
 
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 AT_ONCE = 32
 READINGS, LABELS, DRAWN = "readings.csv", "labels.csv", "drawn.csv"
 COLUMNS = ["image", "bytes", "classifier", "failed", "faces", *ATTRIBUTES, *(f"sure_{a}" for a in ATTRIBUTES)]

@@ -15,8 +15,8 @@ from fairdemo.data.captioned import Captioned
 from fairdemo.data.item import Item, item
 from fairdemo.data.tables import CAPTIONS, EMPTY, LARGEST_IMAGE, TOO_LARGE, text
 from fairdemo.places import is_inside, is_leftover
+from fairdemo.readers.open_image import SUFFIXES
 
-IMAGES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 LARGEST_TEXT = 100_000  # bytes
 
 
@@ -128,14 +128,14 @@ def in_tar(file: str) -> list[Member]:
 def grouped(members: Sequence[Member], column: str) -> tuple[Place, ...]:
     """The samples of files. A name ends at its first dot, as webdataset has it; where several images would
     share one then ("photo.v2.0001.jpg"), at its last."""
-    images = [m for m in members if Path(m.name).suffix.lower() in IMAGES]
+    images = [m for m in members if Path(m.name).suffix.lower() in SUFFIXES]
     short = len({m.key(False)[0] for m in images}) < len(images)
     found: dict[str, Place] = {}
     texts: dict[str, dict[str, str]] = {}  # captions by key and kind
     for member in members:
         key, kind = member.key(short)
         last = kind.rpartition(".")[2]
-        if f".{last}" in IMAGES:
+        if f".{last}" in SUFFIXES:
             place = found.setdefault(key, Place(member.file))
             place.file, place.start, place.size = member.file, member.start, member.size
         elif last in ("txt", "caption", "json") and member.size <= LARGEST_TEXT:

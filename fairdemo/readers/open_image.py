@@ -9,6 +9,8 @@ from PIL import Image, ImageOps, features
 MAX_PIXELS = 100_000_000
 # AVIF where this Pillow can read it.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *(("AVIF",) if features.check("avif") else ()))
+# Of files in folders and tar files that are taken for images.
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 def open_image(source: Path | bytes, longest: int = 0) -> Image.Image:
