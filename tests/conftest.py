@@ -14,6 +14,8 @@ from fairdemo.studio.pool import open_pack
 from fairdemo.studio.studio import Studio
 from tests import browser
 
+pytest.register_assert_rewrite("tests.soak")  # what it compares is printed
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # more threads than cores would wait for each other
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # what the tests start as well
