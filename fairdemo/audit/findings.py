@@ -362,17 +362,9 @@ def anytime(women: Share) -> float:
     return min(1.0, math.exp(-log_e))
 
 
-def adjusted(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for as many tests: those at most q are false in a share of q (Benjamini and Hochberg
-    1995)."""
-    from scipy.stats import false_discovery_control
-
-    return [float(q) for q in false_discovery_control(np.array(p))] if len(p) else []
-
-
 def discovered(p: Sequence[float]) -> list[bool]:
     """Which tests hold when at most `LEVEL` of all that do may be false."""
-    return [q <= LEVEL for q in adjusted(p)]
+    return [q <= LEVEL for q in measure.adjust_p_values(p)]
 
 
 def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
@@ -439,7 +431,7 @@ def touched(table: pd.DataFrame, order: Sequence[str]) -> list[Touched]:
         base: Any = control[same_model(control, origin) & (control.method == BASELINE)]
         pairs = control[control.origin == origin].merge(base, on=["prompt", "slot"], suffixes=("", "_twin"))
         own = [control_prompt(str(prompt), origin, rows) for prompt, rows in pairs.groupby("prompt")]
-        found += [replace(t, adjusted=q) for t, q in zip(own, adjusted([t.p for t in own]))]
+        found += [replace(t, adjusted=q) for t, q in zip(own, measure.adjust_p_values([t.p for t in own]))]
     return found
 
 

@@ -368,19 +368,18 @@ FEW = 8  # images a prompt, of methods on many prompts
 ALIGNED = ("aligned: gender", "aligned: gender, race", "aligned: gender, race, age 75/25")
 
 
-def draw_fresh(bench: Bench, methods: Sequence[str]) -> list[pd.DataFrame]:
-    """The images of methods, and of the baseline, on every second of the fresh prompts that ask for nobody in
-    particular."""
-    words = [w for w in fresh.fresh_words() if w.family in fresh.FAMILIES][::2]
+def draw_fresh(bench: Bench, methods: Sequence[str], step: int = 1) -> list[pd.DataFrame]:
+    """The images of methods, and of the baseline, on every `step`-th of the 48 fresh prompts that ask for
+    nobody in particular."""
+    words = [w for w in fresh.fresh_words() if w.family in fresh.FAMILIES][::step]
     table = methods_table.Table(bench.live, bench.checker, bench.work / "methods")
     drawn = table.drawn(words, FEW, bench.live.profile.guidance, (fresh.BASELINE, *methods))
     return list(tqdm(drawn, total=len(words), desc="fresh words"))
 
 
 def authors(bench: Bench) -> dict:
-    """The methods that were rewritten after their authors' code, on every second of the 48 fresh prompts that
-    ask for nobody in particular, eight images each at the profile's guidance: what `methods` has of the
-    others."""
+    """The methods that were rewritten after their authors' code, on the 48 fresh prompts that ask for nobody
+    in particular, eight images each at the profile's guidance: what `methods` has of the others."""
     found = methods_table.measured(draw_fresh(bench, methods_table.REWRITTEN), FEW)
     print(methods_table.as_markdown(found))
     return found
@@ -474,14 +473,14 @@ def crisp(bench: Bench) -> dict:
 def readers(bench: Bench) -> dict:
     """How the classifiers err on generated faces, of which nobody knows the truth. Named: people of every
     profession, race and gender that a prompt names, four noises each, read by both; a latent class behind
-    both readings and the words (Dawid and Skene 1979). Unnamed: the prompts and methods of `authors`, and
-    three aligned adapters, read by both; one factor on the errors that each makes on portraits. Readers are
+    both readings and the words (Dawid and Skene 1979). Unnamed: every second prompt of `authors`, its methods
+    and three aligned adapters, read by both; one factor on the errors that each makes on portraits. Readers are
     taken to err independently; errors that both make are invisible. The first classifier's errors by that
     factor go to `assets/classifier/confusion_on_generated.json`, and intervals of corrected shares hold what
     they would give."""
     out = made() / "assets" / "classifier" / "confusion_on_generated.json"
     named = generated_errors.draw_named(bench.live, bench.work / "named")
-    unnamed = pd.concat(draw_fresh(bench, (*methods_table.REWRITTEN, *ALIGNED)))
+    unnamed = pd.concat(draw_fresh(bench, (*methods_table.REWRITTEN, *ALIGNED), step=2))
     return generated_errors.measure_errors(bench.live, named, unnamed, out)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairdemo.stats.measure import Estimate
+from fairdemo.stats.measure import Estimate, adjust_p_values
 
 RESAMPLES = 4000
 LEVEL = 0.05  # that intervals miss, and of false strays
@@ -164,7 +164,7 @@ def between(resampled: np.ndarray) -> tuple[float, float]:
 def strays(residuals: np.ndarray, noise: np.ndarray) -> list[bool]:
     """Which residuals are larger than their noise variance explains, with at most 5 % of them expected to be
     false (Benjamini and Hochberg 1995)."""
-    from scipy.stats import false_discovery_control, norm
+    from scipy.stats import norm
 
     p = 2 * norm.sf(np.abs(residuals) / np.sqrt(np.maximum(noise, 1e-6)))
-    return [bool(q <= LEVEL) for q in false_discovery_control(p)]
+    return [q <= LEVEL for q in adjust_p_values(list(p))]

@@ -510,6 +510,14 @@ def _correct(
     )
 
 
+def adjust_p_values(p: Sequence[float]) -> list[float]:
+    """p-values adjusted for as many tests: those at most q are false in a share of q (Benjamini and Hochberg
+    1995)."""
+    from scipy.stats import false_discovery_control
+
+    return [float(q) for q in false_discovery_control(np.asarray(p))] if len(p) else []
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean with its 95 % bootstrap interval and the number of items behind it."""
