@@ -473,11 +473,11 @@ def crisp(bench: Bench) -> dict:
 def readers(bench: Bench) -> dict:
     """How the classifiers err on generated faces, of which nobody knows the truth. Named: people of every
     profession, race and gender that a prompt names, four noises each, read by both; a latent class behind
-    both readings and the words (Dawid and Skene 1979). Unnamed: every second prompt of `authors`, its methods
-    and three aligned adapters, read by both; one factor on the errors that each makes on portraits. Readers are
-    taken to err independently; errors that both make are invisible. The first classifier's errors by that
-    factor go to `assets/classifier/confusion_on_generated.json`, and intervals of corrected shares hold what
-    they would give."""
+    both readings and the words (Dawid and Skene 1979). Unnamed: every second prompt of `authors`, its
+    methods and three aligned adapters, read by both; one factor on the errors that each makes on portraits.
+    Readers are taken to err independently; errors that both make are invisible. The first classifier's
+    errors by that factor go to `assets/classifier/confusion_on_generated.json`, and intervals of corrected
+    shares hold what they would give."""
     out = made() / "assets" / "classifier" / "confusion_on_generated.json"
     named = generated_errors.draw_named(bench.live, bench.work / "named")
     unnamed = pd.concat(draw_fresh(bench, (*methods_table.REWRITTEN, *ALIGNED), step=2))

@@ -13,6 +13,7 @@ from fairdemo.stats.confusions import Confusions
 SIZES = (4, 8, 16, 64, 500)
 TOPS = (None, 0.6, 0.8, 0.9, 1.0)  # the largest class's share; None: all alike
 GRIDS = 60  # a setting
+WORST, AGAIN = 3, 10  # the settings that cover least are simulated again, on as many times the grids
 HALF = {"Female": 0.5, "Male": 0.5}
 
 
@@ -88,20 +89,29 @@ def simulate_looks(law: Mapping[str, float], pairs: int, grids: int, seed: int) 
 def rows_of_corrections(
     confusions: Confusions, attribute: str, by: str, grids: int
 ) -> Iterator[tuple[str, str, str]]:
-    """An attribute's corrected shares where faces are read `by` a confusion."""
+    """An attribute's corrected shares where faces are read `by` a confusion. The least coverage of 25
+    settings is low by chance; so the settings that cover least are chosen on some grids and reported on
+    others."""
     settings = [(n, top) for n in SIZES for top in TOPS]
     found = {
         (n, top): simulate_corrections(confusions, attribute, n, top, grids, 17 * k, by)
         for k, (n, top) in enumerate(tqdm(settings, desc=f"corrected {attribute}, {by}"))
     }
-    held = np.concatenate([one[0] for one in found.values()])
+    worst = sorted(found, key=lambda setting: found[setting][0].min())[:WORST]
+    again = [
+        simulate_corrections(confusions, attribute, n, top, AGAIN * grids, 1009 + 17 * k, by)
+        for k, (n, top) in enumerate(tqdm(worst, desc="the least of them again"))
+    ]
+    least = min(one[0].min() for one in again)
+    mean = np.mean([one[0].mean() for one in found.values()])
     width = np.mean([one[2] for (n, _), one in found.items() if n == 16])
     read = {"known": "portraits", "generated": "generated faces"}[by]
     yield (
         f"corrected {attribute}, read as {read} are: 95 % interval covers, least of a class over n = 4 to 500"
-        " and five laws; mean",
+        f" and five laws ({AGAIN * grids} grids of each of the {WORST} settings that cover least of {grids});"
+        " mean",
         ">= 92 %; >= 95 %",
-        f"{held.min():.1%}; {held.mean():.1%}",
+        f"{least:.1%}; {mean:.1%}",
     )
     yield (
         "the same: intervals hold their estimates; mean width at n = 16",
