@@ -7,7 +7,7 @@ import re
 import pytest
 from jinja2 import UndefinedError
 
-from fairdemo.experiments import tables
+from fairdemo.experiments import records, tables
 from fairdemo.experiments.bars import Bar, missed, read_bars
 from fairdemo.places import SHIPPED
 
@@ -24,10 +24,26 @@ def test_tables_are_what_was_measured(document):
     assert "<!-- table: " in text and tables.fill_tables(text, MEASURED) == text
 
 
-def test_every_template_stands_in_a_document():
+def test_every_template_and_every_record_stands_in_a_document():
     texts = "".join(read(document) for document in tables.DOCUMENTS)
-    templates = (SHIPPED / "fairdemo/experiments/tables").glob("*.md")
-    assert {path.stem for path in templates} == set(re.findall(r"<!-- table: (\w+) -->", texts))
+    folder, kept = SHIPPED / "fairdemo/experiments/tables", set(MEASURED["records"])
+    templates = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
+    marked = set(re.findall(r"<!-- table: (\w+) -->", texts))
+    assert marked - kept == set(templates)
+    assert all(name in marked or any(f'"{name}"' in text for text in templates.values()) for name in kept)
+
+
+def test_what_a_command_prints_is_kept_for_the_documents(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "made", lambda: tmp_path)
+    (tmp_path / "assets").mkdir()
+    records.write_record("a", "command one", ("what", "measured"), [("speed", "1.0 s")])
+    records.write_record("b", "command two", ("what", "measured"), [("memory", "")])
+    records.write_record("a", "command one", ("what", "measured"), [("speed", "0.5 s")])
+    kept = records.read_records(tmp_path)
+    assert list(kept) == ["a", "b"] and str(records.os.cpu_count()) in kept["a"]["processor"]
+    assert records.write_table(kept["a"]) == "| what | measured |\n| --- | --- |\n| speed | 0.5 s |"
+    joined = tables.join_records(["b", "a"], kept).splitlines()[2:]
+    assert joined == ["| memory | |", "| speed | 0.5 s |"]
 
 
 def test_a_table_follows_what_was_measured():

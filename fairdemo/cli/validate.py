@@ -13,6 +13,7 @@ def add(commands) -> None:
     )
     p.add_argument("--only", help="check only this, by its name")
     p.add_argument("--work", type=Path, default=places.work(), help="folder for drawn portraits")
+    p.add_argument("--record", action="store_true", help="keep the table for the documents")
     p.set_defaults(run=run)
 
 
@@ -20,4 +21,4 @@ def run(args: argparse.Namespace) -> None:
     """Prints a table, wanted beside measured."""
     from fairdemo.experiments.validate import validate
 
-    validate(args.only, args.work)
+    validate(args.only, args.work, args.record)

@@ -1,5 +1,5 @@
-"""The documents' tables, written from what was measured: a document has a mark where a table stands, and
-`tables/` the table's template. `fairdemo world tables` writes them all."""
+"""The documents' tables, written from what was measured: a document has a mark where a table stands,
+which names a template in `tables/` or a record, written as it is. `fairdemo world tables` writes them all."""
 
 import json
 import re
@@ -10,12 +10,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fairdemo.experiments import evidence, methods_table
+from fairdemo.experiments import evidence, methods_table, records
 from fairdemo.places import SHIPPED
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import CLASSES, GENDERS, RACES
 
-DOCUMENTS = ("README.md", "assets/README.md", "docs/experiments.md", "docs/methods.md", "docs/validation.md")
+DOCUMENTS = ("README.md", "assets/README.md") + tuple(
+    f"docs/{name}.md" for name in ("audit", "data", "experiments", "methods", "performance", "validation")
+)
 MARKED = re.compile(r"(?<=<!-- table: )(\w+) -->\n.*?(?=<!-- end of table -->)", re.DOTALL)
 # The runs of `world measure --only adjusted`, as the documents call them.
 GRADIENTS = {
@@ -33,11 +35,14 @@ def fill_tables(text: str, measured: Mapping[str, Any]) -> str:
 
 def render_table(name: str, measured: Mapping[str, Any]) -> str:
     """One table as Markdown."""
+    if name in measured["records"]:
+        return records.write_table(measured["records"][name])
     return environment().get_template(f"{name}.md").render(m=measured).strip()
 
 
 def read_measured(root: Path = SHIPPED) -> dict[str, Any]:
-    """What was measured: `assets/measured.json`, and under "audits" each shipped audit's biases by method."""
+    """What was measured: `assets/measured.json`, under "audits" each shipped audit's biases by method, under
+    "records" what commands printed."""
     measured = json.loads((root / "assets" / "measured.json").read_text(encoding="utf-8"))
     audits = {}
     for file in sorted((root / "assets" / "audit").glob("*/findings.json")):
@@ -49,7 +54,7 @@ def read_measured(root: Path = SHIPPED) -> dict[str, Any]:
             }
             for one in found["by_origin"]
         }
-    return measured | {"audits": audits}
+    return measured | {"audits": audits, "records": records.read_records(root)}
 
 
 def write_tables(root: Path = SHIPPED) -> list[str]:
@@ -81,7 +86,11 @@ def environment() -> Environment:
             *(write_least, write_labels, write_significant, write_span),
         )
     }
-    made.filters |= {"shares_of_adapters": shares_of_adapters, "name_run": name_run}
+    made.filters |= {
+        "shares_of_adapters": shares_of_adapters,
+        "name_run": name_run,
+        "join_records": join_records,
+    }
     made.filters["of"] = lambda key, mapping: mapping[key]
     made.globals |= {
         "side_by_side": evidence.side_by_side,
@@ -162,3 +171,11 @@ def shares_of_adapters(found: Mapping[str, Mapping[str, Any]]) -> dict[str, floa
 def name_run(seed: int, gradient: str, steps: int) -> str:
     """The key of a run of `world measure --only adjusted`."""
     return f"{gradient}, {steps} steps, seed {seed}"
+
+
+def join_records(names: Iterable[str], kept: Mapping[str, Any]) -> str:
+    """Several records with the same head as one table."""
+    parts = [kept[name] for name in names]
+    return records.write_table(
+        {"head": parts[0]["head"], "rows": [row for part in parts for row in part["rows"]]}
+    )

@@ -15,7 +15,7 @@ from scipy.stats import binom
 from tqdm import tqdm
 
 from fairdemo.experiments import dtypes as both_dtypes
-from fairdemo.experiments import small_grids
+from fairdemo.experiments import records, small_grids
 from fairdemo.models.sampling import Sample, by_default, next_batch
 from fairdemo.stats import measure, mix, prompts, response, targets
 from fairdemo.stats.attributes import ADULT_AGES, CELLS, CLASSES, GENDERS, RACES, TARGET_CLASSES
@@ -23,7 +23,8 @@ from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
 from fairdemo.world import build, corpus, tiny
 
-Row = tuple[str, str, str]  # what, wanted, measured
+Row = tuple[str, str, str]
+HEAD = ("what", "wanted", "measured")
 SIZES = (4, 8, 16, 64, 256)
 PROMPT = prompts.read("a photo of a doctor")
 
@@ -279,13 +280,19 @@ CHECKS: dict[str, Callable[[Live, Path], Iterator[Row]]] = {
 }
 
 
-def validate(only: str | None, work: Path) -> None:
-    """Prints a Markdown table of all checks or of the one named `only`."""
+def validate(only: str | None, work: Path, record: bool = False) -> None:
+    """Prints a Markdown table of all checks or of the one named `only`; with `record` each check's rows are
+    kept for the documents."""
     if only is not None and only not in CHECKS:
         raise ValueError(f"check {only!r} is unknown; allowed are {', '.join(CHECKS)}")
     live = Live("embedded")
-    print("| what | wanted | measured |\n| --- | --- | --- |")
+    print(f"| {' | '.join(HEAD)} |\n| --- | --- | --- |")
     for name, check in CHECKS.items():
         if only in (None, name):
-            for what, wanted, measured in check(live, work):
-                print(f"| {what} | {wanted} | {measured} |", flush=True)
+            rows = []
+            for row in check(live, work):
+                print(f"| {' | '.join(row)} |", flush=True)
+                rows.append(row)
+            if record:
+                command = f"python -m fairdemo validate --only {name}"
+                records.write_record(f"validate_{name}", command, HEAD, rows)
