@@ -17,6 +17,7 @@ from fairdemo import places
 from fairdemo.pairs import SIDES
 from fairdemo.report import archive
 from fairdemo.request import SERVER, Request
+from fairdemo.stats.mix import Source
 from fairdemo.ui import link, pictures, wall_file
 from fairdemo.ui.limits import Limits
 from fairdemo.ui.operator import Operator
@@ -59,7 +60,7 @@ def test_a_link_brings_back_the_wall_of_each_method(studio, method):
     followed = link.follow(query_of(plan, studio), ["embedded"])
     assert followed.unknown == []
     request = Request.checked(SERVER, **followed.asked)
-    slots = link.slots_of(followed.slots, studio.all_sources, request.n)
+    slots = link.slots_of(followed, studio.all_sources, request.n)
     assert request == plan.request and slots == plan.slots
     studio.artist.kept.images.clear()
     *_, again = studio.run(replace(studio.plan(request), slots=slots, steering=False))
@@ -143,10 +144,22 @@ def test_a_steered_wall_comes_back_as_it_was_steered(studio):
     plan = studio.plan(asked("a photo of a nurse", "uniform", 8, 2, steps=4))
     *_, first = studio.run(plan)
     followed = link.follow(query_of(plan, studio), ["embedded"])
-    slots = link.slots_of(followed.slots, studio.all_sources, 8)
+    slots = link.slots_of(followed, studio.all_sources, 8)
     again = studio.plan(Request.checked(SERVER, **followed.asked))
     *_, second = studio.run(replace(again, slots=slots, steering=False))
     assert_alike(second, first)
+
+
+def test_slots_of_other_adapters_arent_taken_for_those_of_the_link(studio):
+    """Letters count through all that a machine has: one adapter more or less shifts them."""
+    plan = studio.plan(asked("a photo of a nurse", "uniform", 4, 2, method="fair diffusion"))
+    followed = link.follow(query_of(plan, studio), ["embedded"])
+    own = Source(("own",), ("Female",))
+    other = [studio.all_sources[0], own, *studio.all_sources[1:]]
+    assert link.slots_of(followed, studio.all_sources, 4) == plan.slots
+    assert link.slots_of(followed, other, 4) is None
+    older = replace(followed, check="")
+    assert link.slots_of(older, studio.all_sources, 4) == plan.slots and link.slots_of(older, other, 4)
 
 
 def test_one_bad_prompt_drops_no_other_parameter():
@@ -160,9 +173,9 @@ def test_an_older_link_of_a_method_is_known_by_its_slots(studio):
     from fairdemo.ui.studio_events import method_of
 
     plan = studio.plan(asked("a photo of a chef", {}, 4, 5, method="aligned: gender"))
-    assert method_of("embedded", query_of(plan, studio)["slots"]) == "aligned: gender"
+    assert method_of("embedded", plan.slots) == "aligned: gender"
     mixed = studio.plan(asked("a photo of a chef", "uniform", 4, 5))
-    assert method_of("embedded", query_of(mixed, studio)["slots"]) == "mix"
+    assert method_of("embedded", mixed.slots) == "mix"
 
 
 def test_a_walls_file_is_written_when_it_is_asked_for(studio, tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """Links: what a comparison's address holds, and what an address asks for."""
 
+import hashlib
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ class Link:
     slots: str = ""  # letters, two each, for the sources of the wall; empty: the mix chooses
     unknown: list[str] = field(default_factory=list)  # what was left out since it isn't valid
     dtype: str = ""  # the number formats that its images were computed in; empty: an older link doesn't say
+    check: str = ""  # of what its slots were drawn with; empty: an older link doesn't say
 
 
 def query(plan: Plan, sources: list[Source]) -> str:
@@ -30,8 +32,14 @@ def query(plan: Plan, sources: list[Source]) -> str:
     `sources` are all that the studio has, in their order."""
     places = map(sources.index, plan.slots)
     letters = "".join(LETTERS[i // 62] + LETTERS[i % 62] for i in places)
-    own = plan.comparison.dtype
-    return plan.request.as_link(slots=letters, **({"dtype": own} if own else {}))
+    own, check = plan.comparison.dtype, checksum_of(plan.slots)
+    return plan.request.as_link(slots=letters, check=check, **({"dtype": own} if own else {}))
+
+
+def checksum_of(slots: Sequence[Source]) -> str:
+    """Six hexadecimal digits of what slots are drawn with: the same letters mean others where adapters of
+    one's own were added or don't load."""
+    return hashlib.blake2b("\n".join(s.label for s in slots).encode(), digest_size=3).hexdigest()
 
 
 def follow(parameters: Mapping[str, str], profiles: list[str]) -> Link:
@@ -45,12 +53,15 @@ def follow(parameters: Mapping[str, str], profiles: list[str]) -> Link:
         unknown, dtype = [*unknown, f"dtype “{dtype[:40]}”"], ""
     if set(slots) - set(LETTERS) or len(slots) > 2 * MAX_SLOTS or len(slots) % 2:
         unknown, slots = [*unknown, f"slots “{slots[:40]}”"], ""
-    return Link(asked, slots, unknown, dtype)
+    return Link(asked, slots, unknown, dtype, parameters.get("check", "") if slots else "")
 
 
-def slots_of(letters: str, sources: list[Source], n: int) -> list[Source] | None:
-    """The slots that a link's letters stand for; None if they don't fit the number of images or the sources
+def slots_of(asked: Link, sources: list[Source], n: int) -> list[Source] | None:
+    """The slots that a link's letters stand for; None if they don't fit the number of images, or the sources
     that there are."""
-    places = [LETTERS.index(a) * 62 + LETTERS.index(b) for a, b in zip(letters[::2], letters[1::2])]
-    fits = len(places) == n and max(places, default=0) < len(sources)
-    return [sources[i] for i in places] if fits else None
+    pairs = zip(asked.slots[::2], asked.slots[1::2])
+    places = [LETTERS.index(a) * 62 + LETTERS.index(b) for a, b in pairs]
+    if len(places) != n or max(places, default=0) >= len(sources):
+        return None
+    slots = [sources[i] for i in places]
+    return slots if asked.check in ("", checksum_of(slots)) else None

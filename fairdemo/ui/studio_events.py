@@ -21,6 +21,7 @@ from fairdemo.models.sampling import Cancelled
 from fairdemo.request import MIX, SERVER, Request
 from fairdemo.stats import prompts, targets
 from fairdemo.stats.attributes import CLASSES
+from fairdemo.stats.mix import Source
 from fairdemo.stats.prompts import ATTRIBUTES, PROFESSIONS, photo_of
 from fairdemo.stats.workforce import wished, workforce
 from fairdemo.studio.ahead import AHEAD
@@ -296,7 +297,7 @@ class Events:
             followed: link.Link | None = values[self.screen.link]
             if followed:
                 sources = studio(plan.request.profile).all_sources
-                fixed = link.slots_of(followed.slots, sources, plan.request.n)
+                fixed = link.slots_of(followed, sources, plan.request.n)
                 plan = replace(plan, slots=fixed, steering=False) if fixed else plan
                 own = studio(plan.request.profile).artist.dtype
                 plan.comparison.notices += compare_dtypes(followed.dtype, own, language_of(request))
@@ -397,12 +398,16 @@ class Events:
         start |= {"prompt": asked_first(ready.artist), **asked.asked, "profile": profile}
         preset = "own" if "target" in asked.asked else UNIFORM
         target = start.pop("target", targets.PRESETS[UNIFORM].target)
-        method, slots = start.pop("method", MIX), asked.slots
+        method, slots = start.pop("method", MIX), None
+        if asked.slots:
+            slots = link.slots_of(asked, ready.all_sources, len(asked.slots) // 2)
+            if slots is None:
+                gr.Warning(say(language, "other_adapters"))
         if slots and "method" not in asked.asked:
             method = method_of(profile, slots)
         if method not in ready.methods:
             gr.Warning(say(language, "bad_link", what=f"method “{method[:40]}”"))
-            method, slots = MIX, ""
+            method, slots = MIX, None
         drawn = {"seed", "n", "steps", "guidance"} & set(asked.asked) or slots
         first = None if drawn else opening(profile, start["prompt"])
         visit = Visit(first, [first] if first else [])
@@ -421,29 +426,27 @@ class Events:
             wanted.mixer: wish(target, reference(start["prompt"], profile)),
             wanted.preset: preset,
             wanted.origin: origin(preset, start["prompt"], language),
-            self.screen.link: replace(asked, slots=slots),
+            self.screen.link: asked if slots else replace(asked, slots=""),
         }
 
 
-def held_grid(asked: dict[str, Any], letters: str) -> Plan | None:
+def held_grid(asked: dict[str, Any], slots: list[Source]) -> Plan | None:
     """The wall of a link if all its images are held, as after a dropped connection or a reload: it is shown
     without Draw."""
     try:
         request = Request.checked(SERVER, **asked)
         room = studio(request.profile)
-        plan, fixed = room.plan(request), link.slots_of(letters, room.all_sources, request.n)
-        plan = room.filled(replace(plan, slots=fixed, steering=False)) if fixed else None
+        fits = len(slots) == request.n
+        plan = room.filled(replace(room.plan(request), slots=slots, steering=False)) if fits else None
     except ValueError:  # pressing Draw says why
         return None
     return None if plan is None or plan.left else plan
 
 
-def method_of(profile: str, letters: str) -> str:
+def method_of(profile: str, slots: list[Source]) -> str:
     """The method of a wall whose link, of an older version, doesn't say: that of its slots."""
-    ready = studio(profile)
-    slots = link.slots_of(letters, ready.all_sources, len(letters) // 2) or []
-    methods = ready.artist.registry.values()
-    return next((m.name for m in methods if slots and set(slots) <= set(m.sources)), MIX)
+    methods = studio(profile).artist.registry.values()
+    return next((m.name for m in methods if set(slots) <= set(m.sources)), MIX)
 
 
 class Run:
