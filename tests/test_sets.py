@@ -1,5 +1,6 @@
 """Sets, tables and zips as people have them: every image and caption is found, or why not is said."""
 
+import base64
 import io
 import json
 import tarfile
@@ -178,6 +179,31 @@ def test_a_tables_images_and_captions_are_found(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")
     caption, failed = found_in(str(tmp_path))[0]
     assert caption.strip().startswith("a nurse") and not failed
+
+
+@pytest.mark.parametrize("head", ["", "data:image/jpeg;base64,"])
+def test_images_written_as_text_are_read(tmp_path, head):
+    written = base64.b64encode(JPEG).decode()
+    lines = f'image,caption\n"{head}{written}",a nurse\n"{head}{written}!",a judge\n'
+    (tmp_path / "metadata.csv").write_text(lines, encoding="utf-8")
+    assert found_in(str(tmp_path)) == [("a nurse", ""), ("a judge", tables.UNREADABLE)]
+
+
+@pytest.mark.parametrize(
+    "rows, swallowed",
+    [
+        ('"nurse of the year,0.jpg\na judge,1.jpg\n"a doctor",2.jpg', True),
+        ('"nurse of the year",0.jpg\n"a judge,\nas seen by a painter, in oil",1.jpg', False),
+    ],
+    ids=["open", "closed"],
+)
+def test_rows_that_an_open_quotation_mark_swallows_are_noticed(tmp_path, rows, swallowed):
+    (tmp_path / "metadata.csv").write_text(f"caption,image\n{rows}\n", encoding="utf-8")
+    try:
+        notice = opening.opened(Captioned(source=str(tmp_path))).notice
+    except ValueError as error:
+        notice = str(error)
+    assert ("quotation mark" in notice) == swallowed, notice
 
 
 def hub_cache(folder: Path, files: dict[str, bytes]) -> Path:

@@ -1,9 +1,12 @@
 """Captioned image sets that are tables: Parquet files here or on the Hub, CSV, TSV and JSONL, and folders
 with one of them. Images are files in the table, paths beside it, or addresses."""
 
+import base64
+import binascii
 import csv
 import hashlib
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from fairdemo.data.captioned import Captioned
 from fairdemo.data.download import fetched
 from fairdemo.data.item import Item, item
 from fairdemo.places import is_inside
+from fairdemo.readers.open_image import SUFFIXES as IMAGE_SUFFIXES
 from fairdemo.stats.attributes import CLASSES
 
 CAPTIONS = ("caption", "text", "TEXT", "prompt", "alt_text", "title", "description", "top_caption", "txt")
@@ -35,6 +39,12 @@ MISSING, OUTSIDE, EMPTY, UNREADABLE = "no such file", "outside the folder", "non
 LINKED = "a link that leads out of the folder"
 UNFETCHED = "not fetched by img2dataset"
 TOO_LARGE = "larger than 50 MB"
+# How base64 of a PNG, JPEG, WebP or GIF file begins; names of files aren't that long.
+IN_TEXT = re.compile(r"(?:data:image/[\w.+-]+;base64,)?(?=(?:iVBORw0K|/9j/|UklGR|R0lGOD).{100})", re.DOTALL)
+# A cell of a table that names an image.
+NAMES_IMAGE = re.compile(
+    rf"https?://|(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})\s*(?:,|$)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,8 @@ class Tabled:
             raise ValueError(f"{asked.source!r}: images and captions can't both be the column {self.image!r}")
         guessed = [n for n in ("image", "caption") if not getattr(asked, n)]
         told = ", ".join(f"{n}s are taken from the column {getattr(self, n)!r}" for n in guessed)
-        self.notice = " ".join(filter(None, (notice, f"{told}.".capitalize() if told else "")))
+        lost = " ".join(filter(None, (find_swallowed(f) for f in self.files)))
+        self.notice = " ".join(filter(None, (notice, f"{told}.".capitalize() if told else "", lost)))
         if not self.count:
             raise ValueError(f"{asked.source!r} has no rows")
 
@@ -158,6 +169,8 @@ class Tabled:
             return EMPTY
         if value.lower().startswith(("http://", "https://")):
             return Address(value)
+        if written := IN_TEXT.match(value):
+            return decoded(value[written.end() :])
         return MISSING if self.root is None else beside(self.root, value)
 
     def fingerprint(self) -> str:
@@ -183,6 +196,16 @@ class Tabled:
             return None
         found: Any = pa.concat_tables([self.columns(g, self.known) for g in self.groups]).to_pandas()
         return found if all(found[a].isin(CLASSES[a]).all() for a in self.known) else None
+
+
+def decoded(written: str) -> bytes | str:
+    """The bytes of an image that a table has as base64, or why they can't be had."""
+    if len(written) > LARGEST_IMAGE * 4 / 3:
+        return TOO_LARGE
+    try:
+        return base64.b64decode("".join(written.split()), validate=True)
+    except binascii.Error:
+        return UNREADABLE
 
 
 def beside(root: Path, name: str) -> bytes | str:
@@ -302,6 +325,20 @@ def whole(file: str) -> pd.DataFrame:
             )
     except Exception as error:  # pandas' readers raise many kinds
         raise ValueError(f"{file!r} can't be read: {str(error).splitlines()[0]}") from None
+
+
+def find_swallowed(file: str) -> str:
+    """What to say of a CSV file in which a quotation mark that isn't closed has swallowed rows: one of its
+    cells has several lines, a later one of which names an image; empty where there is none."""
+    if not file.endswith(".csv"):
+        return ""
+    for row, cells in enumerate(whole(file).itertuples(index=False), 1):
+        if any(NAMES_IMAGE.search(line) for cell in cells for line in cell.split("\n")[1:]):
+            name = Path(file).name
+            return (
+                f"{name!r}: row {row} has swallowed others; does it open a quotation mark without closing it?"
+            )
+    return ""
 
 
 def stripped(table: pd.DataFrame) -> pd.DataFrame:
