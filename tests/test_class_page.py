@@ -117,6 +117,14 @@ def lose_pictures(page: Page, most: int) -> list[str]:
     return lost
 
 
+def fits(board: Page) -> bool:
+    """Whether a board shows all of its step at once: nobody walks to it to scroll."""
+    return board.evaluate(
+        "() => document.documentElement.scrollHeight <= innerHeight && "
+        "document.documentElement.scrollWidth <= innerWidth"
+    )
+
+
 def narrow(page: Page) -> bool:
     """Whether nothing sticks out of a phone's screen."""
     return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -124,11 +132,12 @@ def narrow(page: Page) -> bool:
 
 def test_a_whole_lesson(chromium, address):
     teacher, code = room(chromium, address)
-    board = opened(chromium, f"{address}/class/projector#{code}")
+    board = opened(chromium, f"{address}/class/projector#{code}", viewport={"width": 1280, "height": 720})
     phones = [phone(chromium, address, code, locale=where) for where in ("en-GB", "es-ES", "en-US")]
     names = {one.inner_text(".who") for one in phones}
     assert len(names) == 3
     expect(board.locator("header")).to_contain_text("3 here")
+    assert fits(board)
     faults = {"lobby": violations(phones[0]), "board": violations(board), "teacher": violations(teacher)}
 
     step(teacher, 1, phones)
@@ -174,7 +183,7 @@ def test_a_whole_lesson(chromium, address):
     faults["decide"] = violations(phones[0])
     teacher.get_by_role("button", name="Draw the class's wish").click()
     board.wait_for_selector(".walls .wall img", timeout=LONG)
-    assert board.locator(".walls .wall img").count() == 32
+    assert board.locator(".walls .wall img").count() == 32 and fits(board)
     expect(phones[0].locator("main")).to_contain_text("50 %")
     faults["wish"] = violations(board)
 
@@ -202,8 +211,11 @@ def test_a_whole_lesson(chromium, address):
     faults["methods"] = violations(phones[0])
     assert "mix" not in phones[0].inner_text("main") and "mix" not in board.inner_text("main")
     teacher.get_by_role("button", name="Show the names").click()
-    expect(board.locator("main li").first).to_contain_text("3 : 0")
+    expect(board.locator(".result").first).to_contain_text("3 : 0")
+    assert fits(board)
     step(teacher, 6, [])
+    board.wait_for_selector("table")
+    assert fits(board)
     for one in (*phones, late):
         one.wait_for_selector("table")
         assert narrow(one)

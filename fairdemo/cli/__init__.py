@@ -21,6 +21,7 @@ from fairdemo.cli import (
     validate,
     world,
 )
+from fairdemo.console import print_whatever
 from fairdemo.ending import sigterm_is_ctrl_c
 
 COMMANDS = (
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; bad input is one line on standard error and exit code 2."""
+    print_whatever()
     args = parser().parse_args(arguments)
     sigterm_is_ctrl_c()
     try:

@@ -14,6 +14,7 @@ import gradio as gr
 import fairdemo
 from fairdemo import memory, places
 from fairdemo.audit import report, summary
+from fairdemo.console import print_whatever
 from fairdemo.ending import sigterm_is_ctrl_c
 from fairdemo.models import gpu
 from fairdemo.studio.live import LIVES, MODEL
@@ -156,6 +157,7 @@ def launch(profile: str | None = None, started: Callable[[int], None] = lambda p
     if profile is not None:
         os.environ["FAIRDEMO_PROFILE"] = ",".join(filter(None, (profile, os.environ.get("FAIRDEMO_PROFILE"))))
     sigterm_is_ctrl_c()
+    print_whatever()
     own, port = operator(), read_port()
     os.environ["GRADIO_TEMP_DIR"] = str(places.passing())
     # Gradio would make a table of all events so far at each event, for a page of its own that nobody opens.

@@ -239,12 +239,6 @@ const targetLine = (target) => t("target_line", {
 const medianLine = (s) => (s ? t("median_line", s) : "–");
 
 function wishView(seen) {
-  const own = seen.class;
-  const reasons = Object.entries(own.reasons).map(([reason, r]) =>
-    h("li", {}, h("b", {}, `${t(reason)}: `),
-      r.n ? t("reason_line", { n: r.n, median: r.women.median }) : t("reason_none")));
-  const races = Object.entries(own.race).map(([race, s]) =>
-    h("li", {}, h("b", {}, `${capital(t(`race_${race.replace(" ", "_")}`))}: `), medianLine(s)));
   const price = seen.cost ?
     [seen.cost.kept ? h("p", {}, t("cost_kept", { after: counted(seen.cost.kept),
       before: counted(seen.cost.kept_before) })) : "",
@@ -254,13 +248,22 @@ function wishView(seen) {
     [];
   return h("div", {},
     h("div", { className: "walls" }, wallView(seen.before, t("wish_before")), wallView(seen.wall,
-      t("wish_wall"))), ...price,
-    h("section", { className: "card" },
-      h("h2", {}, `${t("class_wish")} (${t("class_n", own)})`),
+      t("wish_wall"))), ...price, wishCard(seen));
+}
+// What the class wishes, and why.
+function wishCard(seen) {
+  const own = seen.class;
+  const reasons = Object.entries(own.reasons).map(([reason, r]) =>
+    h("li", {}, h("b", {}, `${t(reason)}: `),
+      r.n ? t("reason_line", { n: r.n, median: r.women.median }) : t("reason_none")));
+  const races = Object.entries(own.race).map(([race, s]) =>
+    h("li", {}, h("b", {}, `${capital(t(`race_${race.replace(" ", "_")}`))}: `), medianLine(s)));
+  return h("section", { className: "card wish" },
+    h("div", {}, h("h2", {}, `${t("class_wish")} (${t("class_n", own)})`),
       h("p", {}, h("b", {}, `${t("women")}: `), medianLine(own.women)), strip(own.every),
-        h("p", { className: "soft" }, targetLine(seen.target)),
-        h("ul", { className: "columns" }, races),
-      h("h2", {}, t("decide_why")), h("ul", { className: "columns" }, reasons)));
+      h("p", { className: "soft" }, targetLine(seen.target))),
+    h("ul", { className: "columns" }, races),
+    h("div", {}, h("h2", {}, t("decide_why")), h("ul", { className: "columns" }, reasons)));
 }
 // Wishes as dots over 0 to 100 percent.
 function strip(values) {
@@ -301,7 +304,7 @@ function sideView(side) {
 const ofAll = (c) => (c ? [String(c.count), h("br"), h("small", {},
   `${percent(c.low)}–${percent(c.high)}`)] : "–");
 
-function summaryView(seen) {
+function summaryView(seen, wish = wishView) {
   const rows = seen.summary.map((row) => h("tr", {}, h("th", { scope: "row" }, t(row.profession)),
     h("td", {}, row.guessed.women ? row.guessed.women.median : "–"), h("td", {}, ofAll(row.women)),
     h("td", {}, row.workforce ? `${row.workforce.women} %` : "–"),
@@ -316,7 +319,7 @@ function summaryView(seen) {
         h("br") : "", h("small", {}, kinds[i]))))),
       h("tbody", {}, rows))),
     h("p", { className: "soft" }, `${t("perceived")}. ${t("generated")}`),
-    seen.class ? wishView(seen) : "",
+    seen.class ? wish(seen) : "",
     asked ? h("section", { className: "card" }, h("h2", {}, t("step_methods")), h("ul", {},
       seen.chosen.map((c) => h("li", {}, resultLine(c))))) : "",
     h("p", {}, button(t("save_page"), () => print())));

@@ -13,8 +13,20 @@ async function look() {
   const seen = found.data;
   const { version, ...shape } = seen;
   show(shape, () => [heading(seen), body(seen)]);
+  fit();
   return true;
 }
+// The board is laid out for one width and scaled to the screen, so that nobody has to scroll it: what is tall
+// gets smaller, down to where the last row can't read it.
+const LEAST = 0.6;
+
+function fit() {
+  main.style.zoom = 1;
+  const wide = innerWidth / (main.offsetWidth + 24);
+  main.style.zoom = Math.max(Math.min(wide, LEAST), Math.min(wide, (innerHeight - 8) / main.offsetHeight));
+}
+addEventListener("resize", fit);
+
 function heading(seen) {
   return h("header", { className: "top" }, h("b", {},
       `${link.replace(/^https?:\/\//, "").replace(/\/#.*/, "")} · ${code}`),
@@ -35,7 +47,7 @@ function body(seen) {
     compare: compareView,
     decide,
     methods,
-    end: summaryView
+    end: (s) => summaryView(s, wishCard)  // its walls were on the board before
   } [seen.step];
   return view(seen);
 }
@@ -67,13 +79,14 @@ function decide(seen) {
 }
 
 function methods(seen) {
-  const results = seen.chosen ? h("ul", {}, seen.chosen.map((c) => h("li", {},
-    resultLine(c)))) : h("p", { role: "status" }, t("votes_in", { n: seen.answered }));
-  return [h("h1", {}, t("methods_title")), results, seen.pairs.map((pair) =>
-    h("div", { className: "sides card" }, pair.sides.map((side, i) => h("section", {},
-      // Phones have the sides in orders of their own, so the board calls none of them left.
-      h("h2", {}, pair.names ? methodName(pair.names[i]) : ["A", "B"][i]),
-      sideView(side)))))];
+  return [h("h1", {}, t("methods_title")),
+    seen.chosen ? "" : h("p", { role: "status" }, t("votes_in", { n: seen.answered })),
+    h("div", { className: "pair" }, seen.pairs.map((pair, k) => h("div", { className: "card" },
+      h("div", { className: "sides" }, pair.sides.map((side, i) => h("section", {},
+        // Phones have the sides in orders of their own, so the board calls none of them left.
+        h("h2", {}, pair.names ? methodName(pair.names[i]) : ["A", "B"][i]),
+        sideView(side)))),
+      seen.chosen ? h("p", { className: "result" }, resultLine(seen.chosen[k])) : "")))];
 }
 if (/^[A-Z0-9]{5}$/.test(code)) poll(look, 1200);
 else show(["none"], () => [h("h1", {}, t("join_bad"))]);
