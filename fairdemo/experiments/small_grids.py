@@ -107,9 +107,7 @@ def rows_of_corrections(
     width = np.mean([one[2] for (n, _), one in found.items() if n == 16])
     read = {"known": "portraits", "generated": "generated faces"}[by]
     yield (
-        f"corrected {attribute}, read as {read} are: 95 % interval covers, least of a class over n = 4 to 500"
-        f" and five laws ({AGAIN * grids} grids of each of the {WORST} settings that cover least of {grids});"
-        " mean",
+        f"corrected {attribute}, read as {read} are: 95 % interval covers, least of a class; mean",
         ">= 92 %; >= 95 %",
         f"{least:.1%}; {mean:.1%}",
     )
@@ -129,8 +127,7 @@ def row_of_bias(classes: int, grids: int) -> tuple[str, str, str]:
     worst = sorted(covered, key=covered.__getitem__)[:WORST]
     again = [simulate_bias(n, top, classes, AGAIN * grids, 1009) for n, top in worst]
     return (
-        f"bias(P) of {classes} classes: 95 % interval covers, least over n = 4 to 64 and five laws"
-        f" ({AGAIN * grids} grids, likewise); mean",
+        f"bias(P) of {classes} classes: 95 % interval covers, least (n = 4 to 64); mean",
         ">= 90 %; >= 95 %",
         f"{min(again):.1%}; {np.mean(list(covered.values())):.1%}",
     )
