@@ -18,7 +18,7 @@ def etag(path: Path) -> str:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Answers what the Hub's client asks for models: what is in a repository, and its files."""
+    """Answers what the Hub's client asks for models and datasets: what is in a repository, and its files."""
 
     root: Path
     fetched: list[str]
@@ -32,7 +32,8 @@ class Hub(BaseHTTPRequestHandler):
     def answer(self, whole: bool) -> None:
         """A listing or a file."""
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
-        if parts[:2] == ["api", "models"]:
+        parts = parts[1:] if parts[0] == "datasets" else parts
+        if parts[:2] in (["api", "models"], ["api", "datasets"]):
             return self.listed("/".join(parts[2:4]), parts[4:5] == ["tree"])
         path = self.root / "/".join(parts[:2]) / "/".join(parts[4:])
         if len(parts) < 5 or parts[2] != "resolve" or not path.is_file():

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from fairdemo.stats.mix import Source
 from fairdemo.studio import packs
 from fairdemo.studio.pool import PACK_SEED, is_pack, open_pack
 from fairdemo.studio.studio import Studio, artist_of
-from tests import browser
+from tests import browser, stand_in_hub
 from tests.conftest import PROMPTS, SEEDS, STEPS, asked
 from tests.small_models import save_profile
 
@@ -153,6 +154,25 @@ def test_a_folder_named_like_a_profile_is_no_pack(folder, tmp_path, monkeypatch)
     shutil.copytree(folder, tmp_path / "sdxl")
     monkeypatch.chdir(tmp_path)
     assert not is_pack("sdxl") and is_pack("./sdxl")
+
+
+def test_a_pack_of_the_hub_is_shown_by_its_name(folder, tmp_path):
+    """As on a Space without a GPU: the Hub's client leaves links into a cache of its own. What is printed goes
+    to a log in Windows' encoding, which lacks the hammer that Gradio prints."""
+    shutil.copytree(folder, tmp_path / "hub" / "someone" / "faces")
+    with stand_in_hub.hub(tmp_path / "hub") as (address, fetched):
+        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
+        settings |= {"PYTHONIOENCODING": "cp1252"}
+        name = f"someone/faces@{stand_in_hub.COMMIT}"
+        with browser.served(FAIRDEMO_PROFILE=name, **settings) as url:
+            told = httpx.get(f"{url}/health").json()
+            assert told["profile"] == "two-prompts" and "data/metadata.parquet" in fetched
+            request = {"data": [PROMPTS[0], 2, 3, "uniform", "two-prompts", {}]}
+            event = httpx.post(f"{url}/gradio_api/call/compare", json=request).json()["event_id"]
+            answer = httpx.get(f"{url}/gradio_api/call/compare/{event}", timeout=240).text
+            assert "event: complete" in answer and "two-prompts" in answer
+    snapshot = next((tmp_path / "cache").rglob("metadata.parquet"))
+    assert snapshot.is_symlink()
 
 
 def test_a_pack_that_is_nowhere(monkeypatch):

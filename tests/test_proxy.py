@@ -110,7 +110,6 @@ def proxied(tmp_path_factory):
     """Addresses of the app behind nginx: unstripped, stripped, and without headers; and the app's own."""
     folder = tmp_path_factory.mktemp("proxy")
     bare = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": "/proc/nohome"}
-    bare |= {"PYTHONIOENCODING": "cp1252"}  # as what is printed on Windows is encoded in a file
     own = {"GRADIO_ROOT_PATH": PREFIX, "FAIRDEMO_PASSWORD": PASSWORD, "FAIRDEMO_AHEAD": "off"}
     ports = [browser.free_port() for _ in range(3)]
     root, settings = contain(tmp_path_factory.mktemp("app"))
