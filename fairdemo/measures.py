@@ -187,7 +187,7 @@ def _side(
         "race and gender": measure.bias({(r, g): joint[r, g] for r, g, _ in CELLS}),
         "race, gender and age band": measure.bias({c: whole[c] for c in CELLS}),
     }
-    low, high = measure.interval(round(len(faces) / 2), len(faces))
+    low, high = measure.interval(round(len(faces) / 2), len(faces)) if faces else (math.nan, math.nan)
     return Side(
         len(pairs) - len(faces),
         sum(p.side(name).failed for p in pairs),

@@ -351,7 +351,7 @@ def test_the_report_says_only_what_the_rows_carry(tmp_path, capsys):
     assert "://" not in page.replace("arXiv", "") and "as perceived by the classifier" in page
     assert "In 6 of 6 prompts of embedded, baseline women and men aren&#39;t equally likely" in page
     assert "most: “a photo of a nurse”" in page
-    assert "Of the methods that allot who is shown (1), embedded, mix is the most even" in page
+    assert "Of the methods that allot who is shown (1), embedded, mix has the lowest estimate" in page
     assert "No face was found in 16 of 1,536 images" in page
     assert "<p>1 of 2 prompts and methods together" in page, "one of two control prompts changed"
     assert "isn&#39;t finished" in page.split("<li>")[1], "most of its prompts have no images"

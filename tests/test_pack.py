@@ -157,8 +157,8 @@ def test_a_folder_named_like_a_profile_is_no_pack(folder, tmp_path, monkeypatch)
 
 
 def test_a_pack_of_the_hub_is_shown_by_its_name(folder, tmp_path):
-    """As on a Space without a GPU: the Hub's client leaves links into a cache of its own. What is printed goes
-    to a log in Windows' encoding, which lacks the hammer that Gradio prints."""
+    """As on a Space without a GPU: the Hub's client leaves links into a cache of its own. What is printed
+    goes to a log in Windows' encoding, which lacks the hammer that Gradio prints."""
     shutil.copytree(folder, tmp_path / "hub" / "someone" / "faces")
     with stand_in_hub.hub(tmp_path / "hub") as (address, fetched):
         settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}

@@ -19,7 +19,7 @@ from fairdemo.places import SHIPPED
 from fairdemo.report import page, terminal
 from fairdemo.stats import equivalence, measure
 from fairdemo.stats.attributes import CLASSES
-from fairdemo.stats.confusions import FILES, read_confusions
+from fairdemo.stats.confusions import ASSUMPTION, FILES, read_confusions
 from fairdemo.studio.live import Live
 from fairdemo.studio.studio import Studio
 from fairdemo.ui import board, charts
@@ -69,14 +69,19 @@ def test_how_far_two_readers_differ_on_generated_faces_is_said_where_race_is_cor
         (SHIPPED / name).read_text(encoding="utf-8")
         for name in ("README.md", "docs/validation.md", "docs/experiments.md")
     ]
-    for text in (*texts, say("en", "info_corrected")):
+    reports = (ASSUMPTION, say("en", "about_labels"), say("en", "info_corrected"))
+    for text in (*texts, *(" ".join(text.split()) for text in reports)):
         assert differ in text and sum_ in text and f"{agreed['n']:,}" in text
     scale = f"{measured['readers']['race']['unnamed']['error_scale']:g}"
     spanish = say("es", "info_corrected")
     assert all(
         f"{scale} times as" in " ".join(text.split()) for text in (texts[0], say("en", "info_corrected"))
     )
-    assert f"{scale} veces" in spanish and "17.9 %" in spanish
+    assert f"{scale} veces" in spanish and "17.9 %" in spanish and "17.9 %" in say("es", "about_labels")
+    assert ASSUMPTION in terminal.LAST
+    for part in ("parts.html", "set_parts.html"):
+        text = (SHIPPED / "fairdemo" / "audit" / "templates" / part).read_text(encoding="utf-8")
+        assert text.count("observed → corrected") == text.count("{{ assumption }}")
 
 
 def test_the_errors_on_generated_faces_are_those_on_portraits_by_the_measured_factor():

@@ -394,7 +394,8 @@ def before(table: pd.DataFrame, alike: pd.DataFrame, origin: str) -> Before:
         change,
         measure.mean_share(list(shown.values())),
         tuple(lost),
-        measure.mean(list(values[values.race.notna()].value)),
+        # Groups of one prompt aren't independent of each other: prompts are the units.
+        measure.mean(list(values[values.race.notna()].groupby("prompt").value.mean())),
         {race: measure.mean(list(own.value)) for race, own in values.groupby("race")},
         measure.mean(list(values[values.race.isna()].value)),
         float(own.seconds.min()),

@@ -33,6 +33,7 @@ from fairdemo.models import catalog, profiles
 from fairdemo.report.table import harmless
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import CELLS, GENDERS, RACES
+from fairdemo.stats.confusions import ASSUMPTION
 from fairdemo.stats.measure import Estimate
 from fairdemo.stats.stopping import looks
 from fairdemo.studio.studio import JOINED
@@ -120,12 +121,18 @@ def estimate(one: Estimate, digits: int = 2) -> str:
     return f"{one.value:.{digits}f}" + ("" if "nan" in (low, high) else f" ({low} to {high})")
 
 
+def round_percent(share: float) -> str:
+    """A share in percent, with a decimal where it would be rounded to all or nothing, and isn't."""
+    whole = f"{share:.0%}"
+    return f"{share:.1%}" if whole in ("0%", "100%") and share not in (0.0, 1.0) else whole
+
+
 def over_prompts(one: Estimate) -> str:
     """A mean of shares over prompts, in percent, with its interval within 0 and 100."""
     if math.isnan(one.value):
         return "–"
-    low, high = (f"{min(1.0, max(0.0, v)):.0%}" for v in one.interval)
-    return f"{one.value:.0%}" + (f" ({low} to {high})" if not math.isnan(one.interval[0]) else "")
+    low, high = (round_percent(min(1.0, max(0.0, v))) for v in one.interval)
+    return round_percent(one.value) + (f" ({low} to {high})" if not math.isnan(one.interval[0]) else "")
 
 
 def gender_bias(cell: Cell) -> str:
@@ -149,6 +156,7 @@ FILTERS = (percent, estimate, over_prompts, gender_bias, gender_chance, changed,
 ENVIRONMENT.filters |= {f.__name__: f for f in FILTERS}
 ENVIRONMENT.globals["maxima"] = {"gender": 1.0, "race": 1 / 3, BOTH: 1 / 6}  # of bias(P): 2 / K
 ENVIRONMENT.globals["both"] = TOGETHER
+ENVIRONMENT.globals["assumption"] = ASSUMPTION
 ENVIRONMENT.globals |= {"races": RACES, "genders": GENDERS, "bands": BANDS}
 ENVIRONMENT.globals["to_miss"] = measure.faces_to_miss(len(CELLS))
 ENVIRONMENT.globals["pairs"] = lambda classes: [("race", c) for c in classes]
@@ -296,8 +304,8 @@ def most_even(study: Study, found: Findings) -> list[str]:
         shown = f"; the profession is shown in {over_prompts(best.shown)}" if best.shown.n else ""
         lost = f", and lost in {', '.join(best.lost[:3])}" if best.lost else ""
         said.append(
-            f"Of the methods that {kind} who is shown ({len(own)}), {best.origin} is the most even: bias(P)"
-            f" for gender {estimate(best.bias['gender'])} over {best.prompts} prompts,"
+            f"Of the methods that {kind} who is shown ({len(own)}), {best.origin} has the lowest estimate:"
+            f" bias(P) for gender {estimate(best.bias['gender'])} over {best.prompts} prompts,"
             f" {estimate(best.change)} against the baseline{shown}{lost}."
         )
     return said

@@ -295,14 +295,18 @@ PUBLISHED_IMAGES = (60, 80, 160)  # of each prompt, for each of these
 HEAD = ("method", "gender", "race", "race x gender", "from 40 years", "profession shown")
 
 
-def cell(mean: float, deviation: float, number: int) -> str:
-    """A bias(P) with its deviation over prompts and its share of the maximum, 2 / K."""
-    return f"{mean:.2f} ± {deviation:.2f}{of_maximum(mean, number)}"
+def cell(mean: float, deviation: float, number: int, interval: Sequence[float] = ()) -> str:
+    """A bias(P) with its deviation over prompts, and in brackets its interval, where there is one, and its
+    share of the maximum, 2 / K."""
+    return f"{mean:.2f} ± {deviation:.2f}{of_maximum(mean, number, interval)}"
 
 
-def of_maximum(bias: float, number: int) -> str:
-    """A bias(P)'s share of its maximum, in brackets behind it; empty for two classes, where they are one."""
-    return f" ({bias * number / 2:.0%})" if number > 2 else ""
+def of_maximum(bias: float, number: int, interval: Sequence[float] = ()) -> str:
+    """A bias(P)'s interval and its share of the maximum, in brackets behind it; for two classes both are
+    one."""
+    known = [" to ".join(f"{end:.2f}" for end in interval)] if interval else []
+    known += [f"{bias * number / 2:.0%}"] if number > 2 else []
+    return f" ({', '.join(known)})" if known else ""
 
 
 def side_by_side(found: dict[str, Any], judge: str = "judge") -> str:
@@ -311,8 +315,9 @@ def side_by_side(found: dict[str, Any], judge: str = "judge") -> str:
     lines = [HEAD, ("---",) * len(HEAD)]
     for method, numbers in found["methods"].items():
         own = numbers[judge]
+        images = (own["from_40"], numbers["profession_shown"])
         biases_ = (
-            cell(own["bias"][w]["mean"], own["bias"][w]["deviation"], k)
+            cell(own["bias"][w]["mean"], own["bias"][w]["deviation"], k, own["bias"][w]["interval"])
             for w, k in NUMBER.items()
             if w != "age"
         )
@@ -320,8 +325,7 @@ def side_by_side(found: dict[str, Any], judge: str = "judge") -> str:
             (
                 method,
                 *biases_,
-                f"{own['from_40']['share']:.1%}",
-                f"{numbers['profession_shown']['share']:.1%}",
+                *("{:.1%} ({:.1%} to {:.1%})".format(one["share"], *one["interval"]) for one in images),
             )
         )
     own = ((found["chance"][w], NUMBER[w]) for w in PUBLISHED_NUMBER)

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fairdemo.experiments import evidence
-from fairdemo.experiments.evidence import BASELINE, JUDGES, Asked, rank_of_twin, share
+from fairdemo.experiments.evidence import BASELINE, JUDGES, Asked, rank_of_twin
 from fairdemo.models.sampling import Sample, Setting
 from fairdemo.places import SHIPPED
 from fairdemo.readers.read import FaceReader
@@ -142,6 +142,13 @@ def told(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": round(mean.value, 4), "interval": [round(v, 4) for v in mean.interval], "prompts": mean.n}
 
 
+def share_over_prompts(rows: pd.DataFrame, flags: pd.Series) -> dict[str, Any]:
+    """A share of images with their count, and its interval over prompts, which are the units."""
+    found = measure.mean_share([float(own.mean()) for _, own in flags.groupby(rows.prompt)])
+    interval = [round(v, 4) for v in found.interval]
+    return {"share": round(found.value, 4), "n": len(rows), "interval": interval}
+
+
 def far(table: pd.DataFrame, judge: str, attribute: str) -> list[float]:
     """Each prompt's total variation from the even target."""
     column, wanted = f"{judge}_{attribute}", EVEN[attribute]
@@ -176,9 +183,9 @@ def measured(tables: Sequence[pd.DataFrame], n: int) -> dict[str, Any]:
             },
             "within_group_likeness": told(within_groups(rows)),
             "distinct_faces": told([measure.distinct_faces(np.stack(list(e))) for _, e in embeddings]),
-            "whole": share(rows.whole),
-            "one_face": share(rows.teacher_faces == 1),
-            "profession_shown": share(rows.profession_shown),
+            "whole": share_over_prompts(rows, rows.whole),
+            "one_face": share_over_prompts(rows, rows.teacher_faces == 1),
+            "profession_shown": share_over_prompts(rows, rows.profession_shown),
             "twin_rank": round(float(rows.twin_rank.mean()), 2),
             "slower": round(float(rows.slower.median()), 2),
         }

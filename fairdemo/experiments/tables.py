@@ -41,16 +41,17 @@ def render_table(name: str, measured: Mapping[str, Any]) -> str:
 
 
 def read_measured(root: Path = SHIPPED) -> dict[str, Any]:
-    """What was measured: `assets/measured.json`, under "audits" each shipped audit's biases by method, under
-    "records" what commands printed."""
+    """What was measured: `assets/measured.json`, under "audits" each shipped audit's biases by method, with
+    the "change" of that for gender against the baseline on the same noises, under "records" what commands
+    printed."""
     measured = json.loads((root / "assets" / "measured.json").read_text(encoding="utf-8"))
     audits = {}
     for file in sorted((root / "assets" / "audit").glob("*/findings.json")):
         found = json.loads(file.read_text(encoding="utf-8"))
         audits[file.parent.name] = {
             one["origin"].partition(", ")[2]: {
-                what: {"mean": e["value"], "interval": e["interval"], "prompts": e["n"]}
-                for what, e in one["bias"].items()
+                what: e and {"mean": e["value"], "interval": e["interval"], "prompts": e["n"]}
+                for what, e in {**one["bias"], "change": one["change"]}.items()
             }
             for one in found["by_origin"]
         }

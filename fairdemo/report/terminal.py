@@ -8,6 +8,7 @@ from fairdemo.pairs import SIDES
 from fairdemo.report.numbers import DASH, format_bias, format_chance, format_share
 from fairdemo.stats import measure
 from fairdemo.stats.attributes import CLASSES
+from fairdemo.stats.confusions import ASSUMPTION
 
 
 def table(comparison: Comparison) -> str:
@@ -36,10 +37,7 @@ def table(comparison: Comparison) -> str:
     return "\n".join([*lines, known(found.debiased), mixed(comparison), LAST])
 
 
-LAST = (
-    "Intervals are 95 %. Corrected: an estimate with the classifier's known confusion taken out, which holds"
-    " if it errs here as on the faces on which that was counted. Every person is generated."
-)
+LAST = f"Intervals are 95 %. {ASSUMPTION} Every person is generated."
 
 
 def line(title: str, cells: list[tuple[str, str]], last: str = "") -> str:
@@ -79,6 +77,8 @@ def kept(side: Side) -> str:
 
 def known(side: Side) -> str:
     """What so many faces can tell."""
+    if not side.gender.n:
+        return "No face was found, so nothing is known of who is shown."
     return (
         f"{side.gender.n} faces: a share near one half is known to about ± {100 * side.precision:.0f} points;"
         f" ± 10 points need {measure.images_for_width(0.1)} faces, and telling 50 % from 60 % needs"

@@ -24,17 +24,6 @@ COLOURS: dict[str, dict[str, str]] = {
     "gender": dict(zip(GENDERS, ("#B5367A", "#2A788E"))),
     "age": dict(zip(AGES, ("#C7E9C0", "#A1D99B", "#74C476", "#41AB5D", "#238B45", "#005A32"))),
 }
-# For a label of a few letters on a face.
-SHORT = {
-    "Asian": "As",
-    "Black": "Bl",
-    "Indian": "In",
-    "Latinx": "La",
-    "Middle Eastern": "ME",
-    "White": "Wh",
-    "Female": "F",
-    "Male": "M",
-}
 
 
 def age_group(years: float) -> str:

@@ -532,15 +532,15 @@ def mean(
 ) -> Estimate:
     """The mean of values that can only lie `within` bounds, with its interval: Student's t for fewer than
     `FEW_VALUES`, of which percentiles of a bootstrap cover 83 to 90 % instead of 95; for more, percentiles of
-    2,000 resamples. Values that are nan, since nothing was counted, are left out, and one value has no
-    interval: nan."""
+    2,000 resamples. Values that are nan, since nothing was counted, are left out. One value has no interval
+    (nan), nor have values that are all alike: they say nothing of how far values differ."""
     from scipy.stats import bootstrap, t
 
     x = np.asarray(values, float)
     x = x[~np.isnan(x)]
     if len(x) < 2 or x.std() == 0:
         value = float(x.mean()) if len(x) else math.nan
-        return Estimate(value, (value, value) if len(x) > 1 else (math.nan, math.nan), len(x))
+        return Estimate(value, (math.nan, math.nan), len(x))
     if len(x) < FEW_VALUES:
         low, high = t.interval(0.95, len(x) - 1, x.mean(), x.std(ddof=1) / math.sqrt(len(x)))
     else:
@@ -591,9 +591,9 @@ def mean_similarity(embeddings: np.ndarray) -> float:
 def distinct_faces(embeddings: np.ndarray) -> float:
     """The effective number of distinct faces among (n, d) embeddings, 1 to n: the Vendi score (Friedman and
     Dieng 2023, eq. 1), the exponential of the entropy of the eigenvalues of the cosine similarity matrix
-    over n. 0.0 for no faces."""
+    over n. nan for no faces."""
     if not len(embeddings):
-        return 0.0
+        return math.nan
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     values = np.linalg.svd(unit, compute_uv=False) ** 2 / len(unit)
     values = values[values > 1e-12]

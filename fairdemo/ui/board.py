@@ -76,7 +76,7 @@ def counts(comparison: Comparison | None, language: str) -> dict[str, str]:
     revision = next(REVISIONS)
     told = sentences(drawn, language) if drawn else []
     controlled = drawn is not None and bool(drawn.target) and drawn.mix.controlled
-    note = say(language, "controlled", n=drawn.request.n) if drawn and controlled else ""
+    note = say(language, "controlled", n=len(drawn.pairs)) if drawn and controlled else ""
     parts = {"summary": render("summary.html", language, sentences=told, note=note, revision=revision)}
     for attribute in TARGET_CLASSES:
         found = rows(drawn, attribute, language)
@@ -154,7 +154,8 @@ def describe_gap(found: dict[str, Counted], wanted: dict[str, float], language: 
     be, which is a fact about this grid; nothing where it is."""
     counts = {name: c.count for name, c in found.items()}
     off = equivalence.images_off(counts, wanted) if wanted else 0
-    return " · " + say(language, "off_by", count=off) if off else ""
+    key = "off_by" if len(counts) == 2 else "off_by_all"  # the line names one class; this counts all
+    return " · " + say(language, key, count=off) if off else ""
 
 
 def describe_change(comparison: Comparison, attribute: str, language: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fairdemo.comparison import Comparison
 from fairdemo.pairs import Face, Pair
-from fairdemo.stats.attributes import ATTRIBUTES, COLOURS, SHORT
+from fairdemo.stats.attributes import ATTRIBUTES, COLOURS
 from fairdemo.ui.language import say
 from fairdemo.ui.pictures import address
 from fairdemo.ui.templates import render
@@ -63,9 +63,8 @@ def chip(face: Face, language: str) -> Chip:
 def labelled(race: str, gender: str, age: str, unsure: bool, language: str) -> Chip:
     """Labels in a few letters."""
     years = age if age.endswith("+") else age[:2] + "s"
-    return Chip(
-        say(language, f"short_{race.replace(' ', '_')}"), COLOURS["race"][race], SHORT[gender], years, unsure
-    )
+    shown, letter = (say(language, f"short_{name.replace(' ', '_')}") for name in (race, gender))
+    return Chip(shown, COLOURS["race"][race], letter, years, unsure)
 
 
 def box(face: Face, size: int) -> Box:

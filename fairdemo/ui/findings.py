@@ -76,7 +76,8 @@ def findings(comparison: Comparison, language: str) -> str:
         counts = {"before": before.subject_kept.count, "after": after.subject_kept.count}
         notes.append((say(language, "kept", subject=comparison.subject, n=n, **counts), "info_kept"))
     half, need = 100 * after.precision, measure.images_for_width(0.1)
-    notes.append((say(language, "know", n=after.gender.n, half=half, need=need), ""))
+    if after.gender.n:
+        notes.append((say(language, "know", n=after.gender.n, half=half, need=need), ""))
     notes.append((say(language, "labels"), ""))
     cards = [card(comparison, attribute, language) for attribute in ("gender", "race", "age")]
     return render("findings.html", language, cards=cards, notes=notes)

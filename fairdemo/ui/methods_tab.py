@@ -63,7 +63,7 @@ def card(comparison: Comparison, side: str, method: Method | None, language: str
     women = found.gender.classes["Female"]
     low, high = women.interval
     value = say(language, "counted_short", count=women.count, n=found.gender.n, low=low, high=high)
-    rows.append(Row(say(language, "women"), value))
+    rows.append(Row(say(language, "women"), value if found.gender.n else "–"))
     for attribute, classes in (("gender", 2), ("race", 6)):
         one = found.of(attribute)
         note = say(language, "by_chance", chance=one.bias_by_chance)
@@ -81,7 +81,7 @@ def card(comparison: Comparison, side: str, method: Method | None, language: str
     rows.append(
         Row(
             say(language, "distinct"),
-            f"{found.distinct_faces:.1f}",
+            f"{found.distinct_faces:.1f}" if found.gender.n else "–",
             say(language, "of_faces", n=found.gender.n),
         )
     )
@@ -89,6 +89,8 @@ def card(comparison: Comparison, side: str, method: Method | None, language: str
         rows.append(Row(say(language, "like_twin"), f"{comparison.measures.twins.same_look.value:.2f}"))
     if found.no_face:
         rows.append(Row(say(language, "none_found"), str(found.no_face)))
+    if found.failed:
+        rows.append(Row(say(language, "failed_short"), str(found.failed)))
     notices = comparison.notices if side != "baseline" else []
     what = about(method, language) if method else say(language, "baseline_card")
     return render("method_card.html", language, method=method, what=what, rows=rows, notices=notices)

@@ -417,7 +417,8 @@ class Events:
         ):
             held.comparison.notices += compare_dtypes(asked.dtype, ready.artist.dtype, language)
             first, visit = held, visit.keep(held)
-        status = "finished_wall" if first else "linked" if drawn else ""
+        shown = "held" if slots else "finished_wall"
+        status = shown if first else "linked" if drawn else ""
         return {
             **self.opened(visit, start["n"], language),
             self.shown.status: say(language, status) if status else self.note(profile, language),
@@ -483,7 +484,8 @@ class Run:
             took = time.perf_counter() - self.start
             status = say(self.language, done, n=n, k=n - kept, seconds=took)
         except Cancelled:
-            status = say(self.language, "stopped", done=len(c.pairs), n=n)
+            key = "stopped" if c.pairs else "stopped_before"
+            status = say(self.language, key, done=len(c.pairs), n=n)
             status += f" ({spent.ended})" if spent.ended else ""
         except Exception as error:  # a model that can't be had, or memory that runs out
             status = self.failed(error, plan)

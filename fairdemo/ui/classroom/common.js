@@ -217,14 +217,15 @@ function compareView(seen) {
     const found = done ? (what === "women" ? wall.women : wall.race.White) : null;
     const work = what === "women" ? workforce : null;
     const key = [
-      `● ${t("dots_class")}`,
-      found ? `━ ${t("dots_model")}: ${counted(found)}, ${t("perceived")}` : "",
-      work ? `◇ ${t("dots_work", { percent: `${work.women} %` })}` : "",
+      guesses[what].length ? ["guess", "●", t("dots_class")] : "",
+      found ? ["model", "━●━", `${t("dots_model")}: ${counted(found)}, ${t("perceived")}`] : "",
+      work ? ["work", "◇", t("dots_work", { percent: `${work.women} %` })] : "",
     ];
     return h("section", { className: "card" }, h("h2", {}, title),
       guesses[what].length ? "" : h("p", { className: "soft" }, t("no_guesses")),
       dots(guesses[what], found, work),
-      h("p", { className: "key" }, key.filter(Boolean).map((said) => h("span", {}, said))));
+      h("p", { className: "key" }, key.filter(Boolean).map(([kind, mark, said]) => h("span", {},
+        h("i", { className: kind }, mark), ` ${said}`))));
   };
   return h("div", {}, h("h1", {}, `${t("compare_title")}: ${t(seen.profession)}`), done ? "" : wallView(
       wall),
@@ -298,7 +299,8 @@ function resultLine(c) {
 }
 
 function sideView(side) {
-  return side.error ? h("p", { className: "bad" }, t("failed", side)) :
+  if (side.error) return h("p", { className: "bad" }, t("failed", side));
+  return !side.pictures.length ? h("p", { className: "soft" }, t("pictures_soon")) :
     h("div", { className: "wall" }, side.pictures.map((src) => h("img", { src: root + src, alt: "" })));
 }
 const ofAll = (c) => (c ? [String(c.count), h("br"), h("small", {},
@@ -319,7 +321,7 @@ function summaryView(seen, wish = wishView) {
         h("br") : "", h("small", {}, kinds[i]))))),
       h("tbody", {}, rows))),
     h("p", { className: "soft" }, `${t("perceived")}. ${t("generated")}`),
-    seen.class ? wish(seen) : "",
+    seen.class ? (seen.wall ? wish : wishCard)(seen) : "",
     asked ? h("section", { className: "card" }, h("h2", {}, t("step_methods")), h("ul", {},
       seen.chosen.map((c) => h("li", {}, resultLine(c))))) : "",
     h("p", {}, button(t("save_page"), () => print())));
@@ -361,10 +363,10 @@ const standing = new Map();
 function show(key, make, place = main) {
   const now = JSON.stringify(key);
   if (now === standing.get(place)) return;
-  standing.set(place, now);
   const y = scrollY,
     focused = place.contains(document.activeElement) ? document.activeElement.id : "";
   place.replaceChildren(...[make()].flat(Infinity).filter((part) => part !== "" && part !== null));
+  standing.set(place, now);
   scrollTo(0, y);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
