@@ -2,6 +2,7 @@
 as two classifiers perceive it: the one that taught the adapters, and one that shares nothing with it."""
 
 import hashlib
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -304,7 +305,8 @@ def cell(mean: float, deviation: float, number: int, interval: Sequence[float] =
 def of_maximum(bias: float, number: int, interval: Sequence[float] = ()) -> str:
     """A bias(P)'s interval and its share of the maximum, in brackets behind it; for two classes both are
     one."""
-    known = [" to ".join(f"{end:.2f}" for end in interval)] if interval else []
+    some = [f"{end:.2f}" for end in interval if not math.isnan(end)]
+    known = [" to ".join(some)] if some else []
     known += [f"{bias * number / 2:.0%}"] if number > 2 else []
     return f" ({', '.join(known)})" if known else ""
 
