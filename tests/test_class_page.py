@@ -337,6 +337,21 @@ def test_an_answer_that_a_lost_line_swallowed_comes_when_it_is_back(chromium, ad
     expect(student.locator("p.bad")).to_have_count(0)
 
 
+def test_a_summary_needs_no_drawn_wish(chromium, address):
+    """Some said what they wish, and the teacher goes on before it is drawn."""
+    teacher, code = room(chromium, address)
+    student = phone(chromium, address, code)
+    step(teacher, 4, [student])
+    slide(student, 0, 60)
+    student.locator("input[type=radio]").first.check()
+    with student.expect_response("**/answers/wish"):
+        student.click("button.main")
+    step(teacher, 6, [student])
+    for one in (teacher, student):
+        one.wait_for_selector("table")
+    expect(teacher.locator(".wish")).to_contain_text("60 %")
+
+
 def test_a_table_that_cannot_be_had_is_no_file(chromium, address):
     teacher, code = room(chromium, address, kind=1)
     teacher.get_by_role("button", name="simulated").click()

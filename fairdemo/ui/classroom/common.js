@@ -262,7 +262,7 @@ function wishCard(seen) {
   return h("section", { className: "card wish" },
     h("div", {}, h("h2", {}, `${t("class_wish")} (${t("class_n", own)})`),
       h("p", {}, h("b", {}, `${t("women")}: `), medianLine(own.women)), strip(own.every),
-      h("p", { className: "soft" }, targetLine(seen.target))),
+      seen.target ? h("p", { className: "soft" }, targetLine(seen.target)) : ""),
     h("ul", { className: "columns" }, races),
     h("div", {}, h("h2", {}, t("decide_why")), h("ul", { className: "columns" }, reasons)));
 }
