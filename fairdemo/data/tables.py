@@ -170,7 +170,7 @@ class Tabled:
         if value.lower().startswith(("http://", "https://")):
             return Address(value)
         if written := IN_TEXT.match(value):
-            return decoded(value[written.end() :])
+            return decode_base64(value[written.end() :])
         return MISSING if self.root is None else beside(self.root, value)
 
     def fingerprint(self) -> str:
@@ -198,7 +198,7 @@ class Tabled:
         return found if all(found[a].isin(CLASSES[a]).all() for a in self.known) else None
 
 
-def decoded(written: str) -> bytes | str:
+def decode_base64(written: str) -> bytes | str:
     """The bytes of an image that a table has as base64, or why they can't be had."""
     if len(written) > LARGEST_IMAGE * 4 / 3:
         return TOO_LARGE
