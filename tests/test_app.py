@@ -289,7 +289,7 @@ def test_stop_keeps_what_was_drawn(page):
     page.click("#draw")
     page.wait_for_selector("#status >> text=of 64 pairs drawn", timeout=240_000)
     page.click("#stop")
-    page.wait_for_selector("text=Stopped after", timeout=240_000)
+    page.wait_for_selector("text=/Stopped (after|before)/", timeout=240_000)
     assert 3 <= page.locator("#wall-baseline .tile img").count() < 64
 
 
@@ -313,7 +313,7 @@ def test_two_visitors_dont_touch_each_other(visitor, address):
     two.click("#draw")
     two.wait_for_selector("#wall-debiased .tile.empty", timeout=240_000)
     two.click("#stop")
-    two.wait_for_selector("text=Stopped after", timeout=240_000)
+    two.wait_for_selector("text=/Stopped (after|before)/", timeout=240_000)
     drawn = one.locator("#wall-debiased .tile img").count()
     one.wait_for_function(
         "n => [n + 1, 64].some(k => document.querySelectorAll('#wall-debiased .tile img').length >= k)",
@@ -323,7 +323,7 @@ def test_two_visitors_dont_touch_each_other(visitor, address):
     assert "Stopped" not in one.locator("#status").inner_text()
     if one.locator("#wall-debiased .tile img").count() < 64:
         one.click("#stop")
-        one.wait_for_selector("text=/Stopped after|64 pairs in/", timeout=240_000)
+        one.wait_for_selector("text=/Stopped (after|before)|64 pairs in/", timeout=240_000)
 
 
 def test_bad_input_is_a_notice(page):
