@@ -194,8 +194,9 @@ def test_images_written_as_text_are_read(tmp_path, head):
     [
         ('"nurse of the year,0.jpg\na judge,1.jpg\n"a doctor",2.jpg', True),
         ('"nurse of the year",0.jpg\n"a judge,\nas seen by a painter, in oil",1.jpg', False),
+        ("nurse of the year,0.jpg\na judge", False),
     ],
-    ids=["open", "closed"],
+    ids=["open", "closed", "short"],
 )
 def test_rows_that_an_open_quotation_mark_swallows_are_noticed(tmp_path, rows, swallowed):
     (tmp_path / "metadata.csv").write_text(f"caption,image\n{rows}\n", encoding="utf-8")

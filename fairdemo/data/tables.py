@@ -333,7 +333,7 @@ def find_swallowed(file: str) -> str:
     if not file.endswith(".csv"):
         return ""
     for row, cells in enumerate(whole(file).itertuples(index=False), 1):
-        if any(NAMES_IMAGE.search(line) for cell in cells for line in cell.split("\n")[1:]):
+        if any(NAMES_IMAGE.search(line) for cell in cells for line in text(cell).split("\n")[1:]):
             name = Path(file).name
             return (
                 f"{name!r}: row {row} has swallowed others; does it open a quotation mark without closing it?"
