@@ -99,7 +99,7 @@ def test_every_method_is_told_by_both_judges():
         in lines[9]
     )
     assert {line.count("|") for line in lines} == {7}
-    assert evidence.cell(0.21, 0.15, 6, (0.17, 0.25)) == "0.21 ± 0.15 (0.17 to 0.25, 63%)"
+    assert evidence.write_bias(0.21, 0.15, 6, (0.17, 0.25)) == "0.21 ± 0.15 (0.17 to 0.25, 63%)"
     # 160 images of a model that is even over eight classes: an eighth of the maximum.
     assert lines[-2] == "| _published, by chance, K = 2, 4, 8_ | 0.10 | 0.06 (13%) | 0.03 (13%) |  |  |"
 

@@ -125,7 +125,7 @@ class Tabled:
             # A JSONL file's cells may be of many kinds, which a column of Arrow's may not.
             caption = getattr(self, "caption", None)
             return pa.table(
-                {c: [text(v) if c == caption else plain(v) for v in found[c]] for c in names},
+                {c: [text(v) if c == caption else read_cell(v) for v in found[c]] for c in names},
                 schema=pa.schema([(c, pa.string()) for c in names]),
             )
         with stream(group.file) as file:
@@ -243,7 +243,7 @@ def first(value: Any) -> Any:
     return value
 
 
-def plain(value: Any) -> str | None:
+def read_cell(value: Any) -> str | None:
     """A cell of a table that is read whole, as text; None where it is empty."""
     value = first(value)
     if isinstance(value, dict):  # as datasets has images

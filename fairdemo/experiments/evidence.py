@@ -296,7 +296,7 @@ PUBLISHED_IMAGES = (60, 80, 160)  # of each prompt, for each of these
 HEAD = ("method", "gender", "race", "race x gender", "from 40 years", "profession shown")
 
 
-def cell(mean: float, deviation: float, number: int, interval: Sequence[float] = ()) -> str:
+def write_bias(mean: float, deviation: float, number: int, interval: Sequence[float] = ()) -> str:
     """A bias(P) with its deviation over prompts, and in brackets its interval, where there is one, and its
     share of the maximum, 2 / K."""
     return f"{mean:.2f} ± {deviation:.2f}{of_maximum(mean, number, interval)}"
@@ -319,7 +319,7 @@ def side_by_side(found: dict[str, Any], judge: str = "judge") -> str:
         own = numbers[judge]
         images = (own["from_40"], numbers["profession_shown"])
         biases_ = (
-            cell(own["bias"][w]["mean"], own["bias"][w]["deviation"], k, own["bias"][w]["interval"])
+            write_bias(own["bias"][w]["mean"], own["bias"][w]["deviation"], k, own["bias"][w]["interval"])
             for w, k in NUMBER.items()
             if w != "age"
         )
@@ -336,7 +336,7 @@ def side_by_side(found: dict[str, Any], judge: str = "judge") -> str:
     at_most = (f"{found['maximum'][w]:.2f}" for w in PUBLISHED_NUMBER)
     lines.append(("_at most, K = 2, 6, 12_", *at_most, "", ""))
     for method, (*biases_, old) in PUBLISHED.items():
-        cells = (cell(*b, k) for b, k in zip(biases_, PUBLISHED_NUMBER.values()))
+        cells = (write_bias(*b, k) for b, k in zip(biases_, PUBLISHED_NUMBER.values()))
         lines.append((f"published: {method}", *cells, old, ""))
     theirs = ((measure.bias_by_chance(k, n), k) for k, n in zip(PUBLISHED_NUMBER.values(), PUBLISHED_IMAGES))
     by_chance = (f"{bias:.2f}{of_maximum(bias, k)}" for bias, k in theirs)
